@@ -1,0 +1,75 @@
+# Every target sets up what it needs by itself; `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := requirements/bootstrap.lock requirements/dev.lock
+STAMP := $(VENV)/.ready
+export PYTHONDONTWRITEBYTECODE ?=
+# The first Python on the PATH that is new enough and can make a virtual environment.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+.PHONY: help
+help: ## Show this list
+	@echo "Headgate: a model registry and serving platform. Targets:"
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): $(LOCKS) pyproject.toml clients/python/pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python >= 3.11 with venv and ensurepip found; install one (on Debian: python3-venv) or say make PYTHON=/path/to/python3" >&2; exit 2; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) (once) ..." >&2
+	@test -x $(BIN)/python && $(BIN)/python -c '' 2>/dev/null || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements/dev.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e . -e clients/python
+	@touch $(STAMP)
+
+.PHONY: setup
+setup: $(STAMP) ## Make the virtual environment (.venv); instant when it is there
+
+.PHONY: up
+up: $(STAMP) ## Start the platform: S3, registry (:5000), serving (:8080); Ctrl-C stops it
+	@exec $(BIN)/python -m deploy.local
+
+.PHONY: demo
+demo: $(STAMP) ## Start the platform, train, register, promote and predict (EXIT=1: compare and leave)
+	@exec $(BIN)/python docs/examples/demo.py $(if $(EXIT),--exit)
+
+.PHONY: test
+test: $(STAMP) ## Run the tests
+	@$(BIN)/python -m pytest -q
+
+.PHONY: lint
+lint: $(STAMP) ## Check style, format, types and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: docs
+docs: $(STAMP) ## Check that the generated pages are up to date (make docs-write writes them)
+	@$(BIN)/python -m docs.build --check
+
+.PHONY: docs-write
+docs-write: $(STAMP) ## Write the generated pages
+	@$(BIN)/python -m docs.build
+
+.PHONY: check
+check: lint docs test ## All that CI runs
+
+.PHONY: format
+format: $(STAMP) ## Format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(STAMP) ## Measure, print, and write var/bench/latest.json
+	@$(BIN)/python -m tests.bench
+
+.PHONY: lock
+lock: $(STAMP) ## Compile requirements/*.lock anew, with hashes
+	@cd requirements && ./compile.sh ../$(BIN)/uv
+
+.PHONY: clean
+clean: ## Remove the virtual environment and caches; never var/, which holds your models
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

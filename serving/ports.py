@@ -1,0 +1,102 @@
+"""What serving needs of the world, as ports: somewhere to learn plans, somewhere to get artifacts, something that runs models.
+
+Everything here is called from the event loop and must not block it; errors are the kernel's (``registry/errors.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from registry.records import Digest, Manifest, ServableVersion, SnapshotPage
+from registry.signature import Schema
+from serving.exchange import Call, Output
+
+
+class SnapshotSource(Protocol):
+    """Where plans come from."""
+
+    async def wait(self, since: int, seconds: float) -> SnapshotPage:
+        """Return what changed after ``since``, or after ``seconds`` an empty page of the same revision.
+
+        Raises Unavailable ``registry_unavailable`` where the registry does not answer.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class SealedSource(Protocol):
+    """Where sealed artifacts come from: S3 in a running node."""
+
+    async def manifest(self, digest: Digest) -> Manifest:
+        """Return a verified manifest; raise Unavailable ``artifact_corrupt`` or ``artifact_unavailable``."""
+        ...
+
+    def stream(self, digest: Digest) -> AsyncIterator[bytes]:
+        """Yield the bytes of a sealed file, unverified, in pieces of at most a few MB; raise as above."""
+        ...
+
+
+class ArtifactLease(Protocol):
+    """Permission to read an artifact's files; the cache keeps them until it is released."""
+
+    @property
+    def directory(self) -> Path:
+        """The model directory, read-only by agreement."""
+        ...
+
+    def release(self) -> None:
+        """Give it back; idempotent."""
+        ...
+
+
+class LoadedVersion(Protocol):
+    """A version that can answer. Safe for concurrent calls."""
+
+    @property
+    def graph_inputs(self) -> Schema | None:
+        """What the model itself says it takes (an ONNX graph's inputs), for versions without a signature; else None."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """Private memory it costs, measured after loading."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """False once it can never answer again (its process is gone)."""
+        ...
+
+    async def predict(self, call: Call, seconds: float) -> Output:
+        """Run the model; raise ModelFault ``model_error``, ``model_timeout`` or ``model_output_invalid``, Refused ``overloaded``.
+
+        Args:
+            call: The input, already shaped and typed as the version's signature asks.
+            seconds: How long the caller still waits.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Unload: end its process, free its memory. Idempotent."""
+        ...
+
+
+class Runtime(Protocol):
+    """Knows how to load a version."""
+
+    async def load(self, version: ServableVersion, directory: Path, seconds: float) -> LoadedVersion:
+        """Load a version from its model directory.
+
+        Raises ModelFault ``model_error`` where the model cannot be loaded (with its own type and message), Unavailable
+        ``environment_unavailable`` where its libraries cannot be had, ``loading`` where ``seconds`` were not enough.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what the runtime itself started."""
+        ...
