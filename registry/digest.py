@@ -29,7 +29,8 @@ def check_path(path: str) -> str:
     """Return ``path`` if it names a file inside a model directory on every system; else raise InvalidRequest.
 
     Refused: absolute paths, ``..`` and empty segments, backslashes, drive letters, control characters, names that are
-    devices on Windows, trailing dots or spaces, text that is not NFC, and version-control folders (which signing tools skip).
+    devices on Windows, trailing dots or spaces, text that is not NFC, and version-control folders (which signing tools
+    skip).
     """
     problem = _path_problem(path)
     if problem:
@@ -64,14 +65,15 @@ def check_paths(paths: list[str]) -> None:
         folded = path.casefold()
         if folded in files:
             raise InvalidRequest(
-                "invalid_argument", f"the paths '{quote(path)}' and '{quote(files[folded])}' differ by case alone or not at all"
+                "invalid_argument",
+                f"the paths '{quote(path)}' and '{quote(files[folded])}' differ by case alone or not at all",
             )
         files[folded] = path
-    for folded in files:
+    for folded, path in files.items():
         parts = folded.split("/")
         for end in range(1, len(parts)):
             if "/".join(parts[:end]) in files:
-                raise InvalidRequest("invalid_argument", f"the path '{quote(files[folded])}' lies inside another file")
+                raise InvalidRequest("invalid_argument", f"the path '{quote(path)}' lies inside another file")
 
 
 def manifest_of(entries: list[ManifestEntry]) -> Manifest:

@@ -39,7 +39,8 @@ class HeadgateError(Exception):
         retry_after: Seconds after which a retry makes sense, where one does.
     """
 
-    codes: ClassVar[frozenset[str]] = frozenset()
+    codes: ClassVar[Mapping[str, str]] = {}
+    """Code → what it means, for the reference."""
 
     def __init__(
         self, code: str, message: str, details: Mapping[str, Any] | None = None, *, retry_after: float | None = None
@@ -56,66 +57,76 @@ class HeadgateError(Exception):
 class InvalidRequest(HeadgateError):
     """The request can never succeed as it is."""
 
-    codes = frozenset(
-        {
-            "malformed_json",
-            "too_deep",
-            "duplicate_key",
-            "non_finite_number",
-            "invalid_name",
-            "invalid_argument",
-            "invalid_input",
-            "method_not_allowed",
-            "unsupported_media_type",
-            "not_acceptable",
-            "request_timeout",
-            "body_too_large",
-            "too_many_values",
-            "headers_too_large",
-            "precondition_required",
-            "misdirected_host",
-            "digest_mismatch",
-            "quota_exceeded",
-            "not_servable",
-        }
-    )
+    codes: ClassVar[Mapping[str, str]] = {
+        "malformed_json": "The body is not valid JSON, or not UTF-8.",
+        "too_deep": "The JSON nests deeper than HEADGATE_JSON_DEPTH.",
+        "duplicate_key": "A JSON object names a key twice.",
+        "non_finite_number": "The JSON holds NaN, Infinity, or a number no double can hold.",
+        "invalid_name": "A model name, alias or path segment breaks its grammar.",
+        "invalid_argument": "A field, parameter or header has a value it cannot have.",
+        "invalid_input": "The input does not fit the signature; details name path, column, row, expected, got.",
+        "method_not_allowed": "The path exists, the method does not; Allow lists those that do.",
+        "unsupported_media_type": "The content type or encoding is none that this route reads.",
+        "not_acceptable": "No type that Accept names can hold this answer.",
+        "request_timeout": "The body did not arrive in time.",
+        "body_too_large": "The body, after expansion, is larger than HEADGATE_BODY_BYTES.",
+        "too_many_values": "The input holds more values than HEADGATE_INPUT_VALUES.",
+        "headers_too_large": "More than 100 headers, or more than 64 KiB of them.",
+        "precondition_required": "A plan is replaced only with If-Match: the revision you saw.",
+        "misdirected_host": "The Host header is missing, doubled, or does not name this server.",
+        "digest_mismatch": "The bytes that came are not those that were declared.",
+        "quota_exceeded": "The upload is larger than HEADGATE_UPLOAD_BYTES.",
+        "not_servable": "The version was rejected, or its source can never be served; the message says why.",
+    }
 
 
 class NotFound(HeadgateError):
     """Nothing of that name exists."""
 
-    codes = frozenset(
-        {"unknown_model", "unknown_version", "unknown_alias", "unknown_upload", "no_plan", "not_found"}
-    )
+    codes: ClassVar[Mapping[str, str]] = {
+        "unknown_model": "No model has this name.",
+        "unknown_version": "The model has no such version, or it is retired.",
+        "unknown_alias": "The model has no such alias.",
+        "unknown_upload": "No upload has this id.",
+        "no_plan": "The model has no traffic plan; name a version, or make a plan.",
+        "not_found": "Nothing is at this path.",
+    }
 
 
 class Conflict(HeadgateError):
     """The present state forbids it."""
 
-    codes = frozenset({"revision_conflict", "not_ready", "in_use", "already_exists", "incompatible_signature"})
+    codes: ClassVar[Mapping[str, str]] = {
+        "revision_conflict": "Somebody else changed the plan first; details carry the present revision.",
+        "not_ready": "The version, upload or plan is not in the state this needs.",
+        "in_use": "A plan or an alias names it.",
+        "already_exists": "It exists already, with other content.",
+        "incompatible_signature": "The version does not accept what callers of the stable one send.",
+    }
 
 
 class Refused(HeadgateError):
     """Too much at once."""
 
-    codes = frozenset({"overloaded", "rate_limited"})
+    codes: ClassVar[Mapping[str, str]] = {
+        "overloaded": "Too many rows wait for this version.",
+        "rate_limited": "Too many requests from this caller.",
+    }
 
 
 class Unavailable(HeadgateError):
     """Cannot answer now; the same request may succeed later."""
 
-    codes = frozenset(
-        {
-            "loading",
-            "model_quarantined",
-            "artifact_unavailable",
-            "artifact_corrupt",
-            "environment_unavailable",
-            "no_capacity",
-            "shutting_down",
-            "registry_unavailable",
-        }
-    )
+    codes: ClassVar[Mapping[str, str]] = {
+        "loading": "The version is being loaded, or its environment built; a retry will find it.",
+        "model_quarantined": "The version crashed too often and is not tried again by itself.",
+        "artifact_unavailable": "The artifact's store cannot be reached, and no copy is here.",
+        "artifact_corrupt": "The artifact's bytes do not match their digests; it is not loaded.",
+        "environment_unavailable": "The libraries of the version cannot be had; the message says which.",
+        "no_capacity": "All memory for models is in use.",
+        "shutting_down": "This process is stopping.",
+        "registry_unavailable": "The registry or its database cannot be reached.",
+    }
 
     def __init__(
         self, code: str, message: str, details: Mapping[str, Any] | None = None, *, retry_after: float | None = 1.0
@@ -126,15 +137,28 @@ class Unavailable(HeadgateError):
 class ModelFault(HeadgateError):
     """The model raised, answered nonsense, died or took too long."""
 
-    codes = frozenset({"model_error", "model_output_invalid", "model_timeout"})
+    codes: ClassVar[Mapping[str, str]] = {
+        "model_error": "The model raised, or its process died; the message carries its type and words.",
+        "model_output_invalid": "The model answered something that no answer format can hold.",
+        "model_timeout": "The model did not answer in time.",
+    }
 
 
 class Internal(HeadgateError):
     """A fault of the platform."""
 
-    codes = frozenset({"internal"})
+    codes: ClassVar[Mapping[str, str]] = {
+        "internal": "A fault of the platform; its log has more under the request id.",
+    }
 
 
-CODES: frozenset[str] = frozenset().union(
-    *(c.codes for c in (InvalidRequest, NotFound, Conflict, Refused, Unavailable, ModelFault, Internal))
+BRANCHES: tuple[type[HeadgateError], ...] = (
+    InvalidRequest,
+    NotFound,
+    Conflict,
+    Refused,
+    Unavailable,
+    ModelFault,
+    Internal,
 )
+"""The tree's branches, in the order drawn above."""

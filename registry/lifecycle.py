@@ -14,8 +14,10 @@ is why every step of admission is idempotent.
 
 from __future__ import annotations
 
-from registry.errors import Conflict
-from registry.records import VersionState
+from collections.abc import Sequence
+
+from registry.errors import Conflict, NotFound
+from registry.records import AliasName, ModelName, VersionNumber, VersionRecord, VersionState
 
 _MOVES: dict[VersionState, frozenset[VersionState]] = {
     VersionState.PENDING: frozenset({VersionState.CHECKING, VersionState.RETIRED}),
@@ -38,3 +40,45 @@ def require_move(before: VersionState, after: VersionState) -> None:
     if not may_move(before, after):
         legal = ", ".join(sorted(_MOVES[before])) or "nothing else"
         raise Conflict("not_ready", f"a {before} version cannot become {after}; it can become {legal}")
+
+
+def require_ready(
+    model: ModelName, version: VersionNumber, record: VersionRecord | None, *, existing: Sequence[VersionNumber]
+) -> None:
+    """Raise unless ``record``, which is ``version`` of ``model``, may answer requests.
+
+    NotFound ``unknown_version`` where it is None; ``existing`` are the model's newest versions, which the message
+    lists.
+    """
+    if record is None:
+        known = sorted(existing, key=int)[-10:]
+        has = f"it has {', '.join(known)}" if known else "it has none"
+        raise NotFound("unknown_version", f"{model} has no version {version}; {has}", {"versions": known})
+    if record.state is VersionState.READY:
+        return
+    why = {
+        VersionState.PENDING: "its checks have not begun; wait until it is ready",
+        VersionState.CHECKING: "its checks are running; wait until it is ready",
+        VersionState.REJECTED: record.reason or "its checks failed",
+        VersionState.RETIRED: "name a version that is ready",
+    }[record.state]
+    raise Conflict(
+        "not_ready",
+        f"{model} version {version} is {record.state}: {why}",
+        {"version": version, "state": record.state.value},
+    )
+
+
+def require_unused(
+    model: ModelName, version: VersionNumber, *, planned_by: int | None, aliases: Sequence[AliasName]
+) -> None:
+    """Raise Conflict ``in_use`` where the plan in force (its revision is ``planned_by``) or an alias names the
+    version."""
+    users = [] if planned_by is None else [f"the plan in force (revision {planned_by})"]
+    users += [f"the alias {alias}" for alias in aliases]
+    if users:
+        raise Conflict(
+            "in_use",
+            f"{model} version {version} is named by {' and '.join(users)}; move them to another version first",
+            {"plan_revision": planned_by, "aliases": list(aliases)},
+        )

@@ -43,7 +43,9 @@ class Catalog(Protocol):
         """Return the names of all models."""
         ...
 
-    def create_version(self, model: ModelName, source: str, run_id: str | None, tags: Mapping[str, str]) -> CatalogVersion:
+    def create_version(
+        self, model: ModelName, source: str, run_id: str | None, tags: Mapping[str, str]
+    ) -> CatalogVersion:
         """Create the model if it is new, and its next version. Raise NotFound where ``run_id`` does not exist."""
         ...
 
@@ -155,7 +157,8 @@ class Versions(Protocol):
         ...
 
     def claim(self, now_ms: int, until_ms: int) -> VersionRecord | None:
-        """Move the oldest version that is ``pending``, or ``checking`` with a claim run out, to ``checking``; return it.
+        """Move the oldest version that is ``pending``, or ``checking`` with a claim run out, to ``checking``; return
+        it.
 
         No two callers get the same one before ``until_ms``.
         """
@@ -166,16 +169,23 @@ class Versions(Protocol):
         ...
 
     def settle(
-        self, model: ModelName, version: VersionNumber, state: VersionState, checks: Sequence[Check], sealed: Sealed | None
+        self,
+        model: ModelName,
+        version: VersionNumber,
+        state: VersionState,
+        checks: Sequence[Check],
+        sealed: Sealed | None,
     ) -> None:
-        """End a check: ``ready`` (with what was sealed) or ``rejected``. Raises Conflict where the move is illegal.
+        """End a check: ``ready`` (with what was sealed) or ``rejected``; ``checking`` has a rejected one checked again.
 
-        This is the commit point of a registration.
+        Raises Conflict where the move is illegal. ``checking`` leaves no claim behind: the next ``claim`` may take it.
+        Becoming ``ready`` is the commit point of a registration.
         """
         ...
 
     def retire(self, model: ModelName, version: VersionNumber) -> None:
-        """Move to ``retired``; raise Conflict ``in_use`` while the plan in force or an alias names it, in one transaction.
+        """Move to ``retired``; raise Conflict ``in_use`` while the plan in force or an alias names it, in one
+        transaction.
 
         Idempotent. Raises NotFound ``unknown_version``.
         """
@@ -204,7 +214,8 @@ class Plans(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AliasRecord:
-    """An alias: the version it names for serving (None: removed, MLflow not yet told), and what MLflow was last seen to say."""
+    """An alias: the version it names for serving (None: removed, MLflow not yet told), and what MLflow was last seen
+    to say."""
 
     alias: AliasName
     version: VersionNumber | None
@@ -219,7 +230,8 @@ class Aliases(Protocol):
         ...
 
     def set(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
-        """Point the alias at a ready version (None removes it); raise NotFound or Conflict ``not_ready`` in one transaction."""
+        """Point the alias at a ready version (None removes it); raise NotFound or Conflict ``not_ready`` in one
+        transaction."""
         ...
 
     def note_mirrored(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
@@ -285,7 +297,8 @@ class Snapshots(Protocol):
         ...
 
     def page(self, since: int) -> SnapshotPage:
-        """Return what changed after ``since``, from one consistent read. 0, or a revision from the future, gives all, marked ``full``."""
+        """Return what changed after ``since``, from one consistent read. 0, or a revision from the future, gives all,
+        marked ``full``."""
         ...
 
 

@@ -39,7 +39,9 @@ def parse_model_name(raw: str) -> ModelName:
 def parse_version(raw: str) -> VersionNumber:
     """Return ``raw`` as a version number; raise NotFound ``unknown_version`` where it is spelt any other way."""
     if not _VERSION.fullmatch(raw):
-        raise NotFound("unknown_version", f"'{quote(raw)}' is no version: versions are 1, 2, 3, … with no other spelling")
+        raise NotFound(
+            "unknown_version", f"'{quote(raw)}' is no version: versions are 1, 2, 3, … with no other spelling"
+        )
     return VersionNumber(raw)
 
 
@@ -53,7 +55,9 @@ def parse_alias(raw: str) -> AliasName:
 def parse_digest(raw: str) -> Digest:
     """Return ``raw`` as a digest; raise InvalidRequest ``invalid_argument`` where it is none."""
     if not _DIGEST.fullmatch(raw):
-        raise InvalidRequest("invalid_argument", f"'{quote(raw)}' is no digest: write sha256: and 64 lower-case hex digits")
+        raise InvalidRequest(
+            "invalid_argument", f"'{quote(raw)}' is no digest: write sha256: and 64 lower-case hex digits"
+        )
     return Digest(raw)
 
 
@@ -116,7 +120,8 @@ class Manifest:
 class CatalogVersion:
     """A version as MLflow's registry knows it. ``created_ms`` tells two versions of one number apart.
 
-    ``location`` is where MLflow keeps its files, already resolved (``mlflow-artifacts:/…``), empty where it could not be.
+    ``location`` is where MLflow keeps its files, already resolved (``mlflow-artifacts:/…``), empty where it could not
+    be.
     """
 
     model: ModelName
@@ -191,6 +196,11 @@ class Plan:
 
     stable: VersionNumber
     note: str = ""
+
+    @property
+    def versions(self) -> frozenset[VersionNumber]:
+        """Every version that the plan names."""
+        return frozenset({self.stable})
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +325,8 @@ class SnapshotPage:
 
 @dataclass(frozen=True, slots=True)
 class UploadFile:
-    """One file a client promised to send: path below the model directory, size in bytes, digest, whether it has come."""
+    """One file a client promised to send: path below the model directory, size in bytes, digest, whether it has
+    come."""
 
     path: str
     size: int

@@ -30,7 +30,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor. ``dtype`` is numpy's name for it; -1 in ``shape`` is any length; ``name`` is None where there is one unnamed tensor."""
+    """One tensor. ``dtype`` is numpy's name for it; -1 in ``shape`` is any length; ``name`` is None where there is one
+    unnamed tensor."""
 
     name: str | None
     dtype: str
@@ -110,7 +111,12 @@ def _parse_schema(raw: Sequence[Mapping[str, Any]] | None) -> Schema | None:
         )
     return Schema(
         columns=tuple(
-            Column(name=spec.get("name"), type=str(spec["type"]).lower(), required=bool(spec.get("required", True)), spec=spec)
+            Column(
+                name=spec.get("name"),
+                type=str(spec["type"]).lower(),
+                required=bool(spec.get("required", True)),
+                spec=spec,
+            )
             for spec in raw
         )
     )

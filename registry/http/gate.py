@@ -79,7 +79,7 @@ class RouteTable:
     def _add(self, route: Route) -> None:
         node = self._root
         segments = route.template.removeprefix("/").split("/")
-        allowed = {method: route.access for method in route.methods.split()}
+        allowed = dict.fromkeys(route.methods.split(), route.access)
         if "GET" in allowed:
             allowed["HEAD"] = allowed["GET"]
         for i, segment in enumerate(segments):
@@ -111,7 +111,7 @@ class RouteTable:
             found = self._find(node.any, segments, i + 1)
             if found is not None:
                 return found
-        return node.tail if i < len(segments) else None
+        return node.tail if segments[i] else None
 
 
 def native_problem(path: str, error: HeadgateError, request_id: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
@@ -165,7 +165,9 @@ class Gate:
         if access is None:
             allowed = ", ".join(sorted(methods))
             raise InvalidRequest(
-                "method_not_allowed", f"{quote(scope['method'], 16)} is not for this path; use {allowed}", {"allow": sorted(methods)}
+                "method_not_allowed",
+                f"{quote(scope['method'], 16)} is not for this path; use {allowed}",
+                {"allow": sorted(methods)},
             )
         scope["headgate.access"] = access
 
@@ -184,7 +186,9 @@ class Gate:
             elif name == b"x-request-id":
                 given = value
         if host is None or (host not in self._good_hosts and not self._host_ok(host)):
-            raise InvalidRequest("misdirected_host", "the Host header does not name this server; HEADGATE_ALLOWED_HOSTS lists more names")
+            raise InvalidRequest(
+                "misdirected_host", "the Host header does not name this server; HEADGATE_ALLOWED_HOSTS lists more names"
+            )
         return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
     def _host_ok(self, raw: bytes) -> bool:
@@ -215,7 +219,8 @@ def _is_loopback(name: str) -> bool:
 
 
 def check_spelling(path: str, raw_path: bytes) -> None:
-    """Raise unless the path has its one spelling: no dot segments, control characters, broken UTF-8, encoded separators."""
+    """Raise unless the path has its one spelling: no dot segments, control characters, broken UTF-8, encoded
+    separators."""
     if not path.startswith("/") or any(ord(c) < 32 or ord(c) == 127 or c in "\\\ufffd" for c in path):
         raise InvalidRequest("invalid_name", "the path holds a control character, a backslash or broken UTF-8")
     if "//" in path or "/./" in path or "/../" in path or path.endswith(("/.", "/..")):

@@ -70,7 +70,11 @@ def problem_body(error: HeadgateError, request_id: str) -> bytes:
 
 def problem_headers(error: HeadgateError, request_id: str, extra: Iterable[tuple[bytes, bytes]] = ()) -> Headers:
     """Return the headers that go with it, ``Retry-After`` in whole seconds where a retry makes sense."""
-    headers = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode("latin-1", "replace")), *extra]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"x-request-id", request_id.encode("latin-1", "replace")),
+        *extra,
+    ]
     if error.retry_after is not None:
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
     return headers

@@ -1,0 +1,131 @@
+"""Writes the generated pages: settings, errors, HTTP routes. ``--check`` fails where one is out of date.
+
+Generated, so that they cannot drift: each page is made from the very objects that the code runs on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from headgate.settings import SETTINGS as CLIENT_SETTINGS
+from pydantic_settings import BaseSettings
+
+from deploy.local.settings import LocalSettings
+from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
+from registry.environment import PlatformSettings
+from registry.errors import BRANCHES
+from registry.http.gate import Route
+from registry.http.problems import STATUS
+from registry.http.routes import REGISTRY_ROUTES
+from registry.settings import RegistrySettings
+from registry.variables import PREFIX
+from serving.http.routes import SERVING_ROUTES
+from serving.settings import ServingSettings
+from serving.telemetry.metrics import CATALOGUE
+
+REFERENCE = Path(__file__).parent / "reference"
+NOTE = "<!-- Made by `make docs-write`; change the code, not this page. -->\n\n"
+
+
+def main() -> int:
+    """Write or check the pages; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
+    check = parser.parse_args().check
+    stale = []
+    for name, text in pages().items():
+        page = REFERENCE / name
+        if check and (not page.exists() or page.read_text() != text):
+            stale.append(name)
+        elif not check:
+            page.write_text(text)
+    for name in stale:
+        print(f"docs/reference/{name} is out of date: run `make docs-write`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def pages() -> dict[str, str]:
+    """Return each page's name and text."""
+    return {
+        "settings.md": NOTE + "\n".join(settings_page()) + "\n",
+        "errors.md": NOTE + "\n".join(errors_page()) + "\n",
+        "http.md": NOTE + "\n".join(http_page()) + "\n",
+        "metrics.md": NOTE + "\n".join(metrics_page()) + "\n",
+    }
+
+
+def settings_page() -> Iterator[str]:
+    """Yield the page of settings."""
+    yield "# Settings\n"
+    yield "Every setting is one environment variable. An unknown `HEADGATE_…` variable stops a process at its start.\n"
+    shared = set(PlatformSettings.model_fields)
+    yield from settings_table("Registry and serving", PlatformSettings, set())
+    yield from settings_table("Registry", RegistrySettings, shared)
+    yield from settings_table("Serving", ServingSettings, shared)
+    seen = shared | set(RegistrySettings.model_fields) | set(ServingSettings.model_fields)
+    if set(LocalSettings.model_fields) - seen:
+        yield from settings_table("`make up`", LocalSettings, seen)
+    yield "## Clients\n\n| variable | default | what it is |\n|---|---|---|"
+    for setting in CLIENT_SETTINGS:
+        yield f"| `{setting.name}` | {shown(setting.default)} | {setting.sentence} |"
+
+
+def settings_table(title: str, settings: type[BaseSettings], leave_out: set[str]) -> Iterator[str]:
+    """Yield one table of settings."""
+    yield f"## {title}\n\n| variable | default | what it is |\n|---|---|---|"
+    for name, field in settings.model_fields.items():
+        if name not in leave_out:
+            yield f"| `{PREFIX}{name.upper()}` | {shown(field.default)} | {field.description} |"
+    yield ""
+
+
+def shown(default: object) -> str:
+    """Return a default as a table cell."""
+    return "–" if default in (None, "", ()) else f"`{default}`"
+
+
+def errors_page() -> Iterator[str]:
+    """Yield the page of errors."""
+    yield "# Errors\n"
+    yield 'Native routes of both processes answer `{"error": {"code", "message", "request_id", "details"}}`.\n'
+    yield "| kind | code | status | when |\n|---|---|---|---|"
+    for branch in BRANCHES:
+        for code, sentence in branch.codes.items():
+            yield f"| {branch.__name__} | `{code}` | {STATUS[code]} | {sentence} |"
+
+
+def http_page() -> Iterator[str]:
+    """Yield the page of routes."""
+    yield "# HTTP routes\n"
+    yield (
+        "Each process answers the routes below and nothing else; the gate refuses the rest. *Access* is the scope a key "
+        "will need once identities come. Bodies and answers are in `/openapi.json` of each process.\n"
+    )
+    yield from routes_table("Serving", SERVING_ROUTES)
+    yield from routes_table("Registry", REGISTRY_ROUTES)
+    yield from routes_table("MLflow, mounted in the registry", MLFLOW_ROUTES)
+
+
+def routes_table(title: str, routes: tuple[Route, ...]) -> Iterator[str]:
+    """Yield one table of routes."""
+    yield f"## {title}\n\n| methods | path | access |\n|---|---|---|"
+    for route in routes:
+        yield f"| {route.methods} | `{route.template}` | {route.access.value} |"
+    yield ""
+
+
+def metrics_page() -> Iterator[str]:
+    """Yield the page of metrics."""
+    yield "# Metrics\n"
+    yield "Answered by `GET /metrics` of the serving process.\n"
+    yield "| name | type | labels | what it is |\n|---|---|---|---|"
+    for metric in CATALOGUE:
+        labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
+        yield f"| `{metric.name}` | {metric.kind} | {labels} | {metric.sentence} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The demo behind ``make demo``: start the platform, train, promote, predict over HTTP, and compare bit for bit.
+
+It uses a platform that is already up, and starts one otherwise. With ``--exit`` it ends after the comparison: 0 where
+every answer equals the local prediction, 1 otherwise. Everything it does to the platform goes through public
+interfaces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import headgate
+import httpx
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).resolve().parent
+REGISTRY = f"http://127.0.0.1:{os.environ.get('HEADGATE_REGISTRY_PORT', '5000')}"
+SERVING = f"http://127.0.0.1:{os.environ.get('HEADGATE_SERVING_PORT', '8080')}"
+MODELS = ("breast-cancer", "diabetes")
+START_SECONDS = 120
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One version's answer over HTTP beside the prediction made here."""
+
+    model: str
+    version: str
+    rows: int
+    equal: int
+    milliseconds: float
+    first: object
+    stable: bool
+
+
+def main() -> int:
+    """Run the demo; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--exit", action="store_true", help="end after the comparison")
+    leave = parser.parse_args().exit
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with platform():
+        try:
+            console.print("\n[bold]1.[/] Train and register, with a plain MLflow script (docs/examples/train.py)")
+            train()
+            console.print(
+                "\n[bold]2.[/] Wait until both new versions of each model are checked, then promote the newest"
+            )
+            chosen = promote()
+            console.print("\n[bold]3.[/] Call the versioned URLs over HTTP, and compare with the local prediction")
+            results = [compare(model, version, stable) for model, version, stable in chosen]
+            show(results)
+            good = all(r.equal == r.rows for r in results)
+            if not leave:
+                console.print("\nThe platform stays up. Ctrl-C stops it.")
+                signal.pause()
+        except KeyboardInterrupt:
+            console.print("\nStopping …")
+            return 0
+    return 0 if good else 1
+
+
+@contextmanager
+def platform() -> Iterator[None]:
+    """Use the platform that answers, or start one and stop it at the end."""
+    if answers(REGISTRY) and answers(SERVING):
+        console.print(f"Using the platform that is up: {REGISTRY}, {SERVING}")
+        yield
+        return
+    process = subprocess.Popen([sys.executable, "-m", "deploy.local"], cwd=HERE.parent.parent, start_new_session=True)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not (answers(REGISTRY) and answers(SERVING)):
+            if process.poll() is not None:
+                sys.exit(process.returncode)
+            if time.monotonic() > deadline:
+                sys.exit(f"the platform was not ready within {START_SECONDS} s; its log is below var/logs")
+            time.sleep(0.1)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    """Tell whether the process at ``url`` is ready."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def train() -> None:
+    """Run the training script as a user would: with MLFLOW_TRACKING_URI and nothing else."""
+    quiet = {"PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "ERROR", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = (
+        os.environ | quiet | {"MLFLOW_TRACKING_URI": REGISTRY, "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+    )
+    done = subprocess.run(
+        [sys.executable, HERE / "train.py"], env=environment, capture_output=True, text=True, check=False
+    )
+    for line in done.stdout.splitlines():
+        if "test score" in line:
+            console.print(f"   {line}")
+    if done.returncode:
+        sys.exit(f"training failed:\n{done.stderr[-3000:]}")
+
+
+def promote() -> list[tuple[str, str, bool]]:
+    """Make the newest version of each model stable; return (model, version, stable?) for the two newest of each."""
+    chosen = []
+    with headgate.Client(registry_url=REGISTRY, serving_url=SERVING) as client:
+        for model in MODELS:
+            newest = sorted((v.version for v in client.versions(model)), key=int)[-2:]
+            for version in newest:
+                client.wait_until_ready(model, version, timeout=60)
+            client.promote(model, newest[-1], note="demo")
+            console.print(f"   {model}: versions {' and '.join(newest)} are ready; {newest[-1]} takes the traffic")
+            chosen += [(model, version, version == newest[-1]) for version in newest]
+    return chosen
+
+
+def compare(model: str, version: str, stable: bool) -> Compared:
+    """Send the whole data set to one version, and predict it here from the same registered model."""
+    import mlflow
+    from sklearn.datasets import load_breast_cancer, load_diabetes
+
+    warnings.simplefilter("ignore")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    mlflow.set_tracking_uri(REGISTRY)
+    rows = {"breast-cancer": load_breast_cancer, "diabetes": load_diabetes}[model](as_frame=True).data
+    local = np.asarray(mlflow.pyfunc.load_model(f"models:/{model}/{version}").predict(rows))
+
+    url = f"{SERVING}/models/{model}/versions/{version}/predict"
+    body = {"dataframe_split": rows.to_dict(orient="split", index=False)}
+    answer = httpx.post(url, json=body, timeout=60)  # the first call loads the version
+    started = time.perf_counter()
+    answer = httpx.post(url, json=body, timeout=60)
+    milliseconds = (time.perf_counter() - started) * 1000
+    answer.raise_for_status()
+    remote = np.asarray(answer.json()["predictions"], dtype=local.dtype)
+    equal = int(np.sum(remote == local)) if remote.shape == local.shape else 0
+    return Compared(model, version, len(rows), equal, milliseconds, answer.json()["predictions"][0], stable)
+
+
+def show(results: list[Compared]) -> None:
+    """Print the table, and lines to try."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("Model", "Version", "Traffic", "Rows", "Bit for bit equal", "One call", "First answer"):
+        table.add_column(column, justify="right" if column in ("Rows", "Bit for bit equal", "One call") else "left")
+    for r in results:
+        verdict = f"{r.equal} of {r.rows}" + (" ✓" if r.equal == r.rows else " ✗")
+        table.add_row(
+            r.model,
+            r.version,
+            "stable" if r.stable else "–",
+            str(r.rows),
+            verdict,
+            f"{r.milliseconds:.0f} ms",
+            str(r.first),
+        )
+    console.print(table)
+    last = results[-1]
+    console.print("\nTry it yourself:")
+    for path in (f"/models/{last.model}/versions/{last.version}/predict", f"/models/{last.model}/predict"):
+        console.print(
+            f"  curl -s {SERVING}{path} -H 'content-type: application/json' \\\n    -d '{example(last.model)}'"
+        )
+    console.print(f"  MLflow's pages: {REGISTRY}/    Models and plans: {REGISTRY}/registry/v1/models")
+
+
+def example(model: str) -> str:
+    """Return one row of the model's data as a request body."""
+    from sklearn.datasets import load_breast_cancer, load_diabetes
+
+    data: Any = {"breast-cancer": load_breast_cancer, "diabetes": load_diabetes}[model](as_frame=True).data.head(1)
+    return json.dumps({"dataframe_split": data.round(4).to_dict(orient="split", index=False)})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""The ledger in memory: every promise of the ports under one lock, for tests and for trying things out.
+
+It is a real implementation and the model that the SQL one is compared with. Only what memory cannot do is missing:
+nothing survives the process, and no second process sees it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from registry.adapters.memory.ledger_intake import MemoryRegistrations, MemoryUploads
+from registry.adapters.memory.ledger_state import LedgerState, ModelState, require_ready_in
+from registry.adapters.memory.ledger_versions import MemoryVersions
+from registry.errors import Conflict
+from registry.ports import AliasRecord, Ledger, ModelSummary
+from registry.records import (
+    AliasName,
+    ModelName,
+    ModelSnapshot,
+    Plan,
+    PlanRevision,
+    ServableVersion,
+    SnapshotPage,
+    VersionNumber,
+    VersionState,
+)
+
+
+def system_clock() -> int:
+    """Return the time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def memory_ledger(clock: Callable[[], int] = system_clock) -> Ledger:
+    """Return an empty ledger; ``clock`` gives the journal its times, in milliseconds."""
+    state = LedgerState(clock)
+    return Ledger(
+        models=MemoryModels(state),
+        versions=MemoryVersions(state),
+        plans=MemoryPlans(state),
+        aliases=MemoryAliases(state),
+        uploads=MemoryUploads(),
+        registrations=MemoryRegistrations(state),
+        snapshots=MemorySnapshots(state),
+    )
+
+
+class MemoryModels:
+    """The ``Models`` port."""
+
+    def __init__(self, state: LedgerState) -> None:
+        self._state = state
+
+    def page(self, limit: int, after: str, query: str) -> Sequence[ModelSummary]:
+        """See ``Models.page``."""
+        if not query.isascii():
+            return ()  # no name holds anything else; and lower() turns some letters into ASCII ones
+        with self._state.lock:
+            names = sorted(n for n in self.names() if n > after and query.lower() in n.lower())
+            return [_summary(self._state.models[name]) for name in names[: max(limit, 0)]]
+
+    def get(self, model: ModelName) -> ModelSummary | None:
+        """See ``Models.get``."""
+        with self._state.lock:
+            present = self._state.present(model)
+            return None if present is None else _summary(present)
+
+    def names(self) -> frozenset[str]:
+        """See ``Models.names``."""
+        with self._state.lock:
+            return frozenset(name for name, model in self._state.models.items() if not model.removed)
+
+    def remove(self, model: ModelName) -> None:
+        """See ``Models.remove``."""
+        with self._state.lock:
+            present = self._state.present(model)
+            if present is None:
+                return
+            for gone in (present.versions, present.claims, present.aliases):
+                gone.clear()
+            for key in [k for k in self._state.registrations if k[0] == model]:
+                del self._state.registrations[key]
+            if present.journal and present.journal[-1].plan is not None:
+                revision = present.journal[-1].revision + 1
+                why = "the model was deleted in MLflow"
+                present.journal.append(PlanRevision(model, revision, None, "mlflow", why, self._state.clock()))
+            present.removed = True
+            self._state.stamp(present)
+
+
+def _summary(model: ModelState) -> ModelSummary:
+    return ModelSummary(
+        name=model.name,
+        versions=tuple(model.newest(5, 0)),
+        version_count=len(model.versions),
+        aliases=model.named_aliases(),
+        plan=model.journal[-1] if model.journal else None,
+    )
+
+
+class MemoryPlans:
+    """The ``Plans`` port."""
+
+    def __init__(self, state: LedgerState) -> None:
+        self._state = state
+
+    def current(self, model: ModelName) -> PlanRevision | None:
+        """See ``Plans.current``."""
+        found = self.history(model, 1, 0)
+        return found[0] if found else None
+
+    def append(self, model: ModelName, expected: int, plan: Plan | None, who: str, why: str) -> PlanRevision:  # noqa: PLR0917 - as the port has it
+        """See ``Plans.append``."""
+        with self._state.lock:
+            present = self._state.require(model)
+            revision = present.journal[-1].revision if present.journal else 0
+            if expected != revision:
+                raise Conflict(
+                    "revision_conflict",
+                    f"the plan of {model} is at revision {revision}, not {expected}; look, then decide again",
+                    {"revision": revision},
+                )
+            for version in sorted(plan.versions) if plan is not None else ():
+                require_ready_in(present, version)
+            line = PlanRevision(model, revision + 1, plan, who, why, self._state.clock())
+            present.journal.append(line)
+            self._state.stamp(present)
+            return line
+
+    def history(self, model: ModelName, limit: int, before: int) -> Sequence[PlanRevision]:
+        """See ``Plans.history``."""
+        with self._state.lock:
+            known = self._state.models.get(model)
+            lines = [line for line in known.journal if before <= 0 or line.revision < before] if known else []
+            return lines[::-1][: max(limit, 0)]
+
+
+class MemoryAliases:
+    """The ``Aliases`` port."""
+
+    def __init__(self, state: LedgerState) -> None:
+        self._state = state
+
+    def all(self, model: ModelName) -> Sequence[AliasRecord]:
+        """See ``Aliases.all``."""
+        with self._state.lock:
+            present = self._state.present(model)
+            return () if present is None else [record for _, record in sorted(present.aliases.items())]
+
+    def set(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
+        """See ``Aliases.set``."""
+        with self._state.lock:
+            present = self._state.require(model)
+            if version is not None:
+                require_ready_in(present, version)
+            record = present.aliases.get(alias, AliasRecord(alias, None, None))
+            if record.version == version:
+                return
+            present.aliases[alias] = replace(record, version=version)
+            self._state.stamp(present)
+
+    def note_mirrored(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
+        """See ``Aliases.note_mirrored``."""
+        with self._state.lock:
+            present = self._state.present(model)
+            if present is None:
+                return
+            record = replace(present.aliases.get(alias, AliasRecord(alias, None, None)), mirrored=version)
+            present.aliases[alias] = record
+            if record.version is None and version is None:
+                del present.aliases[alias]
+
+
+class MemorySnapshots:
+    """The ``Snapshots`` port."""
+
+    def __init__(self, state: LedgerState) -> None:
+        self._state = state
+
+    def revision(self) -> int:
+        """See ``Snapshots.revision``."""
+        with self._state.lock:
+            return self._state.revision
+
+    def page(self, since: int) -> SnapshotPage:
+        """See ``Snapshots.page``."""
+        with self._state.lock:
+            full = since <= 0 or since > self._state.revision
+            changed = [m for _, m in sorted(self._state.models.items()) if full or m.changed > since]
+            return SnapshotPage(
+                revision=self._state.revision,
+                full=full,
+                models=tuple(_snapshot(m) for m in changed if not m.removed),
+                removed=() if full else tuple(m.name for m in changed if m.removed),
+            )
+
+
+def _snapshot(model: ModelState) -> ModelSnapshot:
+    ready: dict[VersionNumber, ServableVersion] = {}
+    others: dict[VersionNumber, str] = {}
+    for _, record in sorted(model.versions.items()):
+        sealed = record.sealed
+        if record.state is not VersionState.READY or sealed is None:
+            others[record.version] = record.state.value
+            continue
+        ready[record.version] = ServableVersion(
+            version=record.version,
+            digest=sealed.digest,
+            size=sealed.size,
+            runtime=sealed.runtime,
+            signature=sealed.signature,
+            requirements=sealed.requirements,
+            python=sealed.python,
+            flavors=sealed.flavors,
+        )
+    return ModelSnapshot(
+        name=model.name,
+        plan=model.journal[-1].plan if model.journal else None,
+        plan_revision=model.journal[-1].revision if model.journal else 0,
+        aliases=model.named_aliases(),
+        versions=ready,
+        others=others,
+    )

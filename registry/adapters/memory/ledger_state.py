@@ -1,0 +1,83 @@
+"""What the memory ledger's ports share: the models, their lock, and the questions several of them ask.
+
+Not here: the ports (``ledger.py``, ``ledger_versions.py``, ``ledger_intake.py``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from registry.errors import NotFound
+from registry.lifecycle import require_ready, require_unused
+from registry.ports import AliasRecord, Registration
+from registry.records import AliasName, ModelName, PlanRevision, VersionNumber, VersionRecord
+
+
+@dataclass(slots=True)
+class ModelState:
+    """One model: all that is known of it."""
+
+    name: ModelName
+    changed: int = 0
+    removed: bool = False
+    versions: dict[int, VersionRecord] = field(default_factory=dict)
+    claims: dict[int, int] = field(default_factory=dict)
+    journal: list[PlanRevision] = field(default_factory=list)
+    aliases: dict[AliasName, AliasRecord] = field(default_factory=dict)
+
+    def newest(self, limit: int, before: int) -> list[VersionRecord]:
+        """Return up to ``limit`` records below ``before`` (0: from the newest), newest first."""
+        numbers = sorted((n for n in self.versions if before <= 0 or n < before), reverse=True)
+        return [self.versions[n] for n in numbers[: max(limit, 0)]]
+
+    def named_aliases(self) -> dict[AliasName, VersionNumber]:
+        """Return the aliases that name a version."""
+        return {a: r.version for a, r in sorted(self.aliases.items()) if r.version is not None}
+
+    def users_of(self, version: VersionNumber) -> tuple[int | None, list[AliasName]]:
+        """Return the revision of the plan in force if it names the version, and the aliases that do."""
+        plan = self.journal[-1].plan if self.journal else None
+        planned_by = self.journal[-1].revision if plan is not None and version in plan.versions else None
+        return planned_by, [alias for alias, named in self.named_aliases().items() if named == version]
+
+
+class LedgerState:
+    """What the ports share. Whoever reads or writes it holds ``lock``."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.revision = 0
+        self.models: dict[str, ModelState] = {}
+        self.registrations: dict[tuple[ModelName, str], Registration] = {}
+
+    def present(self, name: str) -> ModelState | None:
+        """Return a model that exists."""
+        model = self.models.get(name)
+        return None if model is None or model.removed else model
+
+    def require(self, name: ModelName) -> ModelState:
+        """Return a model; raise NotFound ``unknown_model``."""
+        model = self.present(name)
+        if model is None:
+            raise NotFound("unknown_model", f"there is no model {name}; register a version of it first")
+        return model
+
+    def stamp(self, model: ModelState) -> None:
+        """Give the model the next snapshot revision."""
+        self.revision += 1
+        model.changed = self.revision
+
+
+def require_unused_in(model: ModelState, version: VersionNumber) -> None:
+    """Raise Conflict ``in_use`` where the plan in force or an alias names the version."""
+    planned_by, aliases = model.users_of(version)
+    require_unused(model.name, version, planned_by=planned_by, aliases=aliases)
+
+
+def require_ready_in(model: ModelState, version: VersionNumber) -> None:
+    """Raise NotFound or Conflict unless the version is ready."""
+    existing = [record.version for record in model.newest(10, 0)]
+    require_ready(model.name, version, model.versions.get(int(version)), existing=existing)

@@ -1,0 +1,53 @@
+"""Errors on MLflow's routes, in the shape that MLflow's client reads: ``{"error_code", "message"}``.
+
+Not here: the native shape (``registry/http/problems.py``), and MLflow's own errors, which its handlers write.
+"""
+
+from __future__ import annotations
+
+import json
+
+from registry.errors import HeadgateError
+from registry.http.gate import Send, native_problem
+from registry.http.problems import STATUS
+
+PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/", "/graphql", "/get-artifact", "/model-versions/")
+
+_NAMES = {
+    400: "INVALID_PARAMETER_VALUE",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    409: "RESOURCE_CONFLICT",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def mlflow_problem(path: str, error: HeadgateError, request_id: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    """Render an error of the gate: MLflow's shape on MLflow's routes, the native one elsewhere (a gate ``ProblemWriter``)."""
+    status, body, headers = native_problem(path, error, request_id)
+    return (status, mlflow_body(error, status), headers) if path.startswith(PREFIXES) else (status, body, headers)
+
+
+def mlflow_body(error: HeadgateError, status: int) -> bytes:
+    """Return the body that MLflow's client turns into its exception."""
+    name = "ENDPOINT_NOT_FOUND" if error.code == "not_found" and status == 404 else _NAMES.get(status)
+    fallback = "INTERNAL_ERROR" if status >= 500 else "BAD_REQUEST"
+    return json.dumps({"error_code": name or fallback, "message": error.message}).encode()
+
+
+async def send_error(send: Send, error: HeadgateError, status: int | None = None) -> None:
+    """Answer with an error and end the connection: a request that was not read to its end must not be followed by another."""
+    status = STATUS[error.code] if status is None else status
+    body = mlflow_body(error, status)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,130 @@
+"""Starting MLflow inside this process: its environment, its tables, our stores in place of its own.
+
+Once a process: MLflow keeps its stores in module-wide variables. A second start with another database is refused. Not
+here: routes and requests (``app.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from registry.adapters.mlflow_app import private
+from registry.adapters.mlflow_app.guard import CatalogGuard
+from registry.errors import Internal
+from registry.layout import ARTIFACT_SCHEME, MLFLOW_PREFIX
+
+if TYPE_CHECKING:
+    from registry.adapters.mlflow_app.bucket import BucketRepository
+
+_MIGRATION_KEY = 0x6D6C666C
+_starting = threading.Lock()
+_started: dict[str, Started] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowConfig:
+    """What the mounted MLflow needs to know.
+
+    Attributes:
+        database_url: SQLAlchemy address of the database that holds our own tables too (SQLite: already in WAL mode).
+        bucket: The bucket below whose ``mlflow/`` the artifacts lie.
+        s3_endpoint: Address of the S3 server; None for AWS. Credentials and region come from the AWS chain.
+        guard: Asked before something that serves is changed.
+    """
+
+    database_url: str
+    bucket: str
+    s3_endpoint: str | None
+    guard: CatalogGuard
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """MLflow, running in this process."""
+
+    flask: Any
+    tracking: Any
+    models: Any
+    artifacts: BucketRepository
+
+
+def start_mlflow(config: MlflowConfig) -> Started:
+    """Start MLflow, once; later calls with the same database return the same. Blocks for some seconds."""
+    with _starting:
+        running = _started.get(config.database_url)
+        if running is None:
+            if _started:
+                raise Internal("internal", "MLflow already runs in this process on another database; start another process")
+            running = _started[config.database_url] = _start(config)
+        return running
+
+
+def environment(config: MlflowConfig) -> dict[str, str]:
+    """Return the variables that MLflow reads when it is imported and started."""
+    variables = {
+        **private.SWITCHES,
+        private.BACKEND_STORE: config.database_url,
+        private.ARTIFACT_ROOT: ARTIFACT_SCHEME,
+        private.ARTIFACT_DESTINATION: f"s3://{config.bucket}/{MLFLOW_PREFIX}",
+    }
+    if config.s3_endpoint:
+        variables[private.S3_ENDPOINT] = config.s3_endpoint
+    return variables
+
+
+def _start(config: MlflowConfig) -> Started:
+    private.forget((*private.FOREIGN, *private.SECRET))
+    os.environ.update(environment(config))
+    # These import MLflow, which must find its environment set.
+    from registry.adapters.mlflow_app.bucket import BucketRepository
+    from registry.adapters.mlflow_app.store import HeadgateRegistryStore
+    from registry.adapters.mlflow_app.tracking import HeadgateTrackingStore
+
+    logging.getLogger(private.DATABASE_LOGGER).setLevel(logging.CRITICAL)
+    prepare_database(config.database_url)
+    scheme = config.database_url.partition(":")[0].partition("+")[0]
+    tracking = HeadgateTrackingStore(config.database_url, ARTIFACT_SCHEME)
+    models = HeadgateRegistryStore(config.database_url, config.guard, tracking)
+    # MLflow asks its registries of stores for the one of a scheme; its own client, which its stores use to look up
+    # logged models, has a registry of its own.
+    for stores in (private.server_tracking_stores, private.client_tracking_stores):
+        stores.register(scheme, lambda store_uri, artifact_uri=None: tracking)
+    private.server_registry_stores.register(scheme, lambda store_uri: models)
+    private.initialize_backend_stores(config.database_url, None, ARTIFACT_SCHEME)
+    artifacts = BucketRepository(config.bucket, MLFLOW_PREFIX, config.s3_endpoint)
+    private.set_server_artifacts(artifacts)
+    private.forget(private.SECRET)
+    return Started(private.flask_app, tracking, models, artifacts)
+
+
+def prepare_database(database_url: str) -> None:
+    """Create or upgrade MLflow's tables, by one process at a time; quick where nothing is to do."""
+    engine = private.make_engine(database_url)
+    try:
+        with _one_migration(engine):
+            if not private.all_tables_exist(engine):
+                private.initialize_tables(engine)
+            elif private.schema_version(engine) != private.newest_schema_version():
+                private.upgrade_tables(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _one_migration(engine: Any) -> Iterator[None]:
+    """Hold the right to migrate. A SQLite file belongs to one registry process, which has its home to itself."""
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_MIGRATION_KEY})")
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATION_KEY})")

@@ -1,0 +1,34 @@
+"""The ledger on a SQL database: all its ports on one pool of connections."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from registry.adapters.sql.aliases import SqlAliases
+from registry.adapters.sql.database import Database
+from registry.adapters.sql.models import SqlModels
+from registry.adapters.sql.plans import SqlPlans
+from registry.adapters.sql.registrations import SqlRegistrations
+from registry.adapters.sql.snapshots import SqlSnapshots
+from registry.adapters.sql.uploads import SqlUploads
+from registry.adapters.sql.versions import SqlVersions
+from registry.ports import Ledger
+
+
+def system_clock() -> int:
+    """Return the time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def ledger_on(database: Database, clock: Callable[[], int] = system_clock) -> Ledger:
+    """Return the ledger that ``database`` (migrated) holds; ``clock`` gives the journal its times, in milliseconds."""
+    return Ledger(
+        models=SqlModels(database, clock),
+        versions=SqlVersions(database),
+        plans=SqlPlans(database, clock),
+        aliases=SqlAliases(database),
+        uploads=SqlUploads(database),
+        registrations=SqlRegistrations(database),
+        snapshots=SqlSnapshots(database),
+    )

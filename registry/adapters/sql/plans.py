@@ -1,0 +1,62 @@
+"""The journal of plans, on SQL tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, select
+
+from registry.adapters.sql import changes, tables
+from registry.adapters.sql.database import Database
+from registry.adapters.sql.rows import below, plan_revision
+from registry.errors import Conflict
+from registry.lifecycle import require_ready
+from registry.records import ModelName, Plan, PlanRevision
+
+_AT = tables.plans.c
+
+
+class SqlPlans:
+    """The ``Plans`` port."""
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._clock = clock
+
+    def current(self, model: ModelName) -> PlanRevision | None:
+        """See ``Plans.current``."""
+        found = self.history(model, 1, 0)
+        return found[0] if found else None
+
+    def append(self, model: ModelName, expected: int, plan: Plan | None, who: str, why: str) -> PlanRevision:  # noqa: PLR0917 - as the port has it
+        """See ``Plans.append``."""
+        line = PlanRevision(model, expected + 1, plan, who, why, self._clock())
+        return self._database.write(lambda connection: _append(connection, line))
+
+    def history(self, model: ModelName, limit: int, before: int) -> Sequence[PlanRevision]:
+        """See ``Plans.history``."""
+        query = (
+            select(tables.plans)
+            .where(_AT.model == model, _AT.revision < below(before))
+            .order_by(_AT.revision.desc())
+            .limit(max(limit, 0))
+        )
+        return self._database.read(lambda connection: [plan_revision(row) for row in connection.execute(query)])
+
+
+def _append(connection: Connection, line: PlanRevision) -> PlanRevision:
+    changes.lock(connection)
+    present = changes.require_model(connection, line.model).plan_revision
+    if line.revision != present + 1:
+        raise Conflict(
+            "revision_conflict",
+            f"the plan of {line.model} is at revision {present}, not {line.revision - 1}; look, then decide again",
+            {"revision": present},
+        )
+    for version in sorted(line.plan.versions) if line.plan is not None else ():
+        record = changes.find_version(connection, line.model, version)
+        existing = changes.newest_numbers(connection, line.model) if record is None else ()
+        require_ready(line.model, version, record, existing=existing)
+    # Under the lock nobody else can be here; the primary key (model, revision) is the last line of defence.
+    changes.append_plan(connection, line)
+    return line

@@ -1,0 +1,174 @@
+"""The tables, as SQLAlchemy sees them. The migrations make them; a test holds the two equal.
+
+All names begin with ``headgate_``, because MLflow's tables live in the same database. Text has no length: SQLite would
+not enforce one and PostgreSQL would, and the two are to behave alike. What may be long and is a key is kept as its
+SHA-256 too, because PostgreSQL's indexes refuse long values. JSON is kept as text that only this package reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+PREFIX = "headgate_"
+
+
+class Words(TypeDecorator[str]):
+    """Text from outside. PostgreSQL stores no NUL and neither database stores lone surrogates: both become U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return ``value`` as both databases can keep it."""
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in value)
+
+
+class Name(Words):
+    """Text that is sorted by code point: PostgreSQL would else sort by the language it was set up in."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the column type of a database."""
+        return dialect.type_descriptor(Text(collation="C") if dialect.name == "postgresql" else Text())
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# One row: the newest revision. Its lock is what puts all changes that nodes see in one order.
+snapshot = Table(
+    "headgate_snapshot",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+models = Table(
+    "headgate_models",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("changed", BigInteger, nullable=False),  # the snapshot revision of its last change
+    Column("removed", Boolean, nullable=False),  # MLflow has it no longer; the journal stays
+    Column("version_count", BigInteger, nullable=False),
+    Column("plan_revision", BigInteger, nullable=False),  # newest in its journal; 0: none yet
+    Index(None, "changed"),
+)
+
+versions = Table(
+    "headgate_versions",
+    metadata,
+    Column("model", Name, ForeignKey("headgate_models.name"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("location", Words, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("run_id", Words),
+    Column("user_name", Words),
+    Column("checks", Text, nullable=False),
+    Column("claimed_until_ms", BigInteger, nullable=False),
+    # What was sealed; all of it is null until something was.
+    Column("digest", Text),
+    Column("size", BigInteger),
+    Column("tier", Text),
+    Column("runtime", Text),
+    Column("signature", Text),
+    Column("requirements", Text),
+    Column("python", Text),
+    Column("flavors", Text),
+    # The queue of admission: short however many versions there are.
+    Index(
+        "ix_headgate_versions_queue",
+        "created_ms",
+        sqlite_where=text("state IN ('pending', 'checking')"),
+        postgresql_where=text("state IN ('pending', 'checking')"),
+    ),
+)
+
+plans = Table(
+    "headgate_plans",
+    metadata,
+    Column("model", Name, ForeignKey("headgate_models.name"), primary_key=True),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("plan", Text),  # null: this revision took all traffic away
+    Column("who", Words, nullable=False),
+    Column("why", Words, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+aliases = Table(
+    "headgate_aliases",
+    metadata,
+    Column("model", Name, ForeignKey("headgate_models.name"), primary_key=True),
+    Column("alias", Name, primary_key=True),
+    Column("version", BigInteger),  # null: removed, and MLflow must still forget it
+    Column("mirrored", BigInteger),  # what MLflow was last seen to say
+    # An alias can never name a version that has no record, whatever the code above it does.
+    ForeignKeyConstraint(["model", "version"], ["headgate_versions.model", "headgate_versions.number"]),
+)
+
+uploads = Table(
+    "headgate_uploads",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("committed", Boolean, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index(
+        "ix_headgate_uploads_open",
+        "created_ms",
+        sqlite_where=text("NOT committed"),
+        postgresql_where=text("NOT committed"),
+    ),
+)
+
+upload_files = Table(
+    "headgate_upload_files",
+    metadata,
+    Column("upload", Name, ForeignKey("headgate_uploads.id", ondelete="CASCADE"), primary_key=True),
+    Column("path_sha256", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("path", Words, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("arrived", Boolean, nullable=False),
+)
+
+registrations = Table(
+    "headgate_registrations",
+    metadata,
+    # No foreign key: the key is recorded before the model's first version exists.
+    Column("model", Name, primary_key=True),
+    Column("key_sha256", Text, primary_key=True),
+    Column("key", Words, nullable=False),
+    Column("fingerprint", Words, nullable=False),
+    Column("version", BigInteger),
+)

@@ -1,0 +1,43 @@
+"""Which libraries a version asks for, read from the files that came with it. Pure.
+
+MLflow writes ``requirements.txt``; models saved before 1.20 have their requirements in ``conda.yaml`` alone.
+"""
+
+from __future__ import annotations
+
+from registry.admission.plain_yaml import load_plain_yaml
+from registry.errors import InvalidRequest
+from registry.requirements import refuse_requirement, strip_comment
+
+MAX_LINES = 1000
+
+
+def libraries(requirements_txt: str, conda_yaml: str) -> tuple[str, ...]:
+    """Return the requirement lines, cleaned; raise InvalidRequest ``not_servable`` naming the first that is refused.
+
+    Lines that name another index, a URL, a path or a version-control system are refused: a server installs nothing from
+    an address that came with a model.
+    """
+    lines = [strip_comment(line) for line in requirements_txt.replace("\\\n", " ").splitlines()] or _from_conda(
+        conda_yaml
+    )
+    kept = tuple(line for line in lines if line)
+    if len(kept) > MAX_LINES:
+        raise InvalidRequest("not_servable", f"it lists {len(kept)} requirements; at most {MAX_LINES} are accepted")
+    for line in kept:
+        problem = refuse_requirement(line)
+        if problem:
+            raise InvalidRequest("not_servable", problem)
+    return kept
+
+
+def _from_conda(text: str) -> list[str]:
+    if not text:
+        return []
+    try:
+        document = load_plain_yaml(text.encode())
+        entries = document["dependencies"] if isinstance(document, dict) else ()
+        nested = [entry["pip"] for entry in entries if isinstance(entry, dict) and "pip" in entry]
+        return [strip_comment(str(line)) for group in nested for line in group]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidRequest("not_servable", "the file conda.yaml cannot be read") from error

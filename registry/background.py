@@ -1,0 +1,104 @@
+"""The registry's own work besides answering: looking at MLflow, admitting versions, sweeping abandoned uploads.
+
+Threads, because all of it blocks on the database and S3. Each runs until ``stop``; a store that cannot be reached makes
+it wait and try again, and nothing it was doing is lost, because every step may be done twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+
+from registry.admission.admit import Admission
+from registry.errors import Unavailable
+from registry.log import WARNING, event, failure
+from registry.operations import Operations
+from registry.reconciler import Reconciler
+
+ADMISSIONS = 2
+"""Versions admitted side by side: a large one must not hold up a small one."""
+SWEEP_SECONDS = 600
+MAX_PAUSE_SECONDS = 5.0
+
+
+class Background:
+    """Owns the threads. ``wake`` makes the reconciler and the admissions look now.
+
+    Args:
+        reconciler: Looks at MLflow.
+        admission: Admits versions.
+        prepare: Done once, before the first look, and tried again until it succeeds (the bucket must exist).
+        pause: Seconds between two looks.
+    """
+
+    def __init__(self, reconciler: Reconciler, admission: Admission, prepare: Callable[[], None], pause: float) -> None:
+        self._pause = pause
+        self._prepare: Callable[[], None] | None = prepare
+        self._stopping = Event()
+        self._look = Event()
+        self._admit = [Event() for _ in range(ADMISSIONS)]
+        self._threads = [Thread(target=self._loop, args=("reconcile", self._reconciling(reconciler), self._look))]
+        for i, wanted in enumerate(self._admit):
+            self._threads.append(Thread(target=self._loop, args=(f"admit-{i}", admission.run_once, wanted)))
+        for thread in self._threads:
+            thread.daemon = True
+
+    def _reconciling(self, reconciler: Reconciler) -> Callable[[], bool]:
+        def turn() -> bool:
+            if self._prepare is not None:
+                self._prepare()
+                self._prepare = None
+            reconciler.look()
+            for wanted in self._admit:
+                wanted.set()
+            return False
+
+        return turn
+
+    def sweep(self, operations: Operations, ttl_seconds: float) -> None:
+        """Have abandoned uploads removed from time to time as well. Call before ``start``."""
+
+        def turn() -> bool:
+            removed = operations.sweep_uploads(int((time.time() - ttl_seconds) * 1000))
+            if removed:
+                event("uploads.swept", removed=removed)
+            self._stopping.wait(SWEEP_SECONDS)
+            return False
+
+        self._threads.append(Thread(target=self._loop, args=("sweep", turn, Event()), daemon=True))
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """Look now. May be called from any thread, any number of times."""
+        self._look.set()
+        for wanted in self._admit:
+            wanted.set()
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """End the threads; what one was doing is taken up again at the next start."""
+        self._stopping.set()
+        self.wake()
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _loop(self, name: str, turn: Callable[[], bool], wanted: Event) -> None:
+        pause = self._pause
+        while not self._stopping.is_set():
+            wanted.clear()
+            try:
+                if turn():
+                    continue
+                pause = self._pause
+            except Unavailable as error:
+                event("background.waiting", WARNING, task=name, code=error.code)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+            except Exception as error:  # noqa: BLE001 (the edge of a thread: it must go on, and say what it met)
+                failure("background.failed", error, task=name)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+            wanted.wait(pause)

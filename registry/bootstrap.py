@@ -1,0 +1,100 @@
+"""The registry's composition root: reads top to bottom as the object graph of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from prometheus_client import CollectorRegistry
+
+from registry.adapters.mlflow_app.app import MlflowConfig, build_mlflow_app
+from registry.adapters.mlflow_app.catalog import open_catalog
+from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
+from registry.adapters.s3_artifacts import S3Artifacts, s3_client
+from registry.adapters.sql.database import open_database
+from registry.adapters.sql.ledger import ledger_on
+from registry.admission.admit import Admission
+from registry.background import Background
+from registry.errors import Unavailable
+from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.gate import Gate
+from registry.http.health import health_routes
+from registry.http.routes import REGISTRY_ROUTES
+from registry.http.snapshot import RevisionWatch, snapshot_routes
+from registry.http.traffic import traffic_routes
+from registry.http.uploads import upload_routes
+from registry.http.versions import version_routes
+from registry.operations import Guard, Operations
+from registry.reconciler import Reconciler
+from registry.settings import RegistrySettings
+
+
+class Wake:
+    """A bell that is rung before anybody listens: the guard and the operations exist before the background does."""
+
+    def __init__(self) -> None:
+        self._background: Background | None = None
+
+    def connect(self, background: Background) -> None:
+        """Let rings through to ``background``."""
+        self._background = background
+
+    def __call__(self) -> None:
+        if self._background is not None:
+            self._background.wake()
+
+
+def now_ms() -> int:
+    """Return the wall clock in milliseconds."""
+    return int(time.time() * 1000)
+
+
+def build(settings: RegistrySettings) -> Gate:
+    """Return the registry's ASGI application. Opens the database, the bucket and MLflow; background work starts with
+    it."""
+    database = open_database(settings.database)
+    database.migrate()
+    ledger = ledger_on(database)
+    wake = Wake()
+
+    artifacts = S3Artifacts(s3_client(settings.s3_endpoint, settings.s3_region), settings.s3_bucket)
+    mlflow_config = MlflowConfig(
+        database_url=settings.database,
+        bucket=settings.s3_bucket,
+        s3_endpoint=settings.s3_endpoint,
+        allowed_hosts=settings.allowed_hosts,
+        guard=Guard(ledger, wake),
+    )
+    mlflow = Mounted(build_mlflow_app(mlflow_config), MLFLOW_ROUTES)
+    catalog = open_catalog(mlflow_config)
+
+    operations = Operations(catalog, ledger, artifacts, wake=wake, upload_limit=settings.upload_bytes)
+    background = Background(
+        Reconciler(catalog, ledger),
+        Admission(artifacts, ledger.versions, now_ms),
+        prepare=artifacts.ensure_bucket,
+        pause=settings.reconcile_seconds,
+    )
+    background.sweep(operations, settings.upload_ttl_hours * 3600)
+    wake.connect(background)
+    watch = RevisionWatch(ledger.snapshots)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        with suppress(Unavailable):  # the background tries again: a registry without S3 still answers what it can
+            await asyncio.to_thread(artifacts.ensure_bucket)
+        background.start()
+        yield
+        await watch.close()
+        await asyncio.to_thread(background.stop)
+        database.close()
+
+    app = build_fastapi(lifespan)
+    app.include_router(health_routes(CollectorRegistry()))
+    app.include_router(version_routes(operations))
+    app.include_router(upload_routes(operations))
+    app.include_router(traffic_routes(operations))
+    app.include_router(snapshot_routes(ledger.snapshots, watch))
+    return build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)

@@ -1,0 +1,114 @@
+"""The registry's HTTP application: our routes in FastAPI, MLflow mounted below them, one gate around all.
+
+Here: putting the parts together and turning errors into the contract's shape. Routes stand one feature a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+
+from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound
+from registry.http.gate import ASGIApp, Gate, Receive, Route, RouteTable, Scope, Send
+from registry.http.problems import STATUS, problem_body, problem_headers
+from registry.log import failure
+
+BODY_BYTES = 16 * 2**20
+"""Largest JSON body of our routes; uploads and MLflow's artifacts have limits of their own."""
+
+Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A foreign ASGI application and the routes of it that exist here."""
+
+    app: ASGIApp
+    routes: Sequence[Route]
+
+
+def build_app(ours: FastAPI, our_routes: Sequence[Route], mlflow: Mounted, hosts: Sequence[str]) -> Gate:
+    """Return the whole application: the gate, then our routes, then MLflow's."""
+    own = RouteTable(our_routes)
+    limited = RequestBodyLimitMiddleware(ours, BODY_BYTES)
+
+    async def split(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "lifespan" or own.find(path) is not None:
+            unlimited = scope["type"] == "lifespan" or "/files/" in path
+            await (ours if unlimited else limited)(scope, receive, send)
+        else:
+            await mlflow.app(scope, receive, send)
+
+    return Gate(split, RouteTable((*our_routes, *mlflow.routes)), hosts)
+
+
+def build_fastapi(lifespan: Lifespan) -> FastAPI:
+    """Return the FastAPI application without routes: its errors are the contract's."""
+
+    @asynccontextmanager
+    async def live(_: FastAPI) -> AsyncIterator[None]:
+        async with lifespan():
+            yield
+
+    app = FastAPI(
+        title="Headgate registry",
+        version="1",
+        description="What exists, which version is which, and who gets the traffic.",
+        lifespan=live,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
+    app.add_exception_handler(HeadgateError, _render)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+async def _render(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HeadgateError)
+    request_id = request.scope.get("headgate.request_id", "")
+    response = Response(problem_body(error, request_id), STATUS[error.code])
+    for name, value in problem_headers(error, request_id):
+        response.headers[name.decode()] = value.decode()
+    return response
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(e["type"] == "json_invalid" for e in found):
+        return await _render(request, InvalidRequest("malformed_json", "the body is not valid JSON"))
+    places = [{"where": ".".join(str(p) for p in e["loc"])[:128], "problem": _problem(e["msg"])} for e in found[:10]]
+    first = places[0]
+    message = f"{first['where']}: {first['problem']}"
+    return await _render(request, InvalidRequest("invalid_argument", message, {"problems": places}))
+
+
+def _problem(message: str) -> str:
+    return message.removeprefix("Value error, ")[:200]
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 413:
+        return await _render(request, InvalidRequest("body_too_large", f"a body may have at most {BODY_BYTES} bytes"))
+    if error.status_code == 400:
+        return await _render(request, InvalidRequest("malformed_json", "the body cannot be read as JSON"))
+    return await _render(request, NotFound("not_found", "nothing is here; /openapi.json lists what is"))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    failure("http.failed", error, method=request.method)
+    return await _render(
+        request, Internal("internal", "something failed here; the log has more under this request's id")
+    )

@@ -1,0 +1,82 @@
+"""Records as the JSON of the contract. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from registry.ports import ModelSummary
+from registry.records import AliasName, PlanRevision, Upload, UploadFile, VersionNumber, VersionRecord
+
+
+def iso(at_ms: int) -> str:
+    """Return a moment as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def version_json(
+    record: VersionRecord, aliases: Mapping[AliasName, VersionNumber], plan: PlanRevision | None
+) -> dict[str, Any]:
+    """Return a version object."""
+    sealed = record.sealed
+    return {
+        "model": record.model,
+        "version": record.version,
+        "state": record.state.value,
+        "reason": record.reason,
+        "checks": [{"name": c.name, "verdict": c.verdict.value, "reason": c.reason} for c in record.checks],
+        "tier": sealed.tier.value if sealed else None,
+        "runtime": sealed.runtime if sealed else None,
+        "digest": sealed.digest if sealed else None,
+        "size": sealed.size if sealed else None,
+        "signature": sealed.signature if sealed else None,
+        "requirements": list(sealed.requirements) if sealed else [],
+        "python": sealed.python if sealed else None,
+        "flavors": list(sealed.flavors) if sealed else [],
+        "run_id": record.run_id,
+        "user": record.user,
+        "created_at": iso(record.created_ms),
+        "aliases": sorted(alias for alias, version in aliases.items() if version == record.version),
+        "stable": plan is not None and plan.plan is not None and plan.plan.stable == record.version,
+    }
+
+
+def model_json(summary: ModelSummary) -> dict[str, Any]:
+    """Return a model object with its newest versions."""
+    return {
+        "name": summary.name,
+        "aliases": dict(summary.aliases),
+        "plan": plan_json(summary.plan) if summary.plan else None,
+        "version_count": summary.version_count,
+        "versions": [version_json(v, summary.aliases, summary.plan) for v in summary.versions],
+    }
+
+
+def plan_json(revision: PlanRevision) -> dict[str, Any]:
+    """Return one revision of a plan."""
+    plan = revision.plan
+    return {
+        "model": revision.model,
+        "revision": revision.revision,
+        "plan": None if plan is None else {"stable": plan.stable, "note": plan.note},
+        "who": revision.who,
+        "why": revision.why,
+        "at": iso(revision.at_ms),
+    }
+
+
+def upload_file_json(file: UploadFile) -> dict[str, Any]:
+    """Return one file of an upload."""
+    return {
+        "path": file.path,
+        "size": file.size,
+        "sha256": file.digest.removeprefix("sha256:"),
+        "arrived": file.arrived,
+    }
+
+
+def upload_json(upload: Upload) -> dict[str, Any]:
+    """Return an upload."""
+    files = [upload_file_json(f) for f in upload.files]
+    return {"upload": {"id": upload.id, "files": files, "committed": upload.committed}}

@@ -1,0 +1,36 @@
+"""Every route of the registry that is ours, with the scope it needs; MLflow's stand in
+``adapters/mlflow_app/routes.py``."""
+
+from __future__ import annotations
+
+from registry.http.gate import Access, Route
+
+V1 = "/registry/v1"
+MODEL = V1 + "/models/{name}"
+VERSION = MODEL + "/versions/{version}"
+
+REGISTRY_ROUTES: tuple[Route, ...] = (
+    Route("GET", "/livez", Access.OPEN),
+    Route("GET", "/readyz", Access.OPEN),
+    Route("GET", "/metrics", Access.OBSERVE),
+    Route("GET", "/openapi.json", Access.READ),
+    Route("GET", "/docs", Access.READ),
+    Route("GET", V1 + "/models", Access.READ),
+    Route("GET", MODEL, Access.READ),
+    Route("GET", MODEL + "/versions", Access.READ),
+    Route("POST", MODEL + "/versions", Access.WRITE),
+    Route("GET", VERSION, Access.READ),
+    Route("DELETE", VERSION, Access.WRITE),
+    Route("POST", VERSION + "/admit", Access.WRITE),
+    Route("POST", VERSION + "/retire", Access.WRITE),
+    Route("POST", V1 + "/uploads", Access.WRITE),
+    Route("GET", V1 + "/uploads/{upload_id}", Access.WRITE),
+    Route("PUT", V1 + "/uploads/{upload_id}/files/{path...}", Access.WRITE),
+    Route("POST", V1 + "/uploads/{upload_id}/commit", Access.WRITE),
+    Route("GET", MODEL + "/traffic", Access.READ),
+    Route("PUT DELETE", MODEL + "/traffic", Access.OPERATE),
+    Route("GET", MODEL + "/traffic/history", Access.READ),
+    Route("POST", MODEL + "/traffic/rollback", Access.OPERATE),
+    Route("PUT DELETE", MODEL + "/aliases/{alias}", Access.OPERATE),
+    Route("GET", V1 + "/snapshot", Access.NODE),
+)

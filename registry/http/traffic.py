@@ -1,0 +1,90 @@
+"""Routes of traffic: the plan of a model, its journal, rolling back, and aliases."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+
+from registry.errors import InvalidRequest
+from registry.http.bodies import AliasBody, PlanBody, RollbackBody
+from registry.http.render import plan_json
+from registry.operations import Operations
+from registry.records import Plan, PlanRevision, parse_alias, parse_model_name, parse_version
+
+# Until identities come, the journal can only say how a change was made.
+WHO = "api"
+
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description='The revision you saw: `"3"`; `"0"` where there is none')
+]
+
+
+def traffic_routes(operations: Operations) -> APIRouter:
+    """Return the routes, bound to ``operations``."""
+    routes = APIRouter(prefix="/registry/v1/models/{name}", tags=["traffic"])
+
+    def answer(revision: PlanRevision, response: Response) -> Any:
+        response.headers["ETag"] = f'"{revision.revision}"'
+        return plan_json(revision)
+
+    @routes.get("/traffic")
+    def show(name: str, response: Response) -> Any:
+        """Show the plan in force; its revision is the ETag."""
+        return answer(operations.plan(parse_model_name(name)), response)
+
+    @routes.put("/traffic")
+    def replace(name: str, body: PlanBody, response: Response, if_match: IfMatch = None) -> Any:
+        """Replace the whole plan, if it is still the one you saw."""
+        model, expected = parse_model_name(name), _revision(if_match)
+        plan = Plan(parse_version(body.stable), body.note)
+        return answer(operations.replan(model, expected, plan, WHO), response)
+
+    @routes.delete("/traffic")
+    def clear(name: str, response: Response, if_match: IfMatch = None) -> Any:
+        """Take all traffic away, if the plan is still the one you saw; a new revision records it."""
+        return answer(operations.replan(parse_model_name(name), _revision(if_match), None, WHO), response)
+
+    @routes.get("/traffic/history")
+    def history(
+        name: str,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        before: Annotated[int, Query(ge=0, le=2**53, description="Only revisions below this one")] = 0,
+    ) -> Any:
+        """Show the journal, newest first."""
+        model = parse_model_name(name)
+        operations.model(model)
+        return {"revisions": [plan_json(r) for r in operations.ledger.plans.history(model, limit, before)]}
+
+    @routes.post("/traffic/rollback")
+    def rollback(name: str, response: Response, body: RollbackBody | None = None) -> Any:
+        """Put back the plan of the revision before, or of the one named; a new revision records it."""
+        wanted = body.revision if body is not None else None
+        return answer(operations.roll_back(parse_model_name(name), wanted, WHO), response)
+
+    @routes.put("/aliases/{alias}")
+    def set_alias(name: str, alias: str, body: AliasBody) -> Any:
+        """Point an alias at a ready version."""
+        model, parsed, version = parse_model_name(name), parse_alias(alias), parse_version(body.version)
+        operations.set_alias(model, parsed, version)
+        return {"model": model, "alias": parsed, "version": version}
+
+    @routes.delete("/aliases/{alias}", status_code=204)
+    def delete_alias(name: str, alias: str) -> None:
+        """Remove an alias."""
+        operations.set_alias(parse_model_name(name), parse_alias(alias), None)
+
+    return routes
+
+
+def _revision(if_match: str | None) -> int:
+    if if_match is None:
+        raise InvalidRequest(
+            "precondition_required",
+            'send If-Match with the revision you saw (the ETag of GET …/traffic; "0" for the first plan)',
+        )
+    match = re.fullmatch(r'"([0-9]{1,15})"', if_match.strip())
+    if match is None:
+        raise InvalidRequest("invalid_argument", 'If-Match must be one revision in double quotes, as "3"')
+    return int(match[1])

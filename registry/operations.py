@@ -1,0 +1,320 @@
+"""The verbs: register, promote, roll back, retire, alias, upload.
+
+Each is one story over the ports: HTTP calls it, and so could anything else. Not here: how a request is read or an
+answer
+drawn (``http/``), and what happens by itself (``reconciler.py``, ``admission/``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from registry.digest import check_paths
+from registry.errors import Conflict, InvalidRequest, NotFound, quote
+from registry.layout import upload_prefix, upload_source
+from registry.ports import Artifacts, Catalog, Ledger, ModelSummary, Registration
+from registry.records import (
+    AliasName,
+    CatalogVersion,
+    ModelName,
+    Plan,
+    PlanRevision,
+    Upload,
+    UploadFile,
+    VersionNumber,
+    VersionRecord,
+    VersionState,
+)
+
+REGISTRATION_TAG = "headgate.registration"
+
+
+@dataclass(frozen=True, slots=True)
+class FromRun:
+    """A model that a run logged: ``path`` is the name or artifact path it was logged under."""
+
+    run_id: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class FromLoggedModel:
+    """A model that MLflow 3 logged, by its id (``m-…``)."""
+
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FromUpload:
+    """A committed upload."""
+
+    upload_id: str
+
+
+Source = FromRun | FromLoggedModel | FromUpload
+
+
+class Operations:
+    """The registry's verbs.
+
+    Args:
+        catalog: MLflow's registry, which numbers versions.
+        ledger: Our records.
+        artifacts: The bucket.
+        wake: Called after something changed that the background work should look at now.
+        upload_limit: Bytes one upload may have in all.
+    """
+
+    def __init__(
+        self, catalog: Catalog, ledger: Ledger, artifacts: Artifacts, *, wake: Callable[[], None], upload_limit: int
+    ) -> None:
+        self.ledger = ledger
+        self._catalog = catalog
+        self._artifacts = artifacts
+        self._wake = wake
+        self._upload_limit = upload_limit
+        self._registering = threading.Lock()
+
+    # -- registering ---------------------------------------------------------------------------------------------
+
+    def register(
+        self, model: ModelName, source: Source, key: str | None, alias: AliasName | None = None
+    ) -> tuple[VersionRecord, bool]:
+        """Register the next version of ``model``; return its record and whether it is new.
+
+        ``alias`` is set in MLflow's registry at once and serves from the moment the version is ready.
+
+        The same ``key`` with the same content gives the version it gave before, also when the first answer was lost
+        or the process died between MLflow's record and ours (MLflow's carries the key as a tag).
+        """
+        record, new = self._registered(model, source, key)
+        if alias is not None:
+            self._catalog.set_alias(model, alias, record.version)
+        self._wake()
+        return record, new
+
+    def _registered(self, model: ModelName, source: Source, key: str | None) -> tuple[VersionRecord, bool]:
+        uri, fingerprint = self._resolve(source)
+        if key is None:
+            return self._observe(self._create(model, source, uri, {})), True
+        mark = hashlib.sha256(key.encode()).hexdigest()
+        known = self.ledger.registrations.begin(Registration(model, mark, fingerprint, None))
+        if known.fingerprint != fingerprint:
+            raise Conflict("already_exists", "this idempotency key was used for other content; use a new key")
+        with self._registering:
+            return self._register_once(model, source, uri, mark)
+
+    def _register_once(self, model: ModelName, source: Source, uri: str, mark: str) -> tuple[VersionRecord, bool]:
+        known = self.ledger.registrations.begin(Registration(model, mark, "", None))
+        if known.version is not None:
+            return self.version(model, known.version), False
+        earlier = self._catalog.find_version(model, REGISTRATION_TAG, mark)
+        created = earlier or self._create(model, source, uri, {REGISTRATION_TAG: mark})
+        record = self._observe(created)
+        self.ledger.registrations.complete(model, mark, created.version)
+        return record, earlier is None
+
+    def _resolve(self, source: Source) -> tuple[str, str]:
+        """Return the source as MLflow's URI, and a fingerprint of the content it stands for."""
+        match source:
+            case FromRun(run_id, path):
+                return f"runs:/{run_id}/{path}", f"run:{run_id}/{path}"
+            case FromLoggedModel(model_id):
+                return f"models:/{model_id}", f"model:{model_id}"
+            case FromUpload(upload_id):
+                upload = self.upload(upload_id)
+                if not upload.committed:
+                    raise Conflict("not_ready", "this upload is not committed yet; POST …/commit first")
+                listing = json.dumps(sorted((f.path, f.digest) for f in upload.files))
+                return upload_source(upload_id), "files:" + hashlib.sha256(listing.encode()).hexdigest()
+
+    def _create(self, model: ModelName, source: Source, uri: str, tags: dict[str, str]) -> CatalogVersion:
+        run_id = source.run_id if isinstance(source, FromRun) else None
+        return self._catalog.create_version(model, uri, run_id, tags)
+
+    def _observe(self, version: CatalogVersion) -> VersionRecord:
+        self.ledger.versions.observe(version)
+        return self.version(version.model, version.version)
+
+    # -- uploads ---------------------------------------------------------------------------------------------------
+
+    def begin_upload(self, files: Sequence[UploadFile], now_ms: int) -> Upload:
+        """Begin an upload of exactly ``files``."""
+        check_paths([f.path for f in files])
+        if not any(f.path == "MLmodel" for f in files):
+            raise InvalidRequest(
+                "invalid_argument", "an upload is an MLflow model directory: it must hold a file MLmodel"
+            )
+        total = sum(f.size for f in files)
+        if total > self._upload_limit:
+            raise InvalidRequest(
+                "quota_exceeded", f"these files are {total} bytes; HEADGATE_UPLOAD_BYTES allows {self._upload_limit}"
+            )
+        upload = Upload(secrets.token_hex(16), tuple(files), committed=False, created_ms=now_ms)
+        self.ledger.uploads.create(upload)
+        return upload
+
+    def upload(self, upload_id: str) -> Upload:
+        """Return an upload; raise NotFound ``unknown_upload``."""
+        upload = self.ledger.uploads.get(upload_id)
+        if upload is None:
+            raise NotFound("unknown_upload", "there is no such upload; POST /registry/v1/uploads begins one")
+        return upload
+
+    def receive(self, upload_id: str, path: str, chunks: Iterable[bytes]) -> UploadFile:
+        """Store one declared file. A file that has arrived is not stored again."""
+        upload = self.upload(upload_id)
+        declared = next((f for f in upload.files if f.path == path), None)
+        if declared is None:
+            raise NotFound("not_found", f"this upload declared no file '{quote(path)}'")
+        if declared.arrived:
+            return declared
+        self._artifacts.receive(upload_prefix(upload_id) + path, chunks, declared.size, declared.digest)
+        self.ledger.uploads.arrived(upload_id, path)
+        return UploadFile(declared.path, declared.size, declared.digest, arrived=True)
+
+    def commit_upload(self, upload_id: str) -> Upload:
+        """Close an upload; raise Conflict naming the files that have not come."""
+        self.upload(upload_id)
+        self.ledger.uploads.commit(upload_id)
+        return self.upload(upload_id)
+
+    def sweep_uploads(self, before_ms: int) -> int:
+        """Remove uploads begun before ``before_ms`` and never committed; return how many."""
+        abandoned = self.ledger.uploads.abandoned(before_ms)
+        for upload_id in abandoned:
+            self._artifacts.delete_prefix(upload_prefix(upload_id))
+            self.ledger.uploads.forget(upload_id)
+        return len(abandoned)
+
+    # -- models and versions
+    # --------------------------------------------------------------------------------------------------
+
+    def model(self, model: ModelName) -> ModelSummary:
+        """Return a model; raise NotFound ``unknown_model``."""
+        summary = self.ledger.models.get(model)
+        if summary is None:
+            raise NotFound("unknown_model", f"there is no model '{model}'")
+        return summary
+
+    def version(self, model: ModelName, version: VersionNumber) -> VersionRecord:
+        """Return a version's record; raise NotFound saying what exists."""
+        record = self.ledger.versions.get(model, version)
+        if record is None:
+            raise self._unknown(model, version)
+        return record
+
+    def _unknown(self, model: ModelName, version: VersionNumber) -> NotFound:
+        self.model(model)
+        newest = self.ledger.versions.page(model, 10, 0)
+        listed = ", ".join(r.version for r in reversed(newest)) or "none"
+        return NotFound("unknown_version", f"{model} has no version {version}; it has {listed}")
+
+    def admit_again(self, model: ModelName, version: VersionNumber) -> VersionRecord:
+        """Check a rejected version again, from the start."""
+        record = self.version(model, version)
+        if record.state is VersionState.REJECTED:
+            self.ledger.versions.settle(model, version, VersionState.CHECKING, (), None)
+            self._wake()
+        elif record.state is VersionState.RETIRED:
+            raise Conflict("not_ready", f"{model} version {version} is retired; register its model again")
+        return self.version(model, version)
+
+    def retire(self, model: ModelName, version: VersionNumber) -> VersionRecord:
+        """Take a version out of service for good; raise Conflict ``in_use`` while a plan or alias names it."""
+        self.version(model, version)
+        self.ledger.versions.retire(model, version)
+        return self.version(model, version)
+
+    def delete(self, model: ModelName, version: VersionNumber) -> None:
+        """Retire a version and delete MLflow's record of it. Its number is never used again."""
+        self.version(model, version)
+        self.ledger.versions.retire(model, version)
+        self._catalog.delete_version(model, version)
+        self._wake()
+
+    # -- traffic and aliases ---------------------------------------------------------------------------------------
+
+    def plan(self, model: ModelName) -> PlanRevision:
+        """Return the plan in force; raise NotFound ``unknown_model`` or ``no_plan``."""
+        revision = self.ledger.plans.current(model)
+        if revision is None:
+            self.model(model)
+            raise NotFound("no_plan", f'{model} has no plan yet; PUT …/traffic with If-Match: "0" makes the first')
+        return revision
+
+    def replan(self, model: ModelName, expected: int, plan: Plan | None, who: str) -> PlanRevision:
+        """Replace the plan, where ``expected`` is still its revision."""
+        why = plan.note if plan is not None and plan.note else "plan replaced" if plan else "all traffic taken away"
+        return self.ledger.plans.append(model, expected, plan, who, why)
+
+    def roll_back(self, model: ModelName, revision: int | None, who: str) -> PlanRevision:
+        """Put back the plan of ``revision``, or of the one before the present; a new revision records it."""
+        current = self.plan(model)
+        wanted = current.revision - 1 if revision is None else revision
+        if wanted < 1:
+            raise Conflict(
+                "not_ready", f"{model} has nothing to roll back to: revision {current.revision} is its first"
+            )
+        found = self.ledger.plans.history(model, 1, wanted + 1)
+        if not found or found[0].revision != wanted:
+            raise NotFound("not_found", f"{model} has no revision {wanted}; the newest is {current.revision}")
+        return self.ledger.plans.append(
+            model, current.revision, found[0].plan, who, f"rolled back to revision {wanted}"
+        )
+
+    def set_alias(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
+        """Point an alias at a ready version, or remove it; MLflow's follows at once, or when it can be reached."""
+        if version is None and not any(a.alias == alias and a.version for a in self.ledger.aliases.all(model)):
+            raise NotFound("unknown_alias", f"{model} has no alias '{alias}'")
+        self.ledger.aliases.set(model, alias, version)
+        self._wake()
+
+
+class Guard:
+    """What MLflow's own routes must ask us before they change the catalog (``mlflow_app.guard.CatalogGuard``)."""
+
+    def __init__(self, ledger: Ledger, wake: Callable[[], None]) -> None:
+        self._ledger = ledger
+        self._wake = wake
+
+    def before_delete_version(self, model: str, version: str) -> None:
+        """Retire the record first, so that no plan can name a version whose deletion has begun."""
+        if self._ledger.versions.get(ModelName(model), VersionNumber(version)) is not None:
+            self._ledger.versions.retire(ModelName(model), VersionNumber(version))
+
+    def before_delete_model(self, model: str) -> None:
+        """Raise Conflict ``in_use`` while the model has a plan or an alias; otherwise retire all its versions."""
+        name = ModelName(model)
+        summary = self._ledger.models.get(name)
+        if summary is None:
+            return
+        if summary.plan is not None and summary.plan.plan is not None:
+            raise Conflict("in_use", f"{name} has traffic on version {summary.plan.plan.stable}; take that away first")
+        if summary.aliases:
+            raise Conflict("in_use", f"{name} has aliases ({', '.join(sorted(summary.aliases))}); remove them first")
+        before = 0
+        while page := self._ledger.versions.page(name, 1000, before):
+            for record in page:
+                self._ledger.versions.retire(name, record.version)
+            before = int(page[-1].version)
+
+    def before_rename(self, old: str, new: str) -> None:
+        """Refuse: endpoints, plans and the journal bear the name."""
+        raise Conflict(
+            "in_use", f"models keep their names, because endpoints and plans bear them; register '{new}' instead"
+        )
+
+    def highest_version(self, model: str) -> int:
+        """Return the highest number the model ever had, as far as our records know; 0 for none."""
+        newest = self._ledger.versions.page(ModelName(model), 1, 0)
+        return int(newest[0].version) if newest else 0
+
+    def after_change(self, model: str) -> None:
+        """Look at MLflow now rather than at the next turn."""
+        self._wake()

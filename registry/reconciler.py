@@ -1,0 +1,121 @@
+"""Keeps our records in step with MLflow's registry: new versions, deleted ones, aliases.
+
+A poll and not webhooks: MLflow's webhooks live in memory, are lost in a crash and say nothing of deletions. A look is
+cheap when nothing changed (one query by last change), and a full look every half minute catches whatever a clock or a
+crash hid. Everything here may be done twice.
+
+Aliases (design decision 2): ours serve, MLflow's follow. One that somebody moved in MLflow is adopted if its version is
+ready, waits while that is being checked, and is put back otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from registry.errors import Conflict, HeadgateError, InvalidRequest, NotFound
+from registry.log import WARNING, event
+from registry.ports import AliasRecord, Catalog, Ledger
+from registry.records import (
+    AliasName,
+    CatalogModel,
+    ModelName,
+    VersionNumber,
+    VersionState,
+    parse_alias,
+    parse_model_name,
+    parse_version,
+)
+
+FULL_LOOK_EVERY = 60
+"""Looks between two full ones."""
+
+
+class Reconciler:
+    """Looks at MLflow's registry and makes our records follow. Not thread-safe: one thread calls ``look``."""
+
+    def __init__(self, catalog: Catalog, ledger: Ledger) -> None:
+        self._catalog = catalog
+        self._ledger = ledger
+        self._watermark = 0
+        self._looks = 0
+        self._unsettled: set[ModelName] = set()
+
+    def look(self) -> None:
+        """Look once; raise Unavailable where MLflow's store or ours cannot be reached."""
+        full = self._looks % FULL_LOOK_EVERY == 0
+        # The watermark's own millisecond is looked at again: two changes may share it.
+        changed = self._catalog.changed_since(0 if full or self._unsettled else self._watermark)
+        for model in changed:
+            self._follow(model)
+            self._watermark = max(self._watermark, model.updated_ms)
+        if full:
+            self._forget_deleted()
+        self._looks += 1
+
+    def _forget_deleted(self) -> None:
+        existing = self._catalog.names()
+        for name in self._ledger.models.names() - existing:
+            self._ledger.models.remove(ModelName(name))
+            event("reconciler.model_gone", model=name)
+
+    def _follow(self, seen: CatalogModel) -> None:
+        try:
+            name = parse_model_name(seen.name)
+        except InvalidRequest:
+            return  # a name from before the grammar: listed by MLflow, never served
+        for version in seen.versions:
+            if self._ledger.versions.observe(version):
+                event("reconciler.version_found", model=name, version=version.version)
+        self._retire_missing(name, {v.version for v in seen.versions})
+        self._follow_aliases(name, seen.aliases)
+
+    def _retire_missing(self, name: ModelName, existing: set[VersionNumber]) -> None:
+        """Retire records whose version somebody deleted in MLflow past our gate."""
+        before = 0
+        while page := self._ledger.versions.page(name, 1000, before):
+            for record in page:
+                if record.version not in existing and record.state is not VersionState.RETIRED:
+                    try:
+                        self._ledger.versions.retire(name, record.version)
+                    except Conflict as error:
+                        event("reconciler.deleted_in_use", WARNING, model=name, version=record.version, code=error.code)
+            before = int(page[-1].version)
+
+    def _follow_aliases(self, name: ModelName, mlflow: Mapping[str, str]) -> None:
+        ours: dict[str, AliasRecord] = {record.alias: record for record in self._ledger.aliases.all(name)}
+        settled = True
+        for alias in sorted(mlflow.keys() | ours.keys()):
+            try:
+                settled &= self._follow_alias(name, parse_alias(alias), mlflow.get(alias), ours.get(alias))
+            except HeadgateError as error:
+                event("reconciler.alias", WARNING, model=name, alias=alias, code=error.code)
+        (self._unsettled.discard if settled else self._unsettled.add)(name)
+
+    def _follow_alias(self, name: ModelName, alias: AliasName, said: str | None, ours: AliasRecord | None) -> bool:
+        """Bring one alias in step; return False where it must be looked at again."""
+        theirs = None if said is None else parse_version(said)
+        if ours is not None and theirs == ours.mirrored:
+            if theirs != ours.version:
+                self._push(name, alias, ours.version)
+            return True
+        return self._adopt(name, alias, theirs, ours)
+
+    def _adopt(self, name: ModelName, alias: AliasName, theirs: VersionNumber | None, ours: AliasRecord | None) -> bool:
+        if theirs is not None:
+            record = self._ledger.versions.get(name, theirs)
+            if record is not None and record.state in (VersionState.PENDING, VersionState.CHECKING):
+                return False
+        try:
+            self._ledger.aliases.set(name, alias, theirs)
+        except (Conflict, NotFound):
+            if ours is not None and ours.version is not None:
+                event("reconciler.alias_put_back", WARNING, model=name, alias=alias)
+                self._push(name, alias, ours.version)
+            return True
+        self._ledger.aliases.note_mirrored(name, alias, theirs)
+        event("reconciler.alias_adopted", model=name, alias=alias, version=theirs)
+        return True
+
+    def _push(self, name: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
+        self._catalog.set_alias(name, alias, version)
+        self._ledger.aliases.note_mirrored(name, alias, version)
