@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from registry.adapters.mlflow_app.app import MlflowConfig, build_mlflow_app
 from registry.adapters.mlflow_app.catalog import open_catalog
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
-from registry.adapters.s3_artifacts import S3Artifacts, s3_client
+from registry.adapters.s3.artifacts import S3Artifacts
+from registry.adapters.s3.client import s3_client
 from registry.adapters.sql.database import open_database
 from registry.adapters.sql.ledger import ledger_on
 from registry.admission.admit import Admission

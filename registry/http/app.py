@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound
 from registry.http.gate import ASGIApp, Gate, Receive, Route, RouteTable, Scope, Send
 from registry.http.problems import STATUS, problem_body, problem_headers
+from registry.http.strict import BodyLimit, Problem
 from registry.log import failure
 
 BODY_BYTES = 16 * 2**20
@@ -36,7 +36,7 @@ class Mounted:
 def build_app(ours: FastAPI, our_routes: Sequence[Route], mlflow: Mounted, hosts: Sequence[str]) -> Gate:
     """Return the whole application: the gate, then our routes, then MLflow's."""
     own = RouteTable(our_routes)
-    limited = RequestBodyLimitMiddleware(ours, BODY_BYTES)
+    limited = BodyLimit(ours, BODY_BYTES)
 
     async def split(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -100,8 +100,8 @@ def _problem(message: str) -> str:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 413:
-        return await _render(request, InvalidRequest("body_too_large", f"a body may have at most {BODY_BYTES} bytes"))
+    if isinstance(error, Problem):
+        return await _render(request, error.error)
     if error.status_code == 400:
         return await _render(request, InvalidRequest("malformed_json", "the body cannot be read as JSON"))
     return await _render(request, NotFound("not_found", "nothing is here; /openapi.json lists what is"))

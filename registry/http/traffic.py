@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Response
 from registry.errors import InvalidRequest
 from registry.http.bodies import AliasBody, PlanBody, RollbackBody
 from registry.http.render import plan_json
+from registry.http.strict import StrictRoute
 from registry.operations import Operations
 from registry.records import Plan, PlanRevision, parse_alias, parse_model_name, parse_version
 
@@ -23,7 +24,7 @@ IfMatch = Annotated[
 
 def traffic_routes(operations: Operations) -> APIRouter:
     """Return the routes, bound to ``operations``."""
-    routes = APIRouter(prefix="/registry/v1/models/{name}", tags=["traffic"])
+    routes = APIRouter(prefix="/registry/v1/models/{name}", tags=["traffic"], route_class=StrictRoute)
 
     def answer(revision: PlanRevision, response: Response) -> Any:
         response.headers["ETag"] = f'"{revision.revision}"'

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from registry.errors import InvalidRequest
 from registry.http.bodies import UploadBody
 from registry.http.render import upload_file_json, upload_json
+from registry.http.strict import StrictRoute
 from registry.operations import Operations
 from registry.records import Digest, UploadFile
 
@@ -20,7 +21,7 @@ IDLE_SECONDS = 30
 
 def upload_routes(operations: Operations) -> APIRouter:
     """Return the routes, bound to ``operations``."""
-    routes = APIRouter(prefix="/registry/v1/uploads", tags=["uploads"])
+    routes = APIRouter(prefix="/registry/v1/uploads", tags=["uploads"], route_class=StrictRoute)
 
     @routes.post("", status_code=201)
     def begin(body: UploadBody) -> Any:

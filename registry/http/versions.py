@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from registry.errors import InvalidRequest
 from registry.http.bodies import RegisterBody
 from registry.http.render import model_json, version_json
+from registry.http.strict import StrictRoute
 from registry.operations import Operations
 from registry.ports import ModelSummary
 from registry.records import VersionRecord, parse_alias, parse_model_name, parse_version
@@ -19,7 +20,7 @@ PageToken = Annotated[str, Query(max_length=128, description="`next_page_token` 
 
 def version_routes(operations: Operations) -> APIRouter:
     """Return the routes, bound to ``operations``."""
-    routes = APIRouter(prefix="/registry/v1", tags=["models"])
+    routes = APIRouter(prefix="/registry/v1", tags=["models"], route_class=StrictRoute)
     ledger = operations.ledger
 
     def summary(name: str) -> ModelSummary:

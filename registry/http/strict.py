@@ -1,0 +1,101 @@
+"""Reads JSON bodies strictly: bounded, one meaning each.
+
+The framework's own reading keeps the last of two equal keys, takes NaN for a number, and answers in a shape of its own;
+what is refused here says so in the contract's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from registry.errors import HeadgateError, InvalidRequest, quote
+from registry.http.gate import ASGIApp, Message, Receive, Scope, Send
+from registry.http.problems import STATUS
+
+
+class Problem(HTTPException):
+    """An error of ours on its way through the framework, which lets only its own kind pass while it reads a body."""
+
+    def __init__(self, error: HeadgateError) -> None:
+        super().__init__(STATUS[error.code])
+        self.error = error
+
+
+class StrictRoute(APIRoute):
+    """A route whose JSON body is read by ``strict_json``."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the framework's handler, given a request that reads strictly."""
+        answer = super().get_route_handler()
+
+        async def read_strictly(request: Request) -> Response:
+            return await answer(_StrictRequest(request.scope, request.receive))
+
+        return read_strictly
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        try:
+            return strict_json(await self.body())
+        except HeadgateError as error:
+            raise Problem(error) from error
+
+
+def strict_json(data: bytes) -> Any:
+    """Return the document; raise InvalidRequest ``malformed_json``, ``duplicate_key``, ``non_finite_number`` or ``too_deep``."""
+    try:
+        text = data.decode("utf-8")
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_not_finite)
+    except RecursionError as error:
+        raise InvalidRequest("too_deep", "the JSON nests too deeply") from error
+    except ValueError as error:
+        raise InvalidRequest("malformed_json", "the body is not valid JSON in UTF-8") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise InvalidRequest("duplicate_key", f"the key '{quote(key)}' stands twice in one object")
+        found[key] = value
+    return found
+
+
+def _not_finite(name: str) -> NoReturn:
+    raise InvalidRequest("non_finite_number", f"{name} is no JSON number")
+
+
+class BodyLimit:
+    """Ends a request whose body grows past ``limit`` bytes, before it is read where its length is declared."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limit:
+                raise self._too_large()
+            return message
+
+        async def refused() -> Message:
+            raise self._too_large()
+
+        declared = next((v for n, v in scope["headers"] if n == b"content-length"), b"0")
+        over = declared.isdigit() and int(declared) > self._limit
+        await self._app(scope, refused if over else counted, send)
+
+    def _too_large(self) -> Problem:
+        return Problem(InvalidRequest("body_too_large", f"a body may have at most {self._limit} bytes here"))

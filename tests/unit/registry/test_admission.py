@@ -1,0 +1,137 @@
+"""Admission: what a version must pass, in order, and what a store that is away does to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.adapters.memory.artifacts import MemoryArtifacts
+from registry.adapters.memory.ledger import memory_ledger
+from registry.admission.admit import CLAIM_MS, RETRY_MS, Admission
+from registry.ports import Ledger
+from registry.records import Tier, Verdict, VersionRecord, VersionState
+from tests.support.ledgers import CHURN, Clock, catalog_version, number
+
+PREFIX = "mlflow/1/models/m-1/artifacts/"
+MLMODEL = b"flavors:\n  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.7}\n  sklearn: {}\n"
+
+
+class Scene:
+    """A version of churn that waits for admission, with the files a test puts there."""
+
+    def __init__(self, **files: bytes) -> None:
+        self.clock = Clock()
+        self.artifacts = MemoryArtifacts()
+        self.ledger: Ledger = memory_ledger(self.clock)
+        self.admission = Admission(self.artifacts, self.ledger.versions, self.clock)
+        for name, data in files.items():
+            self.artifacts.put_working_file(PREFIX, name.replace("__", "."), data)
+        self.ledger.versions.observe(catalog_version(1))
+
+    def record(self) -> VersionRecord:
+        """Return the version's record."""
+        found = self.ledger.versions.get(CHURN, number(1))
+        assert found is not None
+        return found
+
+
+def good() -> Scene:
+    """Return a scene in which admission passes."""
+    return Scene(MLmodel=MLMODEL, model__pkl=b"x" * 100, requirements__txt=b"numpy==2.4.6\n")
+
+
+def test_whole_model_becomes_ready() -> None:
+    """A model directory is sealed, read, and ready with all that was learnt."""
+    scene = good()
+    assert scene.admission.run_once()
+    record = scene.record()
+    assert record.state is VersionState.READY
+    assert record.sealed is not None
+    assert (record.sealed.tier, record.sealed.requirements, record.sealed.python) == (
+        Tier.CODE,
+        ("numpy==2.4.6",),
+        "3.11.7",
+    )
+    assert scene.artifacts.read_manifest(record.sealed.digest).size == record.sealed.size
+    assert [c.name for c in record.checks] == ["seal", "mlmodel", "tier", "requirements"]
+
+
+def test_nothing_to_do_is_said() -> None:
+    """Without a version that waits, one turn does nothing."""
+    scene = good()
+    scene.admission.run_once()
+    assert not scene.admission.run_once()
+
+
+@pytest.mark.parametrize(
+    ("files", "step", "words"),
+    [
+        ({"model__pkl": b"x"}, "seal", "no MLmodel file"),
+        ({"MLmodel": b"nonsense: ["}, "mlmodel", "not plain YAML"),
+        ({"MLmodel": b"flavors: {sklearn: {}}"}, "mlmodel", "python_function"),
+        ({"MLmodel": MLMODEL, "requirements__txt": b"git+https://x/y\n"}, "requirements", "version control"),
+        ({"MLmodel": MLMODEL, "requirements__txt": b"\xff\xfe"}, "requirements", "UTF-8"),
+        ({"MLmodel": MLMODEL, "CON": b""}, "seal", "device"),
+    ],
+)
+def test_unfit_model_is_rejected_with_the_reason(files: dict[str, bytes], step: str, words: str) -> None:
+    """The first check that fails is the last of the list, and says what is wrong."""
+    scene = Scene(**files)
+    scene.admission.run_once()
+    record = scene.record()
+    assert record.state is VersionState.REJECTED
+    assert (record.checks[-1].name, record.checks[-1].verdict) == (step, Verdict.FAILED)
+    assert words in record.reason
+    assert record.sealed is None
+
+
+def test_store_that_is_away_is_no_verdict() -> None:
+    """While S3 is away the version keeps waiting, and is admitted once it is back."""
+    scene = good()
+    scene.artifacts.down = True
+    assert scene.admission.run_once()
+    assert scene.record().state is VersionState.CHECKING
+    scene.artifacts.down = False
+    assert not scene.admission.run_once(), "it is not tried again at once"
+    scene.clock.now_ms += RETRY_MS + 1
+    assert scene.admission.run_once()
+    assert scene.record().state is VersionState.READY
+
+
+def test_claim_of_a_dead_process_runs_out() -> None:
+    """A version whose admission died is admitted by somebody else, from the start."""
+    scene = good()
+    scene.ledger.versions.claim(scene.clock(), scene.clock() + CLAIM_MS)
+    assert not scene.admission.run_once()
+    scene.clock.now_ms += CLAIM_MS + 1
+    assert scene.admission.run_once()
+    assert scene.record().state is VersionState.READY
+
+
+def test_version_retired_meanwhile_stays_retired() -> None:
+    """Admission that is overtaken by a deletion does not bring the version back."""
+    scene = good()
+    seal = scene.artifacts.write_manifest
+
+    def retire_then_write(manifest: object) -> object:
+        scene.ledger.versions.retire(CHURN, number(1))
+        return seal(manifest)  # type: ignore[arg-type]  # a manifest: this stands in for the method
+
+    scene.artifacts.write_manifest = retire_then_write  # type: ignore[method-assign,assignment]  # draws the race
+    scene.admission.run_once()
+    assert scene.record().state is VersionState.RETIRED
+
+
+def test_same_bytes_have_the_same_identity() -> None:
+    """Two versions with equal files have equal digests, and their blobs are stored once."""
+    scene = good()
+    for path, data in (("MLmodel", MLMODEL), ("model.pkl", b"x" * 100), ("requirements.txt", b"numpy==2.4.6\n")):
+        scene.artifacts.put_working_file(PREFIX.replace("m-1", "m-2"), path, data)
+    scene.ledger.versions.observe(catalog_version(2))
+    scene.admission.run_once()
+    blobs = len(scene.artifacts.objects)
+    scene.admission.run_once()
+    second = scene.ledger.versions.get(CHURN, number(2))
+    first = scene.record()
+    assert first.sealed is not None and second is not None and second.sealed is not None
+    assert first.sealed.digest == second.sealed.digest
+    assert len(scene.artifacts.objects) == blobs
