@@ -1,0 +1,1 @@
+"""The supervisor behind `make up`: S3, registry and serving on one machine."""
