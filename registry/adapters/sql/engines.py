@@ -120,6 +120,9 @@ def _postgres_engine(url: URL) -> Engine:
         max_overflow=24,
         pool_timeout=5,
         pool_pre_ping=True,
+        # Said, not left to the server's default: a writer must see, after it waited for a lock, what the lock's last
+        # holder committed.
+        isolation_level="READ COMMITTED",
         connect_args={k: v for k, v in _POSTGRES_DEFAULTS.items() if k not in url.query},
     )
 

@@ -1,0 +1,138 @@
+"""Migrations: from nothing, again, by two at once, killed midway, beside MLflow, and never backwards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from registry.adapters.sql.database import Database
+from registry.adapters.sql.migrate import VERSION_TABLE
+from registry.adapters.sql.tables import PREFIX, metadata
+from registry.errors import Internal
+from tests.support.ledgers import Clock, add, opened, sql_ledger, sqlite_url
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = {*metadata.tables, VERSION_TABLE}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, of each kind."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    return str(request.getfixturevalue("postgres_url"))
+
+
+def child(verb: str, url: str, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process of ``ledger_child``."""
+    command = [sys.executable, "-m", "tests.conformance.ledger_child", verb, url]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+
+
+def finish(process: subprocess.Popen[bytes], word: bytes = b"") -> int:
+    """Say ``word`` to a child and return how it ended."""
+    process.communicate(word, timeout=120)
+    return process.returncode
+
+
+def table_names(database: Database) -> set[str]:
+    """Return the names of all tables."""
+    return set(inspect(database.engine).get_table_names())
+
+
+def test_an_empty_database_gets_all_tables(url: str) -> None:
+    """From nothing, migrating makes our tables and no others."""
+    with opened(url) as database:
+        database.migrate()
+        assert table_names(database) == OURS
+
+
+def test_migrating_again_changes_nothing(url: str) -> None:
+    """A second start finds nothing to do and keeps what is there."""
+    with sql_ledger(url, Clock()) as ledger:
+        add(ledger, 1)
+        before = ledger.snapshots.page(0)
+    with sql_ledger(url, Clock()) as ledger:
+        assert ledger.snapshots.page(0) == before
+
+
+def test_tables_and_migrations_agree(url: str) -> None:
+    """What the migrations make is what the code believes, to the last column and index."""
+
+    def ours(name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "table" or ((name or "").startswith(PREFIX) and name != VERSION_TABLE)
+
+    with opened(url) as database:
+        database.migrate()
+        with database.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"include_name": ours, "compare_type": True})
+            assert compare_metadata(context, metadata) == []
+
+
+def test_a_newer_database_is_refused(url: str) -> None:
+    """A database that a newer Headgate wrote is left alone, and the message says what to do."""
+    with opened(url) as database:
+        database.migrate()
+        with database.engine.begin() as connection:
+            connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+        with pytest.raises(Internal, match=r"schema 9999.*install that one"):
+            database.migrate()
+        assert table_names(database) == OURS
+
+
+@pytest.mark.integration
+def test_two_at_once_make_one_schema(url: str) -> None:
+    """Two registries that start at the same moment both come up, and the tables are made once."""
+    children = [child("migrate", url) for _ in range(2)]
+    for process in children:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    assert [finish(process, b"go\n") for process in children] == [0, 0]
+    with sql_ledger(url, Clock()) as ledger:
+        add(ledger, 1)
+
+
+@pytest.mark.integration
+def test_a_migration_killed_midway_leaves_nothing(url: str) -> None:
+    """A process that dies after some tables were made leaves none of them; the next start makes all."""
+    assert finish(child("die-migrating", url)) == 137
+    with opened(url) as database:
+        assert table_names(database) == set()
+        database.migrate()
+        assert table_names(database) == OURS
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_mlflow_lives_in_the_same_database(tmp_path: Path, ours_first: bool) -> None:
+    """Whoever comes first, MLflow's tables and its own version stay as they are, and ours work."""
+    url = sqlite_url(tmp_path)
+
+    def make_ours() -> None:
+        with opened(url) as database:
+            database.migrate()
+
+    def make_theirs() -> None:
+        assert finish(child("mlflow", url, stderr=subprocess.DEVNULL)) == 0
+
+    steps: list[Callable[[], None]] = [make_ours, make_theirs]
+    for step in steps if ours_first else steps[::-1]:
+        step()
+    with opened(url) as database, database.engine.connect() as connection:
+        theirs = table_names(database) - OURS
+        assert {"registered_models", "model_versions", "alembic_version"} <= theirs
+        version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    with sql_ledger(url, Clock()) as ledger:
+        add(ledger, 1)
+    with opened(url) as database, database.engine.connect() as connection:
+        assert table_names(database) == OURS | theirs
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == version
+        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0001"
