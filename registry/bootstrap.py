@@ -65,7 +65,6 @@ def build(settings: RegistrySettings) -> Gate:
         database_url=settings.database,
         bucket=settings.s3_bucket,
         s3_endpoint=settings.s3_endpoint,
-        allowed_hosts=settings.allowed_hosts,
         guard=Guard(ledger, wake),
     )
     mlflow = Mounted(build_mlflow_app(mlflow_config), MLFLOW_ROUTES)

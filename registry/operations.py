@@ -304,16 +304,13 @@ class Guard:
                 self._ledger.versions.retire(name, record.version)
             before = int(page[-1].version)
 
-    def before_rename(self, old: str, new: str) -> None:
-        """Refuse: endpoints, plans and the journal bear the name."""
-        raise Conflict(
-            "in_use", f"models keep their names, because endpoints and plans bear them; register '{new}' instead"
-        )
-
     def highest_version(self, model: str) -> int:
         """Return the highest number the model ever had, as far as our records know; 0 for none."""
-        newest = self._ledger.versions.page(ModelName(model), 1, 0)
-        return int(newest[0].version) if newest else 0
+        return self._ledger.models.highest_number(ModelName(model))
+
+    def remember_highest(self, model: str, version: int) -> None:
+        """Keep a number as used, for ever."""
+        self._ledger.models.remember_number(ModelName(model), version)
 
     def after_change(self, model: str) -> None:
         """Look at MLflow now rather than at the next turn."""

@@ -136,6 +136,14 @@ class Models(Protocol):
         """Return all names."""
         ...
 
+    def highest_number(self, model: ModelName) -> int:
+        """Return the highest version number that a model of this name ever had, deleted ones included; 0 for none."""
+        ...
+
+    def remember_number(self, model: ModelName, number: int) -> None:
+        """Record that ``number`` is used for ever, also where the model is unknown here. Idempotent."""
+        ...
+
     def remove(self, model: ModelName) -> None:
         """Forget a model that MLflow no longer has; its journal stays. Nothing happens where it is unknown."""
         ...

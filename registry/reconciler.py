@@ -10,7 +10,7 @@ ready, waits while that is being checked, and is put back otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from registry.errors import Conflict, HeadgateError, InvalidRequest, NotFound
 from registry.log import WARNING, event
@@ -20,6 +20,7 @@ from registry.records import (
     CatalogModel,
     ModelName,
     VersionNumber,
+    VersionRecord,
     VersionState,
     parse_alias,
     parse_model_name,
@@ -63,23 +64,32 @@ class Reconciler:
             name = parse_model_name(seen.name)
         except InvalidRequest:
             return  # a name from before the grammar: listed by MLflow, never served
+        known = self._known(name)
         for version in seen.versions:
-            if self._ledger.versions.observe(version):
+            record = known.pop(version.version, None)
+            if (record is None or record.created_ms != version.created_ms) and self._ledger.versions.observe(version):
                 event("reconciler.version_found", model=name, version=version.version)
-        self._retire_missing(name, {v.version for v in seen.versions})
+        self._retire(name, list(known.values()))
         self._follow_aliases(name, seen.aliases)
 
-    def _retire_missing(self, name: ModelName, existing: set[VersionNumber]) -> None:
-        """Retire records whose version somebody deleted in MLflow past our gate."""
+    def _known(self, name: ModelName) -> dict[VersionNumber, VersionRecord]:
+        """Return all our records of a model: a few large reads rather than one for each version."""
+        known: dict[VersionNumber, VersionRecord] = {}
         before = 0
         while page := self._ledger.versions.page(name, 1000, before):
-            for record in page:
-                if record.version not in existing and record.state is not VersionState.RETIRED:
-                    try:
-                        self._ledger.versions.retire(name, record.version)
-                    except Conflict as error:
-                        event("reconciler.deleted_in_use", WARNING, model=name, version=record.version, code=error.code)
+            known |= {record.version: record for record in page}
             before = int(page[-1].version)
+        return known
+
+    def _retire(self, name: ModelName, missing: Sequence[VersionRecord]) -> None:
+        """Retire records whose version somebody deleted in MLflow past our guard."""
+        for record in missing:
+            if record.state is VersionState.RETIRED:
+                continue
+            try:
+                self._ledger.versions.retire(name, record.version)
+            except Conflict as error:
+                event("reconciler.deleted_in_use", WARNING, model=name, version=record.version, code=error.code)
 
     def _follow_aliases(self, name: ModelName, mlflow: Mapping[str, str]) -> None:
         ours: dict[str, AliasRecord] = {record.alias: record for record in self._ledger.aliases.all(name)}
@@ -94,8 +104,9 @@ class Reconciler:
     def _follow_alias(self, name: ModelName, alias: AliasName, said: str | None, ours: AliasRecord | None) -> bool:
         """Bring one alias in step; return False where it must be looked at again."""
         theirs = None if said is None else parse_version(said)
-        if ours is not None and theirs == ours.mirrored:
-            if theirs != ours.version:
+        # A removal stands until MLflow has forgotten the alias, whatever it was last seen to say.
+        if ours is not None and (theirs == ours.mirrored or ours.version is None):
+            if theirs != ours.version or ours.version is None:
                 self._push(name, alias, ours.version)
             return True
         return self._adopt(name, alias, theirs, ours)

@@ -18,7 +18,7 @@ _BOUND = r"(?:===|~=|==|!=|<=|>=|<|>) *[A-Za-z0-9.!+*_-]+"
 _BOUNDS = rf"{_BOUND}(?: *, *{_BOUND})* *,?"
 _MARKER = r"[A-Za-z0-9_.,<>=!~()'\" +*-]+"
 _REQUIREMENT = re.compile(
-    rf"(?P<name>{_NAME}) *(?:\[ *(?:{_NAME}(?: *, *{_NAME})*)? *\])? *(?:{_BOUNDS}|\( *{_BOUNDS} *\))? *(?:; *{_MARKER})?"
+    rf"{_NAME} *(?:\[ *(?:{_NAME}(?: *, *{_NAME})*)? *\])? *(?:{_BOUNDS}|\( *{_BOUNDS} *\))? *(?:; *{_MARKER})?"
 )
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 _VCS = re.compile(r"(?:^|\s|@)(?:git|hg|svn|bzr)\+", re.IGNORECASE)

@@ -49,7 +49,8 @@ class _StrictRequest(Request):
 
 
 def strict_json(data: bytes) -> Any:
-    """Return the document; raise InvalidRequest ``malformed_json``, ``duplicate_key``, ``non_finite_number`` or ``too_deep``."""
+    """Return the document; raise InvalidRequest ``malformed_json``, ``duplicate_key``, ``non_finite_number`` or
+    ``too_deep``."""
     try:
         text = data.decode("utf-8")
         return json.loads(text, object_pairs_hook=_once, parse_constant=_not_finite)

@@ -109,3 +109,15 @@ class ModelPromises:
         with pytest.raises(Conflict) as refused:
             ledger.plans.append(CHURN, 0, None, "ana", "")
         assert refused.value.details == {"revision": 2}
+
+    def test_numbers_stay_used_when_a_model_goes(self, ledger: Ledger) -> None:
+        """The highest number a name ever had is known after the model was removed, and for a model never seen here."""
+        add(ledger, 3)
+        ledger.models.remove(CHURN)
+        assert ledger.models.highest_number(CHURN) == 3
+        ledger.models.remember_number(CHURN, 2)
+        assert ledger.models.highest_number(CHURN) == 3
+        ledger.models.remember_number(ModelName("stranger"), 7)
+        ledger.models.remember_number(ModelName("stranger"), 7)
+        assert ledger.models.highest_number(ModelName("stranger")) == 7
+        assert ledger.models.highest_number(ModelName("nobody")) == 0

@@ -42,7 +42,9 @@ class MemoryArtifacts:
             raise ValueError("a prefix of working files begins with mlflow/ and ends with a slash")
         with self._lock:
             self._reach()
-            found = {k[len(prefix) :]: v for k, v in self.objects.items() if k.startswith(prefix) and not k.endswith("/")}
+            found = {
+                k[len(prefix) :]: v for k, v in self.objects.items() if k.startswith(prefix) and not k.endswith("/")
+            }
         if len(found) > MAX_FILES:
             raise InvalidRequest("not_servable", f"an artifact holds at most {MAX_FILES:,} files; this one has more")
         return [SourceFile(path, len(data), _etag(data)) for path, data in sorted(found.items())]

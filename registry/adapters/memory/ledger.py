@@ -72,9 +72,22 @@ class MemoryModels:
         with self._state.lock:
             return frozenset(name for name, model in self._state.models.items() if not model.removed)
 
+    def highest_number(self, model: ModelName) -> int:
+        """See ``Models.highest_number``."""
+        with self._state.lock:
+            known = self._state.models.get(model)
+            present = max(known.versions, default=0) if known is not None else 0
+            return max(present, self._state.used_numbers.get(model, 0))
+
+    def remember_number(self, model: ModelName, number: int) -> None:
+        """See ``Models.remember_number``."""
+        with self._state.lock:
+            self._state.used_numbers[model] = max(number, self._state.used_numbers.get(model, 0))
+
     def remove(self, model: ModelName) -> None:
         """See ``Models.remove``."""
         with self._state.lock:
+            self.remember_number(model, self.highest_number(model))
             present = self._state.present(model)
             if present is None:
                 return

@@ -51,6 +51,7 @@ class LedgerState:
         self.lock = threading.RLock()
         self.revision = 0
         self.models: dict[str, ModelState] = {}
+        self.used_numbers: dict[str, int] = {}
         self.registrations: dict[tuple[ModelName, str], Registration] = {}
 
     def present(self, name: str) -> ModelState | None:

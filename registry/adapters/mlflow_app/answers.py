@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from registry.errors import HeadgateError
+from registry.errors import HeadgateError, NotFound, quote
 from registry.http.gate import Send, native_problem
 from registry.http.problems import STATUS
 
@@ -26,9 +26,13 @@ _NAMES = {
 
 
 def mlflow_problem(path: str, error: HeadgateError, request_id: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """Render an error of the gate: MLflow's shape on MLflow's routes, the native one elsewhere (a gate ``ProblemWriter``)."""
+    """Render an error of the gate (a ``ProblemWriter``): MLflow's shape on MLflow's routes, native elsewhere."""
     status, body, headers = native_problem(path, error, request_id)
-    return (status, mlflow_body(error, status), headers) if path.startswith(PREFIXES) else (status, body, headers)
+    if not path.startswith(PREFIXES):
+        return status, body, headers
+    if error.code == "not_found":
+        error = NotFound("not_found", f"{quote(path)} is a part of MLflow that this registry does not offer")
+    return status, mlflow_body(error, status), headers
 
 
 def mlflow_body(error: HeadgateError, status: int) -> bytes:
@@ -39,7 +43,7 @@ def mlflow_body(error: HeadgateError, status: int) -> bytes:
 
 
 async def send_error(send: Send, error: HeadgateError, status: int | None = None) -> None:
-    """Answer with an error and end the connection: a request that was not read to its end must not be followed by another."""
+    """Answer with an error and end the connection, because the request may not have been read to its end."""
     status = STATUS[error.code] if status is None else status
     body = mlflow_body(error, status)
     headers = [

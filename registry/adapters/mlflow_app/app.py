@@ -1,7 +1,7 @@
 """The mounted MLflow: its pages and its REST interface, as one ASGI application for the gate to stand before.
 
 MLflow's own ASGI wrapper is not used: it also loads its gateway, assistant and job runner, which nobody here may reach,
-and 2.5 seconds go on that. Not here: which routes exist (``routes.py``) and the rules of the model registry (``store.py``).
+and 2.5 seconds go on that. Not here: which routes exist (``routes.py``), and the registry's rules (``store.py``).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from registry.adapters.mlflow_app.answers import send_error
+from registry.adapters.mlflow_app.bodies import check_body
 from registry.adapters.mlflow_app.start import MlflowConfig, Started, start_mlflow
 from registry.errors import InvalidRequest
 from registry.http.gate import ASGIApp, Message, Receive, Scope, Send
@@ -33,12 +34,14 @@ class MlflowApp:
 
     def __init__(self, started: Started) -> None:
         # Both come after MLflow's import, which must find its environment set.
+        from registry.adapters.mlflow_app.faults import answer_faults
         from registry.adapters.mlflow_app.transfer import PREFIXES, ArtifactTransfer
         from registry.adapters.mlflow_app.wsgi import WsgiBridge
 
         self._file_prefixes = PREFIXES
         self._files = ArtifactTransfer(started.artifacts)
-        self._flask = WsgiBridge(started.flask)
+        answer_faults(started.flask)
+        self._flask = WsgiBridge(started.flask, check_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,7 +49,9 @@ class MlflowApp:
         if foreign_origin(scope):
             await send_error(
                 send,
-                InvalidRequest("misdirected_host", "a page of another site may not change anything here; use this server's"),
+                InvalidRequest(
+                    "misdirected_host", "a page of another site may not change anything here; use this server's"
+                ),
                 403,
             )
             return
@@ -63,9 +68,10 @@ def foreign_origin(scope: Scope) -> bool:
     if origin is None:
         return False
     try:
-        return urlsplit(origin.decode("latin-1")).netloc.lower() != headers.get(b"host", b"").decode("latin-1").lower()
+        named: str = urlsplit(origin.decode("latin-1")).netloc
     except ValueError:
         return True
+    return named.lower().encode("latin-1") != bytes(headers.get(b"host", b"")).lower()
 
 
 def _with_security_headers(send: Send) -> Send:

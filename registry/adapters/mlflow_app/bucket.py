@@ -1,12 +1,13 @@
 """MLflow's artifacts in the bucket: the repository its server routes use, and streams for files of any size.
 
-It offers no presigned or multipart addresses on purpose: MLflow's client then sends and fetches through the registry, so
-that bucket addresses and credentials stay inside. Memory is bounded whatever the file's size. Not here: HTTP.
+It offers no presigned or multipart addresses on purpose: MLflow's client then sends and fetches through the registry,
+so that bucket addresses and credentials stay inside. Memory is bounded whatever the file's size. Not here: HTTP.
 """
 
 from __future__ import annotations
 
 import mimetypes
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,7 +84,9 @@ class BucketRepository(ArtifactRepository):  # type: ignore[misc]  # MLflow has 
             for page in self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=prefix, Delimiter="/"
             ):
-                found += [FileInfo(self._path(p["Prefix"].rstrip("/")), True, None) for p in page.get("CommonPrefixes", ())]
+                found += [
+                    FileInfo(self._path(p["Prefix"].rstrip("/")), True, None) for p in page.get("CommonPrefixes", ())
+                ]
                 found += [
                     FileInfo(self._path(o["Key"]), False, o["Size"])
                     for o in page.get("Contents", ())
@@ -100,6 +103,12 @@ class BucketRepository(ArtifactRepository):  # type: ignore[misc]  # MLflow has 
     def upload(self, path: str) -> Upload:
         """Begin to store a file; nothing is visible before ``finish``."""
         return Upload(self._s3, self._bucket, self._key(path))
+
+    def download_artifacts(self, artifact_path: str, dst_path: str | None = None) -> str:
+        """Copy one file to a local folder for a page that shows it; return where it is."""
+        target = Path(dst_path or tempfile.mkdtemp()) / Path(artifact_path).name
+        self._download_file(artifact_path, str(target))
+        return str(target)
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
         opened = self.open(remote_file_path)
@@ -194,6 +203,10 @@ def _translated(path: str = "") -> Iterator[None]:
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in _MISSING and path:
             raise NotFound("not_found", f"there is no file '{quote(path)}' in the artifact store") from error
-        raise Unavailable("artifact_unavailable", "the artifact store refused the request; try again in a moment") from error
+        raise Unavailable(
+            "artifact_unavailable", "the artifact store refused the request; try again in a moment"
+        ) from error
     except BotoCoreError as error:
-        raise Unavailable("artifact_unavailable", "the artifact store cannot be reached; try again in a moment") from error
+        raise Unavailable(
+            "artifact_unavailable", "the artifact store cannot be reached; try again in a moment"
+        ) from error

@@ -1,8 +1,8 @@
 """Our catalog on MLflow's model registry, in this process: the store that the mounted MLflow writes through.
 
-Reads go to MLflow's tables directly, because its own search omits aliases and answers a page at a time; writes go through
-its store, with its rules and ours. Models whose names are not ours, and prompts, are not there. Not here: what becomes of
-a version (``registry/operations.py``).
+Reads go to MLflow's tables directly, because its own search omits aliases and answers a page at a time; writes go
+through its store, with its rules and ours. Models whose names are not ours, and prompts, are not there. Not here: what
+becomes of a version (``registry/operations.py``).
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ class MlflowCatalog:
                 model, source, run_id, [ModelVersionTag(key, value) for key, value in tags.items()]
             )
             with self._store.ManagedSessionMaker() as session:
-                return _read_versions(session, SqlModelVersion.name == model, SqlModelVersion.version == created.version)[0]
+                return _read_versions(
+                    session, SqlModelVersion.name == model, SqlModelVersion.version == created.version
+                )[0]
 
     def find_version(self, model: ModelName, tag: str, value: str) -> CatalogVersion | None:
         """Return the newest version of ``model`` that bears ``tag`` with ``value``, or None."""
@@ -213,7 +215,9 @@ def _our_errors() -> Iterator[None]:
     except MlflowException as error:
         raise _as_ours(error) from error
     except SQLAlchemyError as error:
-        raise Unavailable("registry_unavailable", "the database is busy or cannot be reached; try again in a moment") from error
+        raise Unavailable(
+            "registry_unavailable", "the database is busy or cannot be reached; try again in a moment"
+        ) from error
 
 
 def _as_ours(error: Any) -> HeadgateError:

@@ -12,11 +12,11 @@ class CatalogGuard(Protocol):
     """Asked by the mounted MLflow, from its request threads. No method may wait for MLflow's own tables.
 
     ``before_delete_version`` and ``before_delete_model`` run before MLflow's transaction opens and may write;
-    ``highest_version`` runs inside it and may only read (on SQLite a write would wait for the writer that waits for it).
+    ``highest_version`` runs inside it and may only read: on SQLite a write would wait for the writer that waits for it.
     """
 
     def before_delete_version(self, model: str, version: str) -> None:
-        """Raise Conflict ``in_use`` while traffic or an alias needs the version; otherwise see that none can come to need it."""
+        """Raise Conflict ``in_use`` while traffic or an alias needs the version; else see that none comes to."""
         ...
 
     def before_delete_model(self, model: str) -> None:

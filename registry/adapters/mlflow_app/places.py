@@ -65,12 +65,18 @@ def _location_of(models: Any, other: OtherVersion) -> str:
 
 
 def _below_run(tracking: Any, wanted: BelowRun) -> str:
-    """Return what MLflow's client would download for ``runs:/<id>/<name>``: the run's logged model of that name, or its folder."""
+    """Return what MLflow's client would download: the run's logged model of that name, or else its folder."""
     run = require_run(tracking, wanted.run_id)
     name, _, below = wanted.path.partition("/")
     # A quote cannot be written in a filter; such a name is looked up as a folder.
-    models = [] if "'" in name else tracking.search_logged_models(
-        [run.info.experiment_id], filter_string=f"name = '{name}' AND source_run_id = '{wanted.run_id}'", max_results=1
+    models = (
+        []
+        if "'" in name
+        else tracking.search_logged_models(
+            [run.info.experiment_id],
+            filter_string=f"name = '{name}' AND source_run_id = '{wanted.run_id}'",
+            max_results=1,
+        )
     )
     root = models[0].artifact_location if models else f"{run.info.artifact_uri}/{name}"
     location = f"{root}/{below}" if below else root

@@ -1,15 +1,16 @@
 """Every name of MLflow's that MLflow does not promise to keep, in one place.
 
-Two tables: the environment variables its server reads, and the attributes we build on, each by its address. Attributes are
-imported when first asked for (``from …private import RegistryStore``), because MLflow takes four seconds to import and
-must find its environment set. ``tests/integration/mlflow/test_private.py`` resolves every line, so that an MLflow that
-moved one fails there, by name, and not in the middle of a registration. Not here: what we do with them.
+Two tables: the environment variables its server reads, and the attributes we build on, each by its address. Attributes
+are imported when first asked for (``from …private import RegistryStore``), because MLflow takes four seconds to import
+and must find its environment set. ``tests/integration/mlflow/test_private.py`` resolves every line, so that an MLflow
+that moved one fails there, by name, and not in the middle of a registration. Not here: what we do with them.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -99,6 +100,9 @@ ADDRESSES: dict[str, str] = {
 GLOBALS: tuple[str, ...] = ("_artifact_repo",)
 """Module-wide variables of ``handlers`` that we set."""
 
+LEFT_OUT: tuple[str, ...] = ("mlflow.server.auth",)
+"""Modules that handlers try to import on each search, to ask MLflow's own login, which nobody installs here."""
+
 DATABASE_LOGGER = "mlflow.store.db.utils"
 """Logs SQL with its parameters when the database refuses something."""
 
@@ -128,3 +132,9 @@ def forget(names: Iterable[str]) -> None:
     """Remove variables from this process's environment."""
     for name in names:
         os.environ.pop(name, None)
+
+
+def leave_out() -> None:
+    """Mark what is never used as not importable: the attempt alone would load MLflow's gateway and 40 MB with it."""
+    for name in LEFT_OUT:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None is how Python spells "not importable"

@@ -1,10 +1,10 @@
 """How MLflow's stores reach the database: one writer of the model registry at a time, and errors without SQL.
 
-MLflow reads before it writes and keeps no lock between, so its own concurrent writers can leave an alias that points at a
-deleted version, and its timestamps run backwards: they are taken before the wait for the database. Here a write
-to the model registry first takes the database's lock (``BEGIN IMMEDIATE``; an advisory lock on PostgreSQL). Under it,
-every model that the transaction touched gets a ``last_updated_time`` later than any other: whoever has seen all up to one
-stamp has missed nothing older, which is what lets the reconciler poll cheaply. Not here: what is written.
+MLflow reads before it writes and keeps no lock between, so its own concurrent writers can leave an alias that points at
+a deleted version, and its timestamps run backwards: they are taken before the wait for the database. Here a write to
+the model registry first takes the database's lock (``BEGIN IMMEDIATE``; an advisory lock on PostgreSQL). Under it,
+every model that the transaction touched gets a ``last_updated_time`` later than any other: whoever has seen all up to
+one stamp has missed nothing older, which is what lets the reconciler poll cheaply. Not here: what is written.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+from registry.adapters.mlflow_app.faults import MISTAKE, MISTAKEN
 from registry.adapters.mlflow_app.private import (
     DEFAULT_WORKSPACE,
+    INVALID_PARAMETER_VALUE,
     STAGE_DELETED,
     ErrorCode,
     MlflowException,
@@ -113,7 +115,7 @@ class _Touched:
         self.gone.update(e.name for e in session.deleted if isinstance(e, SqlRegisteredModel))
 
     def _keep_numbers(self, session: Session, model: Any) -> None:
-        """Give a model that is created again a deleted version of its highest number, so that MLflow counts on from there."""
+        """Give a model that is created again a deleted version of its highest number: MLflow counts on from there."""
         highest = self._floor(model.name)
         if highest > 0:
             session.add(
@@ -142,11 +144,16 @@ class _Touched:
 
 @contextmanager
 def without_sql() -> Iterator[None]:
-    """Replace the message of an MLflow error that quotes the database's: it holds SQL, parameters, sometimes an address."""
+    """Replace the message of an MLflow error that quotes the database's, with SQL, parameters, sometimes an address.
+
+    A value that the database's driver cannot take is the caller's, though MLflow calls it an internal error.
+    """
     try:
         yield
     except MlflowException as error:
         told = error.__cause__ or error.__context__
+        if error.error_code == "INTERNAL_ERROR" and isinstance(told, MISTAKEN):
+            raise MlflowException(MISTAKE, error_code=INVALID_PARAMETER_VALUE) from told
         if not isinstance(told, SQLAlchemyError) or str(told) not in str(error.message):
             raise
         raise _plain(error) from told

@@ -27,8 +27,8 @@ UPLOADS = "uploads/"
 """Folders below this are written by ``POST /uploads`` alone (``registry/layout.py``)."""
 
 RULE = (
-    "log the model through this registry and register models:/m-<id>, runs:/<run id>/<path> or mlflow-artifacts:/<path>; "
-    "or copy a version with models:/<name>/<version>"
+    "log the model through this registry and register models:/m-<id>, runs:/<run id>/<path> or "
+    "mlflow-artifacts:/<path>; or copy a version with models:/<name>/<version>"
 )
 _LOGGED_MODEL = re.compile(r"m-[0-9a-f]{32}")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")

@@ -60,7 +60,9 @@ def start_mlflow(config: MlflowConfig) -> Started:
         running = _started.get(config.database_url)
         if running is None:
             if _started:
-                raise Internal("internal", "MLflow already runs in this process on another database; start another process")
+                raise Internal(
+                    "internal", "MLflow already runs in this process on another database; start another process"
+                )
             running = _started[config.database_url] = _start(config)
         return running
 
@@ -78,19 +80,28 @@ def environment(config: MlflowConfig) -> dict[str, str]:
     return variables
 
 
-def _start(config: MlflowConfig) -> Started:
-    private.forget((*private.FOREIGN, *private.SECRET))
-    os.environ.update(environment(config))
+def open_stores(database_url: str, guard: CatalogGuard) -> tuple[Any, Any]:
+    """Make the tables where they are missing; return MLflow's tracking and model registry stores with our rules."""
+    os.environ.update(private.SWITCHES)
+    private.leave_out()
     # These import MLflow, which must find its environment set.
-    from registry.adapters.mlflow_app.bucket import BucketRepository
     from registry.adapters.mlflow_app.store import HeadgateRegistryStore
     from registry.adapters.mlflow_app.tracking import HeadgateTrackingStore
 
     logging.getLogger(private.DATABASE_LOGGER).setLevel(logging.CRITICAL)
-    prepare_database(config.database_url)
+    prepare_database(database_url)
+    tracking = HeadgateTrackingStore(database_url, ARTIFACT_SCHEME)
+    return tracking, HeadgateRegistryStore(database_url, guard, tracking)
+
+
+def _start(config: MlflowConfig) -> Started:
+    private.forget((*private.FOREIGN, *private.SECRET))
+    os.environ.update(environment(config))
+    tracking, models = open_stores(config.database_url, config.guard)
+    # It imports MLflow, too.
+    from registry.adapters.mlflow_app.bucket import BucketRepository
+
     scheme = config.database_url.partition(":")[0].partition("+")[0]
-    tracking = HeadgateTrackingStore(config.database_url, ARTIFACT_SCHEME)
-    models = HeadgateRegistryStore(config.database_url, config.guard, tracking)
     # MLflow asks its registries of stores for the one of a scheme; its own client, which its stores use to look up
     # logged models, has a registry of its own.
     for stores in (private.server_tracking_stores, private.client_tracking_stores):

@@ -1,8 +1,9 @@
 """MLflow's model registry with our rules: one spelling of names, sources in our own store, numbers never used twice.
 
 A subclass, mounted in place of MLflow's own through the registry that MLflow has for stores. What it refuses it refuses
-with MLflow's exception, so that the plain client shows the sentence. Prompts are refused: MLflow keeps them as registered
-models under a tag, and nothing that serves could do anything with one. Not here: tables and transactions (``sessions.py``).
+with MLflow's exception, so that the plain client shows the sentence. Prompts are refused: MLflow keeps them as
+registered models under a tag, and nothing that serves could do anything with one. Not here: transactions
+(``sessions.py``), and where a source's files are (``places.py``).
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ class HeadgateRegistryStore(RegistryStore):  # type: ignore[misc]  # MLflow has 
         super().__init__(db_uri)
         self._guard = guard
         self._tracking = tracking
-        self.ManagedSessionMaker = registry_sessions(self.engine, self.db_type, guard.highest_version, guard.after_change)
+        self.ManagedSessionMaker = registry_sessions(
+            self.engine, self.db_type, guard.highest_version, guard.after_change
+        )
 
     # Models
 
@@ -88,8 +91,9 @@ class HeadgateRegistryStore(RegistryStore):  # type: ignore[misc]  # MLflow has 
         with as_mlflow_errors():
             raise Conflict(
                 "in_use",
-                f"models keep their names, which callers and the traffic journal use; to offer '{quote(name)}' under another "
-                "name, copy the version there: MlflowClient().copy_model_version('models:/<name>/<version>', '<new name>')",
+                f"models keep their names, which callers and the traffic journal use; to offer '{quote(name)}' under "
+                "another name, copy the version there: "
+                "MlflowClient().copy_model_version('models:/<name>/<version>', '<new name>')",
             )
 
     def delete_registered_model(self, name: str) -> None:
@@ -126,36 +130,24 @@ class HeadgateRegistryStore(RegistryStore):  # type: ignore[misc]  # MLflow has 
 
     # Versions
 
-    def create_model_version(  # noqa: PLR0913  MLflow's own signature
-        self,
-        name: str,
-        source: str,
-        run_id: str | None = None,
-        tags: Any = None,
-        run_link: str | None = None,
-        description: str | None = None,
-        local_model_path: str | None = None,
-        model_id: str | None = None,
+    def create_model_version(
+        self, name: str, source: str, run_id: str | None = None, tags: Any = None, **others: Any
     ) -> Any:
-        """Number a version whose files are in our store; a ``runs:/`` source is recorded as the place it means."""
+        """Number a version whose files are in our store; a ``runs:/`` source is recorded as the place it means.
+
+        ``others`` are MLflow's further arguments, by name, as its handlers give them.
+        """
         with as_mlflow_errors():
             parse_model_name(name)
             _check_tags(tags)
-            _check_length("description", description, 5000)
-            _check_length("run_link", run_link, 500)
+            _check_length("description", others.get("description"), 5000)
+            _check_length("run_link", others.get("run_link"), 500)
             if run_id:
                 places.require_run(self._tracking, run_id)
             found = places.find(self._tracking, self, source)
-        return super().create_model_version(
-            name,
-            found,
-            run_id=run_id or None,
-            tags=tags,
-            run_link=run_link,
-            description=description,
-            local_model_path=local_model_path,
-            model_id=model_id or None,
-        )
+        # MLflow's handlers give an absent id as an empty text, which is no id.
+        others["model_id"] = others.get("model_id") or None
+        return super().create_model_version(name, found, run_id=run_id or None, tags=tags, **others)
 
     def delete_model_version(self, name: str, version: Any) -> None:
         """Delete a version that nothing uses; its number stays used."""
@@ -215,7 +207,9 @@ def _spelt(name: str, version: Any) -> str:
         ) from error
     # Wider than the column of PostgreSQL: nothing can be there.
     if int(number) > 2**31 - 1:
-        raise MlflowException(f"Model Version (name={quote(name)}, version={number}) not found", RESOURCE_DOES_NOT_EXIST)
+        raise MlflowException(
+            f"Model Version (name={quote(name)}, version={number}) not found", RESOURCE_DOES_NOT_EXIST
+        )
     return str(number)
 
 
@@ -230,5 +224,6 @@ def _check_tags(tags: Iterable[Any] | Sequence[Any] | None) -> None:
         raise InvalidRequest("invalid_argument", f"{len(given)} tags at once; at most {MAX_TAGS} are taken")
     if any(tag.key == IS_PROMPT and str(tag.value).lower() != "false" for tag in given):
         raise InvalidRequest(
-            "invalid_argument", "this registry keeps models, not prompts; keep prompts in a tracking server of their own"
+            "invalid_argument",
+            "this registry keeps models, not prompts; keep prompts in a tracking server of their own",
         )

@@ -1,7 +1,7 @@
 """MLflow's tracking store with our one rule: an experiment's artifacts are in this registry's store.
 
-MLflow lets whoever creates an experiment name any place, and its server then reads that place on request. Not here: runs,
-metrics, parameters, which are MLflow's own business.
+MLflow lets whoever creates an experiment name any place, and its server then reads that place on request. Not here:
+runs, metrics, parameters, which are MLflow's own business.
 """
 
 from __future__ import annotations
@@ -38,6 +38,6 @@ def _check(location: str) -> None:
     if f"{path}/".startswith(UPLOADS):
         raise InvalidRequest(
             "invalid_argument",
-            f"the artifact location '{quote(location)}' is not one for experiments; leave it out, or name a folder of this "
-            "registry's own store: mlflow-artifacts:/<path>",
+            f"the artifact location '{quote(location)}' is not one for experiments; leave it out, or name a folder "
+            "of this registry's own store: mlflow-artifacts:/<path>",
         )

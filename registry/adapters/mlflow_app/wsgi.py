@@ -1,15 +1,15 @@
 """The bridge from ASGI to MLflow's Flask application, with bounds.
 
-Starlette's is deprecated, keeps request bodies of any size and an answer of any size in memory, and waits for ever. Here a
-body has a limit, an answer is sent at the reader's pace, each wait has a deadline, and MLflow has threads of its own.
-Not here: routing.
+Starlette's is deprecated, keeps request bodies of any size and an answer of any size in memory, and waits for ever.
+Here a body has a limit, an answer is sent at the reader's pace, each wait has a deadline, and MLflow has threads of its
+own. Not here: routing.
 """
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -32,17 +32,24 @@ class WsgiBridge:
 
     Args:
         app: The WSGI application.
+        check: Called with the path and the body of each request that may have one; raises to refuse it.
         body_bytes: The longest body that is passed on.
     """
 
-    def __init__(self, app: Any, body_bytes: int = BODY_BYTES) -> None:
+    def __init__(
+        self, app: Any, check: Callable[[str, bytes], None] = lambda path, body: None, body_bytes: int = BODY_BYTES
+    ) -> None:
         self._app = app
+        self._check = check
         self._body_bytes = body_bytes
         self._threads = anyio.CapacityLimiter(THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body = await self._body(scope, receive)
+            if body is not None and scope["method"] not in ("GET", "HEAD"):
+                # In a thread: parsing 16 MiB takes longer than the loop may stand still.
+                await anyio.to_thread.run_sync(self._check, scope["path"], body, limiter=self._threads)
         except HeadgateError as error:
             await send_error(send, error)
             return
@@ -73,7 +80,8 @@ class WsgiBridge:
 
     def _too_large(self) -> InvalidRequest:
         return InvalidRequest(
-            "body_too_large", f"a request here has at most {self._body_bytes} bytes; send less at once, files as artifacts"
+            "body_too_large",
+            f"a request here has at most {self._body_bytes} bytes; send less at once, files as artifacts",
         )
 
     def _run(self, environ: dict[str, Any], send: Send) -> None:

@@ -91,7 +91,9 @@ class S3Artifacts:
             if not item["Key"].endswith("/"):  # some tools leave an empty object for a folder
                 files.append(SourceFile(item["Key"][len(prefix) :], int(item["Size"]), item["ETag"]))
             if len(files) > MAX_FILES:
-                raise InvalidRequest("not_servable", f"an artifact holds at most {MAX_FILES:,} files; this one has more")
+                raise InvalidRequest(
+                    "not_servable", f"an artifact holds at most {MAX_FILES:,} files; this one has more"
+                )
         return sorted(files, key=lambda file: file.path)
 
     def _below(self, prefix: str) -> Iterator[dict[str, str]]:

@@ -20,7 +20,7 @@ S3Client: TypeAlias = Any  # boto3 makes its classes at run time and ships no ty
 
 CONNECTIONS = 16
 _CONNECT_SECONDS = 3
-_READ_SECONDS = 30
+_READ_SECONDS = 15
 _ATTEMPTS = 3
 _REFUSALS = frozenset({401, 403})
 
@@ -32,7 +32,10 @@ def s3_client(endpoint: str | None, region: str) -> S3Client:
         endpoint: The server's address, or None for AWS.
         region: The bucket's region; servers other than AWS take any.
     """
-    return boto3.client("s3", endpoint_url=endpoint, region_name=region, config=client_config(endpoint))
+    # A session of its own: the module's default one is shared, not thread-safe while it makes clients, and remembers
+    # the credentials of its first use.
+    session = boto3.session.Session()
+    return session.client("s3", endpoint_url=endpoint, region_name=region, config=client_config(endpoint))
 
 
 def client_config(endpoint: str | None) -> Config:
@@ -62,13 +65,13 @@ def is_missing(error: ClientError) -> bool:
 
 
 def is_precondition(error: ClientError) -> bool:
-    """Tell whether ``If-Match`` or ``If-None-Match`` did not hold; 409 says that a racing write is just being decided."""
+    """Tell whether ``If-Match`` or ``If-None-Match`` did not hold; 409 is AWS's word for a race being decided."""
     return status_of(error) == 412 or error.response.get("Error", {}).get("Code") == "ConditionalRequestConflict"
 
 
 @contextmanager
 def reaching_s3() -> Iterator[None]:
-    """Turn every failure of S3 within into Unavailable ``artifact_unavailable``. Messages name no bucket, key or address."""
+    """Turn every failure of S3 within into Unavailable ``artifact_unavailable``; name no bucket, key or address."""
     try:
         yield
     except ClientError as error:

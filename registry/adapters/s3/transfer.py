@@ -187,7 +187,9 @@ def store_verified(target: Place, chunks: Iterable[bytes], size: int, digest: Di
     memory can hold.
     """
     if size > _MAX_UPLOAD:
-        raise InvalidRequest("body_too_large", f"a file may have at most {_MAX_UPLOAD // MIB:,} MiB; it has {size:,} bytes")
+        raise InvalidRequest(
+            "body_too_large", f"a file may have at most {_MAX_UPLOAD // MIB:,} MiB; it has {size:,} bytes"
+        )
     pieces = _pieces(_checked(chunks, size, digest), PIECE if size <= _MAX_PARTS * PIECE else 2 * PIECE)
     if size <= PIECE:
         put_whole(target, b"".join(pieces), replace=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, Subquery, delete, func, select
+from sqlalchemy import Connection, Select, Subquery, delete, func, insert, select, update
 
 from registry.adapters.sql import changes, tables
 from registry.adapters.sql.database import Database
@@ -46,6 +46,14 @@ class SqlModels:
         query = select(tables.models.c.name).where(~tables.models.c.removed)
         return frozenset(self._database.read(lambda connection: connection.scalars(query).all()))
 
+    def highest_number(self, model: ModelName) -> int:
+        """See ``Models.highest_number``."""
+        return self._database.read(lambda connection: _highest(connection, model))
+
+    def remember_number(self, model: ModelName, number: int) -> None:
+        """See ``Models.remember_number``."""
+        self._database.write(lambda connection: _remember(connection, model, number))
+
     def remove(self, model: ModelName) -> None:
         """See ``Models.remove``."""
         self._database.write(lambda connection: self._remove(connection, model))
@@ -56,6 +64,7 @@ class SqlModels:
         if row is None:
             return
         connection.execute(delete(tables.aliases).where(tables.aliases.c.model == model))
+        _remember(connection, model, _highest(connection, model))
         connection.execute(delete(tables.versions).where(tables.versions.c.model == model))
         # Keys of the versions that went: a client that repeats one registers anew instead of being told of nothing.
         connection.execute(delete(tables.registrations).where(tables.registrations.c.model == model))
@@ -66,6 +75,22 @@ class SqlModels:
             line = PlanRevision(model, row.plan_revision + 1, None, REMOVED_BY, REMOVED_WHY, self._clock())
             changes.append_plan(connection, line)
         changes.stamp(connection, model, removed=True, version_count=0)
+
+
+def _highest(connection: Connection, model: ModelName) -> int:
+    present = select(func.max(tables.versions.c.number)).where(tables.versions.c.model == model)
+    remembered = select(tables.used_numbers.c.highest).where(tables.used_numbers.c.model == model)
+    return max(connection.scalar(present) or 0, connection.scalar(remembered) or 0)
+
+
+def _remember(connection: Connection, model: ModelName, number: int) -> None:
+    changes.lock(connection)
+    at = tables.used_numbers
+    known = connection.scalar(select(at.c.highest).where(at.c.model == model))
+    if known is None:
+        connection.execute(insert(at).values(model=model, highest=number))
+    elif known < number:
+        connection.execute(update(at).where(at.c.model == model).values(highest=number))
 
 
 def _summaries(connection: Connection, chosen: Select[Any]) -> list[ModelSummary]:

@@ -114,6 +114,14 @@ versions = Table(
     ),
 )
 
+# Numbers that may never be given again although their versions are gone: a version's number is part of its address.
+used_numbers = Table(
+    "headgate_used_numbers",
+    metadata,
+    Column("model", Name, primary_key=True),
+    Column("highest", BigInteger, nullable=False),
+)
+
 plans = Table(
     "headgate_plans",
     metadata,

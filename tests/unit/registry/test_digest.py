@@ -65,10 +65,35 @@ def test_manifest_that_lies_about_its_shape_is_corrupt() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "", "/abs", "../x", "a/../b", "a//b", "a/", "./a", "a/.", "C:\\x", "C:/x", "a\\..\\b", "a\x00b", "a\nb", "CON", "nul.txt",
-        "com1", "a/LPT9.log", "a ", " a", "a.", ".git/config", "x/.GIT/y", ".hg/z", "e\u0301", "\ud800", "x" * 1025, "s3://b/k",
+        "",
+        "/abs",
+        "../x",
+        "a/../b",
+        "a//b",
+        "a/",
+        "./a",
+        "a/.",
+        "C:\\x",
+        "C:/x",
+        "a\\..\\b",
+        "a\x00b",
+        "a\nb",
+        "CON",
+        "nul.txt",
+        "com1",
+        "a/LPT9.log",
+        "a ",
+        " a",
+        "a.",
+        ".git/config",
+        "x/.GIT/y",
+        ".hg/z",
+        "e\u0301",
+        "\ud800",
+        "x" * 1025,
+        "s3://b/k",
     ],
-)  # fmt: skip
+)
 def test_path_that_is_no_file_of_a_model_is_refused(path: str) -> None:
     """Paths that escape, or mean something else on another system, are refused without being repeated whole."""
     with pytest.raises(InvalidRequest) as caught:
@@ -105,9 +130,21 @@ def test_upload_source_is_where_uploads_are_stored() -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["s3://other/x", "gs://b/x", "dbfs:/x", "file:///etc", "http://h/x", "mlflow-artifacts://host/x", "mlflow-artifacts:/../x",
-     "mlflow-artifacts:/a/../../blobs", "mlflow-artifacts:/", "/etc/passwd", "", "models:/x/1"],
-)  # fmt: skip
+    [
+        "s3://other/x",
+        "gs://b/x",
+        "dbfs:/x",
+        "file:///etc",
+        "http://h/x",
+        "mlflow-artifacts://host/x",
+        "mlflow-artifacts:/../x",
+        "mlflow-artifacts:/a/../../blobs",
+        "mlflow-artifacts:/",
+        "/etc/passwd",
+        "",
+        "models:/x/1",
+    ],
+)
 def test_location_outside_our_store_is_refused(location: str) -> None:
     """No address that a client wrote is ever read."""
     with pytest.raises(InvalidRequest) as caught:

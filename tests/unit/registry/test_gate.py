@@ -41,9 +41,13 @@ def ask(
         return {"type": "http.request", "body": b"", "more_body": False}
 
     scope = {
-        "type": "http", "method": method, "path": path, "raw_path": path.encode("utf-8", "surrogateescape"),
-        "headers": [(b"host", b"127.0.0.1:8080")] if headers is None else headers, **more,
-    }  # fmt: skip
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode("utf-8", "surrogateescape"),
+        "headers": [(b"host", b"127.0.0.1:8080")] if headers is None else headers,
+        **more,
+    }
     asyncio.run(Gate(reached, TABLE, ("models.example.org",))(scope, receive, send))
     body = sent[-1].get("body", b"")
     return sent[0]["status"], json.loads(body)["error"] if body else {}
@@ -66,9 +70,25 @@ def test_listed_route_is_let_through(method: str, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/models", "/models/", "/models//predict", "/models/a/predict/", "/models/a/predict/x", "/livez/", "//livez", "/artifacts/",
-     "/artifacts", "/artifacts/../livez", "/artifacts/./x", "/artifacts/x/..", "/admin", "/models/a;x/predict/y", "/artifacts/%2e%2e/x"],
-)  # fmt: skip
+    [
+        "/",
+        "/models",
+        "/models/",
+        "/models//predict",
+        "/models/a/predict/",
+        "/models/a/predict/x",
+        "/livez/",
+        "//livez",
+        "/artifacts/",
+        "/artifacts",
+        "/artifacts/../livez",
+        "/artifacts/./x",
+        "/artifacts/x/..",
+        "/admin",
+        "/models/a;x/predict/y",
+        "/artifacts/%2e%2e/x",
+    ],
+)
 def test_everything_else_does_not_exist(path: str) -> None:
     """What the table does not name is 404, whatever the application behind would have answered."""
     status, error = ask("GET", path)

@@ -33,12 +33,23 @@ def test_ordinary_file_is_read() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"[]", b"x", b"flavors: 3", b"flavors: {}", b"flavors: {sklearn: {}}", b"flavors: {python_function: {}}", b"\xff\xfe\x00",
-        b"!!python/object/apply:os.system ['true']", b"a: &a [1]\nb: [" + b"*a," * 100 + b"]", b"- " * 100_000, b"[" * 100_000,
-        b"x" * (2**20 + 1), b"flavors: {python_function: {loader_module: m}}\nsignature: {inputs: '[{'}",
+        b"",
+        b"[]",
+        b"x",
+        b"flavors: 3",
+        b"flavors: {}",
+        b"flavors: {sklearn: {}}",
+        b"flavors: {python_function: {}}",
+        b"\xff\xfe\x00",
+        b"!!python/object/apply:os.system ['true']",
+        b"a: &a [1]\nb: [" + b"*a," * 100 + b"]",
+        b"- " * 100_000,
+        b"[" * 100_000,
+        b"x" * (2**20 + 1),
+        b"flavors: {python_function: {loader_module: m}}\nsignature: {inputs: '[{'}",
         b"flavors: {python_function: {loader_module: m}}\nsignature: 3",
     ],
-)  # fmt: skip
+)
 def test_hostile_file_is_refused_in_words(data: bytes) -> None:
     """Anything but a plain MLmodel is a rejection with a reason, never an exception of the parser."""
     with pytest.raises(InvalidRequest) as caught:

@@ -141,3 +141,15 @@ def test_database_that_is_away_is_said_and_then_caught_up() -> None:
     registry.catalog.reachable = True
     registry.settle()
     assert state(registry, "1") is VersionState.READY
+
+
+def test_removed_alias_does_not_come_back_after_a_crash() -> None:
+    """Where we died between telling MLflow of an alias and noting it, a later removal still wins."""
+    registry = RegistryInMemory()
+    registry.ready("churn")
+    registry.ledger.aliases.set(CHURN, CHAMPION, VersionNumber("1"))
+    registry.catalog.set_alias(CHURN, CHAMPION, VersionNumber("1"))
+    registry.ledger.aliases.set(CHURN, CHAMPION, None)
+    registry.settle()
+    assert aliases(registry) == ({}, {})
+    assert not registry.ledger.aliases.all(CHURN)

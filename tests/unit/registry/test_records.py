@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 from registry.errors import BRANCHES, Conflict, HeadgateError, InvalidRequest, NotFound, quote
 from registry.lifecycle import may_move, require_move
 from registry.records import (
-    ModelSnapshot, Plan, ServableVersion, SnapshotPage, VersionNumber, VersionState, parse_alias, parse_digest, parse_model_name, parse_version,
-)  # fmt: skip
+    ModelSnapshot,
+    Plan,
+    ServableVersion,
+    SnapshotPage,
+    VersionNumber,
+    VersionState,
+    parse_alias,
+    parse_digest,
+    parse_model_name,
+    parse_version,
+)
 from registry.signature import parse_signature, signature_json
 
 NAMES = st.from_regex(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?", fullmatch=True)
@@ -26,9 +35,32 @@ def test_name_of_the_grammar_is_itself(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "-a", ".a", "a-", "a.", "a b", "a/b", "a\x00", "a\r\nb", "mod\u0435l", "caf\u00e9", "\u202eabc", "a\u200b", "😀", "=1+1",
-     "<script>", "{{7*7}}", "${jndi:x}", "'; DROP", "a" * 129, "a\n"],
-)  # fmt: skip
+    [
+        "",
+        ".",
+        "..",
+        "-a",
+        ".a",
+        "a-",
+        "a.",
+        "a b",
+        "a/b",
+        "a\x00",
+        "a\r\nb",
+        "mod\u0435l",
+        "caf\u00e9",
+        "\u202eabc",
+        "a\u200b",
+        "😀",
+        "=1+1",
+        "<script>",
+        "{{7*7}}",
+        "${jndi:x}",
+        "'; DROP",
+        "a" * 129,
+        "a\n",
+    ],
+)
 def test_other_name_is_refused_with_the_rule(name: str) -> None:
     """Any other name is refused, and the refusal says what would do."""
     with pytest.raises(InvalidRequest, match="beginning and ending with a letter or digit"):
@@ -61,11 +93,24 @@ def test_digest_grammar() -> None:
 
 def test_snapshot_survives_the_wire() -> None:
     """A page is the same after its JSON was written and read."""
-    version = ServableVersion(VersionNumber("3"), parse_digest("sha256:" + "1" * 64), 10, "host", {"inputs": None}, ("numpy==2",), "3.11.7", ("sklearn",))  # fmt: skip
+    version = ServableVersion(
+        VersionNumber("3"),
+        parse_digest("sha256:" + "1" * 64),
+        10,
+        "host",
+        {"inputs": None},
+        ("numpy==2",),
+        "3.11.7",
+        ("sklearn",),
+    )
     model = ModelSnapshot(
-        parse_model_name("churn"), Plan(VersionNumber("3"), "n"), 7, {parse_alias("champion"): VersionNumber("3")},
-        {version.version: version}, {VersionNumber("4"): "rejected"},
-    )  # fmt: skip
+        parse_model_name("churn"),
+        Plan(VersionNumber("3"), "n"),
+        7,
+        {parse_alias("champion"): VersionNumber("3")},
+        {version.version: version},
+        {VersionNumber("4"): "rejected"},
+    )
     page = SnapshotPage(9, full=True, models=(model,), removed=("old",))
     assert SnapshotPage.from_json(json.loads(json.dumps(page.to_json()))) == page
 
@@ -82,7 +127,8 @@ def test_damaged_snapshot_raises_what_is_promised(raw: object) -> None:
 
 
 def test_legal_moves_are_the_drawn_ones() -> None:
-    """A retired version moves no more; a pending one cannot become ready unchecked; a refusal says what it can become."""
+    """A retired version moves no more; a pending one cannot become ready unchecked; a refusal says what it can
+    become."""
     assert not any(may_move(VersionState.RETIRED, state) for state in VersionState)
     assert not may_move(VersionState.PENDING, VersionState.READY)
     with pytest.raises(Conflict, match="it can become checking, retired"):
@@ -106,7 +152,13 @@ def test_quote_is_short_and_printable(text: str) -> None:
 
 def test_signature_is_read_from_mlmodel() -> None:
     """Columns, tensors and params come out typed; damage raises ValueError."""
-    raw = signature_json({"inputs": '[{"type": "double", "name": "x", "required": true}]', "outputs": '[{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}}]', "params": '[{"name": "t", "dtype": "float", "default": 0.5, "shape": null}]'})  # fmt: skip
+    raw = signature_json(
+        {
+            "inputs": '[{"type": "double", "name": "x", "required": true}]',
+            "outputs": '[{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}}]',
+            "params": '[{"name": "t", "dtype": "float", "default": 0.5, "shape": null}]',
+        }
+    )
     signature = parse_signature(raw)
     assert signature.inputs is not None and signature.inputs.columns[0].name == "x"
     assert signature.outputs is not None and signature.outputs.tensors[0].shape == (-1,)

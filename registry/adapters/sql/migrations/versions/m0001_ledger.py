@@ -78,6 +78,12 @@ def _models_and_versions() -> None:
 
 def _plans_and_aliases() -> None:
     op.create_table(
+        "headgate_used_numbers",
+        sa.Column("model", _name(), nullable=False),
+        sa.Column("highest", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("model", name="pk_headgate_used_numbers"),
+    )
+    op.create_table(
         "headgate_plans",
         sa.Column("model", _name(), nullable=False),
         sa.Column("revision", sa.BigInteger(), autoincrement=False, nullable=False),

@@ -1,0 +1,52 @@
+"""What MLflow's Flask application answers when a handler of its own fails: its error shape, and no stack trace.
+
+Registered through Flask's own error handlers. Not here: errors that MLflow raises on purpose, which it renders itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from registry.adapters.mlflow_app.answers import mlflow_body
+from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound
+
+MISTAKEN = (TypeError, ValueError, KeyError, AttributeError, OverflowError, IndexError)
+"""What MLflow's handlers raise where a request lacks a field, or a field is not of the type that they took it for."""
+MISTAKE = "MLflow cannot take this request: a field is missing, too large or of another type than it expects"
+
+_logger = logging.getLogger(__name__)
+
+
+def answer_faults(flask_app: Any) -> None:
+    """Make ``flask_app`` answer every failure in MLflow's error shape."""
+    flask_app.register_error_handler(Exception, _render)
+
+
+def _render(error: Exception) -> Any:
+    # Flask is there because MLflow is; nothing else here needs it.
+    from flask import Response, request
+    from werkzeug.exceptions import HTTPException
+
+    if isinstance(error, HTTPException):
+        status = error.code or 500
+        if status < 400:
+            return error
+        told: HeadgateError = InvalidRequest("invalid_argument", f"MLflow cannot answer this: {error.name.lower()}")
+    elif isinstance(error, HeadgateError):
+        told, status = error, _status(error)
+    elif type(error).__module__.startswith("graphql"):
+        told, status = InvalidRequest("invalid_argument", "the query is not valid GraphQL"), 400
+    elif isinstance(error, MISTAKEN):
+        told, status = InvalidRequest("invalid_argument", MISTAKE), 400
+        _logger.warning("mlflow_mistook", extra={"route": str(request.url_rule), "error_type": type(error).__name__})
+    else:
+        told, status = Internal("internal", "MLflow failed at this request; the server's log says where"), 500
+        _logger.error("mlflow_failed", extra={"route": str(request.url_rule), "error_type": type(error).__name__})
+    return Response(mlflow_body(told, status), status, mimetype="application/json")
+
+
+def _status(error: HeadgateError) -> int:
+    if isinstance(error, NotFound):
+        return 404
+    return 400 if isinstance(error, InvalidRequest) else 503
