@@ -13,12 +13,10 @@ from threading import Event, Thread
 from registry.admission.admit import Admission
 from registry.errors import Unavailable
 from registry.log import WARNING, event, failure
-from registry.operations import Operations
 from registry.reconciler import Reconciler
 
 ADMISSIONS = 2
 """Versions admitted side by side: a large one must not hold up a small one."""
-SWEEP_SECONDS = 600
 MAX_PAUSE_SECONDS = 5.0
 
 
@@ -56,17 +54,15 @@ class Background:
 
         return turn
 
-    def sweep(self, operations: Operations, ttl_seconds: float) -> None:
-        """Have abandoned uploads removed from time to time as well. Call before ``start``."""
+    def every(self, name: str, seconds: float, work: Callable[[], object]) -> None:
+        """Have ``work`` done every ``seconds`` as well. Call before ``start``."""
 
         def turn() -> bool:
-            removed = operations.sweep_uploads(int((time.time() - ttl_seconds) * 1000))
-            if removed:
-                event("uploads.swept", removed=removed)
-            self._stopping.wait(SWEEP_SECONDS)
+            work()
+            self._stopping.wait(seconds)
             return False
 
-        self._threads.append(Thread(target=self._loop, args=("sweep", turn, Event()), daemon=True))
+        self._threads.append(Thread(target=self._loop, args=(name, turn, Event()), daemon=True))
 
     def start(self) -> None:
         """Start the threads."""

@@ -31,6 +31,8 @@ from registry.operations import Guard, Operations
 from registry.reconciler import Reconciler
 from registry.settings import RegistrySettings
 
+SWEEP_SECONDS = 600
+
 
 class Wake:
     """A bell that is rung before anybody listens: the guard and the operations exist before the background does."""
@@ -77,7 +79,11 @@ def build(settings: RegistrySettings) -> Gate:
         prepare=artifacts.ensure_bucket,
         pause=settings.reconcile_seconds,
     )
-    background.sweep(operations, settings.upload_ttl_hours * 3600)
+    ttl_seconds = settings.upload_ttl_hours * 3600
+    background.every(
+        "sweep-uploads", SWEEP_SECONDS, lambda: operations.sweep_uploads(now_ms() - int(ttl_seconds * 1000))
+    )
+    background.every("sweep-parts", SWEEP_SECONDS, lambda: artifacts.sweep_multipart(ttl_seconds))
     wake.connect(background)
     watch = RevisionWatch(ledger.snapshots)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from registry.digest import check_paths
 from registry.errors import Conflict, InvalidRequest, NotFound, quote
 from registry.layout import upload_prefix, upload_source
+from registry.log import event
 from registry.ports import Artifacts, Catalog, Ledger, ModelSummary, Registration
 from registry.records import (
     AliasName,
@@ -184,13 +185,12 @@ class Operations:
         self.ledger.uploads.commit(upload_id)
         return self.upload(upload_id)
 
-    def sweep_uploads(self, before_ms: int) -> int:
-        """Remove uploads begun before ``before_ms`` and never committed; return how many."""
-        abandoned = self.ledger.uploads.abandoned(before_ms)
-        for upload_id in abandoned:
+    def sweep_uploads(self, before_ms: int) -> None:
+        """Remove uploads begun before ``before_ms`` and never committed."""
+        for upload_id in self.ledger.uploads.abandoned(before_ms):
             self._artifacts.delete_prefix(upload_prefix(upload_id))
             self.ledger.uploads.forget(upload_id)
-        return len(abandoned)
+            event("uploads.swept", upload=upload_id)
 
     # -- models and versions
     # --------------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ class MemoryPlans:
         found = self.history(model, 1, 0)
         return found[0] if found else None
 
-    def append(self, model: ModelName, expected: int, plan: Plan | None, who: str, why: str) -> PlanRevision:  # noqa: PLR0917 - as the port has it
+    def append(self, model: ModelName, expected: int, plan: Plan | None, who: str, why: str) -> PlanRevision:
         """See ``Plans.append``."""
         with self._state.lock:
             present = self._state.require(model)

@@ -86,7 +86,7 @@ class MemoryVersions:
                 )
             present.claims[int(version)] = until_ms
 
-    def settle(  # noqa: PLR0917 - as the port has it
+    def settle(
         self,
         model: ModelName,
         version: VersionNumber,

@@ -28,7 +28,7 @@ class SqlPlans:
         found = self.history(model, 1, 0)
         return found[0] if found else None
 
-    def append(self, model: ModelName, expected: int, plan: Plan | None, who: str, why: str) -> PlanRevision:  # noqa: PLR0917 - as the port has it
+    def append(self, model: ModelName, expected: int, plan: Plan | None, who: str, why: str) -> PlanRevision:
         """See ``Plans.append``."""
         line = PlanRevision(model, expected + 1, plan, who, why, self._clock())
         return self._database.write(lambda connection: _append(connection, line))

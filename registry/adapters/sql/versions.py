@@ -62,7 +62,7 @@ class SqlVersions:
         """See ``Versions.renew``."""
         self._database.write(lambda connection: _renew(connection, model, version, until_ms))
 
-    def settle(  # noqa: PLR0917 - as the port has it
+    def settle(
         self,
         model: ModelName,
         version: VersionNumber,

