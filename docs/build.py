@@ -15,12 +15,13 @@ from pydantic_settings import BaseSettings
 
 from deploy.local.settings import LocalSettings
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
+from registry.edge.gate import Route
+from registry.edge.problems import STATUS
 from registry.environment import PlatformSettings
 from registry.errors import BRANCHES
-from registry.http.gate import Route
-from registry.http.problems import STATUS
 from registry.http.routes import REGISTRY_ROUTES
 from registry.settings import RegistrySettings
+from registry.telemetry import RegistryMetrics
 from registry.variables import PREFIX
 from serving.http.routes import SERVING_ROUTES
 from serving.settings import ServingSettings
@@ -120,11 +121,15 @@ def routes_table(title: str, routes: tuple[Route, ...]) -> Iterator[str]:
 def metrics_page() -> Iterator[str]:
     """Yield the page of metrics."""
     yield "# Metrics\n"
-    yield "Answered by `GET /metrics` of the serving process.\n"
+    yield "Answered by `GET /metrics` of each process.\n\n## Serving\n"
     yield "| name | type | labels | what it is |\n|---|---|---|---|"
     for metric in CATALOGUE:
         labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
         yield f"| `{metric.name}` | {metric.kind} | {labels} | {metric.sentence} |"
+    yield "\n## Registry\n\n| name | type | what it is |\n|---|---|---|"
+    for family in RegistryMetrics().collected.collect():
+        suffix = "_total" if family.type == "counter" else ""
+        yield f"| `{family.name}{suffix}` | {family.type} | {family.documentation} |"
 
 
 if __name__ == "__main__":

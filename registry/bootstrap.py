@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
-
+from registry.adapters.mlflow_app.answers import mlflow_problem
 from registry.adapters.mlflow_app.app import MlflowConfig, build_mlflow_app
 from registry.adapters.mlflow_app.catalog import open_catalog
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
@@ -18,10 +18,10 @@ from registry.adapters.sql.database import open_database
 from registry.adapters.sql.ledger import ledger_on
 from registry.admission.admit import Admission
 from registry.background import Background
+from registry.edge.gate import Gate
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
-from registry.http.gate import Gate
-from registry.http.health import health_routes
+from registry.http.health import Life, health_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import traffic_routes
@@ -30,6 +30,7 @@ from registry.http.versions import version_routes
 from registry.operations import Guard, Operations
 from registry.reconciler import Reconciler
 from registry.settings import RegistrySettings
+from registry.telemetry import RegistryMetrics
 
 SWEEP_SECONDS = 600
 
@@ -54,7 +55,15 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def build(settings: RegistrySettings) -> Gate:
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The registry, ready to be served: ``leave`` is called when it is told to stop."""
+
+    gate: Gate
+    leave: Callable[[], None]
+
+
+def build(settings: RegistrySettings) -> Process:
     """Return the registry's ASGI application. Opens the database, the bucket and MLflow; background work starts with
     it."""
     database = open_database(settings.database)
@@ -69,13 +78,14 @@ def build(settings: RegistrySettings) -> Gate:
         s3_endpoint=settings.s3_endpoint,
         guard=Guard(ledger, wake),
     )
-    mlflow = Mounted(build_mlflow_app(mlflow_config), MLFLOW_ROUTES)
+    mlflow = Mounted(build_mlflow_app(mlflow_config), MLFLOW_ROUTES, mlflow_problem)
     catalog = open_catalog(mlflow_config)
 
     operations = Operations(catalog, ledger, artifacts, wake=wake, upload_limit=settings.upload_bytes)
+    metrics = RegistryMetrics()
     background = Background(
         Reconciler(catalog, ledger),
-        Admission(artifacts, ledger.versions, now_ms),
+        Admission(artifacts, ledger.versions, now_ms, metrics.admitted),
         prepare=artifacts.ensure_bucket,
         pause=settings.reconcile_seconds,
     )
@@ -97,10 +107,11 @@ def build(settings: RegistrySettings) -> Gate:
         await asyncio.to_thread(background.stop)
         database.close()
 
+    life = Life()
     app = build_fastapi(lifespan)
-    app.include_router(health_routes(CollectorRegistry()))
+    app.include_router(health_routes(metrics.collected, life))
     app.include_router(version_routes(operations))
     app.include_router(upload_routes(operations))
     app.include_router(traffic_routes(operations))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
-    return build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)
+    return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), life.leave)

@@ -7,13 +7,14 @@ import os
 import sys
 from typing import NoReturn
 
+from registry.edge.server import CannotListen, listen, serve
 from registry.environment import SettingsProblem, is_loopback
 from registry.errors import HeadgateError
-from registry.http.server import CannotListen, listen, serve
 from registry.log import WARNING, configure, event
 from registry.settings import RegistrySettings
 
 USAGE = 2
+MAX_ARTIFACT_CHUNKS = 2**31
 
 
 def main() -> None:
@@ -37,7 +38,8 @@ def main() -> None:
         app = build(settings)
     except HeadgateError as error:
         _refuse([error.message])
-    serve(app, server)
+    # An artifact may come in as many chunks as MLflow's client likes.
+    serve(app.gate, server, leave=app.leave, max_chunks=MAX_ARTIFACT_CHUNKS)
 
 
 def _refuse(lines: list[str]) -> NoReturn:

@@ -2,6 +2,7 @@
 
     HeadgateError
     ├── InvalidRequest      change the request, then send it again
+    ├── Forbidden           ask somebody who may
     ├── NotFound            ask for something that exists
     ├── Conflict            look at the present state, then decide again
     ├── Refused             slow down and retry
@@ -11,7 +12,7 @@
 
 Every error carries a stable ``code`` (the table of ``docs/reference/errors.md``), a message for people that says what
 was wrong and what would be right, and ``details`` for machines. Not here: HTTP. Status codes belong to the edge
-(``registry/http/problems.py``).
+(``registry/edge/problems.py``).
 """
 
 from __future__ import annotations
@@ -77,6 +78,14 @@ class InvalidRequest(HeadgateError):
         "digest_mismatch": "The bytes that came are not those that were declared.",
         "quota_exceeded": "The upload is larger than HEADGATE_UPLOAD_BYTES.",
         "not_servable": "The version was rejected, or its source can never be served; the message says why.",
+    }
+
+
+class Forbidden(HeadgateError):
+    """This caller may not."""
+
+    codes: ClassVar[Mapping[str, str]] = {
+        "forbidden": "The caller may not do this; for now: a browser's page of another site may change nothing.",
     }
 
 
@@ -154,6 +163,7 @@ class Internal(HeadgateError):
 
 BRANCHES: tuple[type[HeadgateError], ...] = (
     InvalidRequest,
+    Forbidden,
     NotFound,
     Conflict,
     Refused,

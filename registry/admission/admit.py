@@ -41,12 +41,20 @@ class Admission:
         artifacts: The bucket.
         versions: Where verdicts are recorded.
         clock: Milliseconds since the epoch.
+        count: Called with the verdict of each admission.
     """
 
-    def __init__(self, artifacts: Artifacts, versions: Versions, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        versions: Versions,
+        clock: Callable[[], int],
+        count: Callable[[VersionState], None] = lambda _: None,
+    ) -> None:
         self._artifacts = artifacts
         self._versions = versions
         self._clock = clock
+        self._count = count
 
     def run_once(self) -> bool:
         """Claim a version and settle it; return False where there was nothing to do."""
@@ -142,6 +150,7 @@ class Admission:
             # Somebody retired or deleted it meanwhile: their word stands.
             event("admission.overtaken", model=record.model, version=record.version, code=error.code)
             return
+        self._count(state)
         event("admission.settled", model=record.model, version=record.version, state=state.value)
 
 

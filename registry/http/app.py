@@ -13,9 +13,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from registry.edge.gate import ASGIApp, Gate, ProblemWriter, Receive, Route, RouteTable, Scope, Send, native_problem
+from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound
-from registry.http.gate import ASGIApp, Gate, Receive, Route, RouteTable, Scope, Send
-from registry.http.problems import STATUS, problem_body, problem_headers
 from registry.http.strict import BodyLimit, Problem
 from registry.log import failure
 
@@ -27,10 +27,11 @@ Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 @dataclass(frozen=True, slots=True)
 class Mounted:
-    """A foreign ASGI application and the routes of it that exist here."""
+    """A foreign ASGI application, the routes of it that exist here, and the shape of the gate's errors on them."""
 
     app: ASGIApp
     routes: Sequence[Route]
+    problem: ProblemWriter = native_problem
 
 
 def build_app(ours: FastAPI, our_routes: Sequence[Route], mlflow: Mounted, hosts: Sequence[str]) -> Gate:
@@ -46,7 +47,7 @@ def build_app(ours: FastAPI, our_routes: Sequence[Route], mlflow: Mounted, hosts
         else:
             await mlflow.app(scope, receive, send)
 
-    return Gate(split, RouteTable((*our_routes, *mlflow.routes)), hosts)
+    return Gate(split, RouteTable((*our_routes, *mlflow.routes)), hosts, mlflow.problem)
 
 
 def build_fastapi(lifespan: Lifespan) -> FastAPI:

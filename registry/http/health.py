@@ -11,8 +11,21 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from registry.errors import Unavailable
 
-def health_routes(metrics: CollectorRegistry) -> APIRouter:
+
+class Life:
+    """Whether the process is on its way out."""
+
+    def __init__(self) -> None:
+        self.leaving = False
+
+    def leave(self) -> None:
+        """Say on ``/readyz`` that no more requests should come."""
+        self.leaving = True
+
+
+def health_routes(metrics: CollectorRegistry, life: Life) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["health"])
 
@@ -24,6 +37,8 @@ def health_routes(metrics: CollectorRegistry) -> APIRouter:
     @routes.get("/readyz")
     async def readyz() -> Any:
         """Tell that the process has started and takes requests."""
+        if life.leaving:
+            raise Unavailable("shutting_down", "the registry is stopping")
         return {"status": "ready"}
 
     @routes.get("/metrics", response_class=Response)

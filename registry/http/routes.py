@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from registry.http.gate import Access, Route
+from registry.edge.gate import Access, Route
 
 V1 = "/registry/v1"
 MODEL = V1 + "/models/{name}"

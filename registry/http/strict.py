@@ -14,9 +14,9 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from registry.edge.gate import ASGIApp, Message, Receive, Scope, Send
+from registry.edge.problems import STATUS
 from registry.errors import HeadgateError, InvalidRequest, quote
-from registry.http.gate import ASGIApp, Message, Receive, Scope, Send
-from registry.http.problems import STATUS
 
 
 class Problem(HTTPException):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from headgate.settings import SETTINGS
 
+from registry.edge.problems import STATUS
 from registry.errors import BRANCHES
-from registry.http.problems import STATUS
 from registry.settings import RegistrySettings
 from registry.variables import KNOWN, PREFIX, unknown_variables
 from serving.settings import ServingSettings

@@ -68,7 +68,8 @@ def test_top_level_is_the_plan() -> None:
     ).stdout.splitlines()
     top = {name.split("/")[0] for name in listed}
     assert top <= {
-        "registry", "serving", "clients", "deploy", "tests", "docs", "requirements", ".ci", "pyproject.toml", "Makefile",
+        "registry", "serving", "clients", "deploy", "tests", "docs", "requirements", ".ci", "pyproject.toml",
+        "Makefile",
         "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", ".gitignore", ".gitattributes",
         ".editorconfig", ".dockerignore",
     }  # fmt: skip

@@ -93,6 +93,7 @@ class Situation:
         self.checks_left = 0
         self.rejections: list[str] = []
         self.behind = False
+        self.deaf = 0
         self.serving_ready = True
         self.answer: Callable[[Any], Any] = lambda body: body
         self.bodies: list[tuple[str, bytes]] = []
@@ -379,6 +380,13 @@ def _serving_routes(s: Situation) -> list[Route]:
         ]
         return JSONResponse({"models": lines, "next_page_token": None})
 
+    async def model(request: Request) -> Response:
+        if s.deaf:
+            s.deaf -= 1
+            raise Problem(404, "unknown_model", "this node has not heard of it")
+        found = s.find(request.path_params["name"])
+        return JSONResponse({"name": request.path_params["name"], "revision": len(found.journal) - s.behind})
+
     async def predict(request: Request) -> Response:
         name, media_type = request.path_params["name"], request.headers["content-type"]
         body = await request.body()
@@ -399,6 +407,8 @@ def _serving_routes(s: Situation) -> list[Route]:
     prefixes = ("", "/versions/{version}", "/aliases/{alias}")
     return [
         Route("/models", models),
+        Route("/models/{name}", model),
+        Route("/models/{name}/versions/{version}", model),
         *(Route(f"/models/{{name}}{p}/predict", predict, methods=["POST"]) for p in prefixes),
     ]
 

@@ -145,8 +145,7 @@ def run_python(code: str, platform: Platform, *arguments: str) -> str:
         "MLFLOW_TRACKING_URI": platform.registry_url,
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, cwd=platform.home.parent
-    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=platform.home.parent)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout

@@ -15,9 +15,9 @@ from registry.adapters.memory.artifacts import MemoryArtifacts
 from registry.adapters.memory.catalog import MemoryCatalog
 from registry.adapters.memory.ledger import memory_ledger
 from registry.admission.admit import Admission
+from registry.edge.gate import Gate, Receive, Scope, Send
 from registry.http.app import Mounted, build_app, build_fastapi
-from registry.http.gate import Gate, Receive, Scope, Send
-from registry.http.health import health_routes
+from registry.http.health import Life, health_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import traffic_routes
@@ -62,7 +62,7 @@ class RegistryInMemory:
         app = build_fastapi(lifespan)
         watch = RevisionWatch(self.ledger.snapshots)
         for routes in (
-            health_routes(CollectorRegistry()),
+            health_routes(CollectorRegistry(), Life()),
             version_routes(self.operations),
             upload_routes(self.operations),
             traffic_routes(self.operations),

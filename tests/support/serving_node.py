@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import uvicorn
 
+from registry.edge.connection import Connection
 from registry.records import ModelSnapshot
 from serving.bootstrap import Node, Parts
-from serving.http.connection import Connection
 from serving.ports import SnapshotSource
 from serving.settings import ServingSettings
 from tests.support.serving_fakes import SIGNATURE, FakeCache, FakeRegistry, FakeRuntime, eventually, servable, snapshot

@@ -1,15 +1,15 @@
 """Errors on MLflow's routes, in the shape that MLflow's client reads: ``{"error_code", "message"}``.
 
-Not here: the native shape (``registry/http/problems.py``), and MLflow's own errors, which its handlers write.
+Not here: the native shape (``registry/edge/problems.py``), and MLflow's own errors, which its handlers write.
 """
 
 from __future__ import annotations
 
 import json
 
+from registry.edge.gate import Send, native_problem
+from registry.edge.problems import STATUS
 from registry.errors import HeadgateError, NotFound, quote
-from registry.http.gate import Send, native_problem
-from registry.http.problems import STATUS
 
 PREFIXES = ("/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/", "/graphql", "/get-artifact", "/model-versions/")
 

@@ -6,17 +6,12 @@ and 2.5 seconds go on that. Not here: which routes exist (``routes.py``), and th
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from registry.adapters.mlflow_app.answers import send_error
 from registry.adapters.mlflow_app.bodies import check_body
 from registry.adapters.mlflow_app.start import MlflowConfig, Started, start_mlflow
-from registry.errors import InvalidRequest
-from registry.http.gate import ASGIApp, Message, Receive, Scope, Send
+from registry.edge.gate import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["MlflowApp", "MlflowConfig", "build_mlflow_app"]
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"SAMEORIGIN"),
@@ -46,32 +41,8 @@ class MlflowApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        if foreign_origin(scope):
-            await send_error(
-                send,
-                InvalidRequest(
-                    "misdirected_host", "a page of another site may not change anything here; use this server's"
-                ),
-                403,
-            )
-            return
         app = self._files if scope["path"].startswith(self._file_prefixes) else self._flask
         await app(scope, receive, _with_security_headers(send))
-
-
-def foreign_origin(scope: Scope) -> bool:
-    """Tell whether a browser sends a change on behalf of a page that this server did not serve."""
-    if scope["method"] in _SAFE_METHODS:
-        return False
-    headers = dict(scope["headers"])
-    origin = headers.get(b"origin")
-    if origin is None:
-        return False
-    try:
-        named: str = urlsplit(origin.decode("latin-1")).netloc
-    except ValueError:
-        return True
-    return named.lower().encode("latin-1") != bytes(headers.get(b"host", b"")).lower()
 
 
 def _with_security_headers(send: Send) -> Send:

@@ -5,17 +5,15 @@ Registered through Flask's own error handlers. Not here: errors that MLflow rais
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from registry.adapters.mlflow_app.answers import mlflow_body
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound
+from registry.log import WARNING, event, failure
 
 MISTAKEN = (TypeError, ValueError, KeyError, AttributeError, OverflowError, IndexError)
 """What MLflow's handlers raise where a request lacks a field, or a field is not of the type that they took it for."""
 MISTAKE = "MLflow cannot take this request: a field is missing, too large or of another type than it expects"
-
-_logger = logging.getLogger(__name__)
 
 
 def answer_faults(flask_app: Any) -> None:
@@ -39,10 +37,10 @@ def _render(error: Exception) -> Any:
         told, status = InvalidRequest("invalid_argument", "the query is not valid GraphQL"), 400
     elif isinstance(error, MISTAKEN):
         told, status = InvalidRequest("invalid_argument", MISTAKE), 400
-        _logger.warning("mlflow_mistook", extra={"route": str(request.url_rule), "error_type": type(error).__name__})
+        event("mlflow.mistook", WARNING, route=str(request.url_rule), error=type(error).__name__)
     else:
         told, status = Internal("internal", "MLflow failed at this request; the server's log says where"), 500
-        _logger.error("mlflow_failed", extra={"route": str(request.url_rule), "error_type": type(error).__name__})
+        failure("mlflow.failed", error, route=str(request.url_rule))
     return Response(mlflow_body(told, status), status, mimetype="application/json")
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from registry.http.gate import Access, Route
+from registry.edge.gate import Access, Route
 
 _READ = """
 GET  artifacts/list

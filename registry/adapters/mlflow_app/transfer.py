@@ -18,8 +18,8 @@ from registry.adapters.mlflow_app.answers import send_error
 from registry.adapters.mlflow_app.bucket import BucketRepository, OpenFile, Upload
 from registry.adapters.mlflow_app.private import content_disposition, guess_mime_type
 from registry.adapters.mlflow_app.sources import UPLOADS
+from registry.edge.gate import Receive, Scope, Send
 from registry.errors import HeadgateError, InvalidRequest
-from registry.http.gate import Receive, Scope, Send
 
 PREFIXES = ("/api/2.0/mlflow-artifacts/artifacts/", "/ajax-api/2.0/mlflow-artifacts/artifacts/")
 IDLE_SECONDS = 30

@@ -18,8 +18,8 @@ import anyio.from_thread
 import anyio.to_thread
 
 from registry.adapters.mlflow_app.answers import send_error
+from registry.edge.gate import Receive, Scope, Send
 from registry.errors import HeadgateError, InvalidRequest
-from registry.http.gate import Receive, Scope, Send
 
 BODY_BYTES = 16 * 1024 * 1024
 BODY_SECONDS = 30

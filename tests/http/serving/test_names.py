@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.http.gate import Message
+from registry.edge.gate import Message
 from tests.support.serving_node import FakeWorld, churn, running
 
 pytestmark = pytest.mark.anyio

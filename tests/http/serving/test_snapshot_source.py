@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 
+from registry.edge.gate import Receive, Scope, Send
 from registry.errors import Unavailable
-from registry.http.gate import Receive, Scope, Send
 from serving.sources.snapshot import HttpSnapshotSource
 from tests.support.serving_fakes import FakeRegistry, eventually, snapshot
 from tests.support.serving_node import FakeWorld, churn

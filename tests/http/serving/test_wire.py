@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.http import connection as connection_module
+from registry.edge import connection as connection_module
 from tests.support.serving_fakes import FakeLoaded, eventually, settle
 from tests.support.serving_node import ROW, FakeWorld, churn, listening
 

@@ -18,8 +18,8 @@ from registry.adapters.mlflow_app.app import build_mlflow_app
 from registry.adapters.mlflow_app.guard import OpenGuard
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
 from registry.adapters.mlflow_app.start import MlflowConfig
+from registry.edge.gate import ASGIApp, Gate, Message, Receive, RouteTable, Scope, Send
 from registry.errors import Conflict
-from registry.http.gate import ASGIApp, Gate, Message, Receive, RouteTable, Scope, Send
 
 
 class Guard(OpenGuard):

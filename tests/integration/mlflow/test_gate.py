@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
-from registry.http.gate import Route
+from registry.edge.gate import Route
 from tests.integration.mlflow.conftest import Server
 
 pytestmark = pytest.mark.integration

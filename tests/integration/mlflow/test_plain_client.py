@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
-from registry.http.gate import RouteTable
+from registry.edge.gate import RouteTable
 from tests.integration.mlflow.conftest import Server
 
 pytestmark = pytest.mark.integration

@@ -107,6 +107,14 @@ def test_waiting_ends_when_ready(client: Client, fake: FakePlatform) -> None:
     assert client.wait_until_ready("churn", 1).state == "ready"
 
 
+def test_waiting_lets_serving_hear_of_it(client: Client, fake: FakePlatform) -> None:
+    """Ready means that the next predict finds the version, so a node that lags a moment is waited for."""
+    fake.situation.add("churn")
+    fake.situation.deaf = 2
+    client.wait_until_ready("churn", 1)
+    assert fake.situation.deaf == 0
+
+
 def test_waiting_survives_an_outage(client: Client, fake: FakePlatform) -> None:
     """While waiting, a registry that is away for a moment is no failure."""
     fake.situation.add("churn", state="pending")

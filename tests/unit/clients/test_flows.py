@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from headgate import ConnectionFailed, flows, requests
-from headgate.wire import Answer, Done, Pause, Request, Server, step
+from headgate.wire import Answer, Done, Now, Pause, Request, Server, step
 
 OK = Answer(200, {}, b"{}", "http://x/y")
 
@@ -48,16 +48,38 @@ def test_nothing_else_is_sent_again(request_: Request) -> None:
 
 
 def test_promote_reads_then_replaces() -> None:
-    """A promotion puts the plan against the revision that it has just read."""
+    """A promotion puts the plan against the revision it has just read, and lets serving hear of it."""
     flow = flows.promote("churn", 3, "why")
     assert step(flow, None, None) == requests.get_traffic("churn")
     plan = b'{"model": "churn", "revision": 7, "plan": null}'
     put = step(flow, Answer(200, {}, plan, "u"), None)
     assert isinstance(put, Request)
     assert (put.method, put.headers["If-Match"]) == ("PUT", '"7"')
-    done = step(flow, Answer(200, {}, b'{"model": "churn", "revision": 8, "plan": {"stable": "3"}}', "u"), None)
+    assert (
+        step(flow, Answer(200, {}, b'{"model": "churn", "revision": 8, "plan": {"stable": "3"}}', "u"), None) == Now()
+    )
+    assert step(flow, 0.0, None) == requests.served_model("churn")
+    assert step(flow, Answer(200, {}, b'{"revision": 7}', "u"), None) == Pause(0.05)
+    assert step(flow, None, None) == Now()
+    assert step(flow, 0.05, None) == requests.served_model("churn")
+    done = step(flow, Answer(200, {}, b'{"revision": 8}', "u"), None)
     assert isinstance(done, Done)
     assert (done.value.revision, done.value.stable) == (8, "3")
+
+
+def test_serving_is_waited_for_but_never_long() -> None:
+    """Where serving hears nothing or cannot be asked, the promotion stands all the same."""
+    for last in (Answer(404, {}, b"{}", "u"), Answer(403, {}, b"{}", "u"), ConnectionFailed("down")):
+        flow = flows.rollback("churn")
+        step(flow, None, None)
+        step(flow, Answer(200, {}, b'{"model": "churn", "revision": 8, "plan": {"stable": "3"}}', "u"), None)
+        step(flow, 0.0, None)
+        failure = last if isinstance(last, ConnectionFailed) else None
+        end = step(flow, last, failure)
+        if end == Pause(0.05):
+            step(flow, None, None)
+            end = step(flow, 3.0, None)
+        assert isinstance(end, Done)
 
 
 def test_paths_are_encoded() -> None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from registry.http.gate import RouteTable
+from registry.edge.gate import RouteTable
 from registry.http.routes import REGISTRY_ROUTES
 
 ROOT = Path(__file__).parents[3]
@@ -40,7 +40,7 @@ def test_the_paths_that_are_asked_exist() -> None:
     """/metrics for Prometheus and /livez for the health checks are in both tables of routes."""
     from serving.http.routes import SERVING_ROUTES
 
-    for table in (RouteTable(REGISTRY_ROUTES), SERVING_ROUTES):
+    for table in (RouteTable(REGISTRY_ROUTES), RouteTable(SERVING_ROUTES)):
         for path in ("/livez", "/readyz", *(job["metrics_path"] for job in JOBS)):
             assert "GET" in (table.find(path) or {})
 

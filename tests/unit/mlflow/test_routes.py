@@ -6,8 +6,8 @@ import pytest
 
 from registry.adapters.mlflow_app.answers import PREFIXES, mlflow_problem
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
+from registry.edge.gate import Access, RouteTable
 from registry.errors import NotFound
-from registry.http.gate import Access, RouteTable
 
 
 def test_no_line_twice() -> None:

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from registry.adapters.mlflow_app.app import foreign_origin
 from registry.adapters.mlflow_app.wsgi import WsgiBridge, environ_of
+from registry.edge.gate import Message, Scope
 from registry.errors import InvalidRequest
-from registry.http.gate import Message, Scope
 
 
 def request(method: str = "POST", path: str = "/a", headers: tuple[tuple[bytes, bytes], ...] = ()) -> Scope:
@@ -115,23 +114,3 @@ def test_headers_cannot_pose_as_others() -> None:
     environ = environ_of(request(headers=headers), b"body")
     assert environ["HTTP_X_A"] == "1,2"
     assert (environ["CONTENT_LENGTH"], environ["CONTENT_TYPE"]) == ("4", "t")
-
-
-@pytest.mark.parametrize(
-    ("method", "origin", "foreign"),
-    [
-        ("POST", None, False),
-        ("POST", b"http://host:5000", False),
-        ("POST", b"https://HOST:5000", False),
-        ("POST", b"http://host", True),
-        ("POST", b"http://evil.example", True),
-        ("POST", b"null", True),
-        ("POST", b"http://[", True),
-        ("DELETE", b"http://evil.example", True),
-        ("GET", b"http://evil.example", False),
-    ],
-)
-def test_an_origin_is_this_server_or_foreign(method: str, origin: bytes | None, foreign: bool) -> None:
-    """A change that a page of another origin asks for is told apart."""
-    headers = ((b"host", b"host:5000"), *(((b"origin", origin),) if origin is not None else ()))
-    assert foreign_origin(request(method, headers=headers)) is foreign

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.http.gate import Access, Gate, Message, Receive, Route, RouteTable, Scope, Send
+from registry.edge.gate import Access, Gate, Message, Receive, Route, RouteTable, Scope, Send
 
 TABLE = RouteTable(
     [
@@ -177,3 +177,21 @@ def test_websocket_is_closed() -> None:
 
     asyncio.run(Gate(reached, TABLE)({"type": "websocket", "path": "/livez"}, receive, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+@pytest.mark.parametrize(
+    ("method", "origin", "status"),
+    [
+        ("POST", b"http://127.0.0.1:8080", 299),
+        ("POST", b"https://models.example.org", 299),
+        ("POST", b"http://localhost:3000", 299),
+        ("POST", b"https://evil.example", 403),
+        ("POST", b"null", 403),
+        ("POST", b"http://127.0.0.1.evil.example", 403),
+        ("GET", b"https://evil.example", 299),
+    ],
+)
+def test_page_of_another_site_changes_nothing(method: str, origin: bytes, status: int) -> None:
+    """A browser that acts for a foreign page is refused wherever something could change."""
+    path = "/models/a/predict" if method == "POST" else "/livez"
+    assert ask(method, path, [(b"host", b"127.0.0.1:8080"), (b"origin", origin)])[0] == status

@@ -11,7 +11,7 @@ import pytest
 from serving.runtimes.host import child
 
 FILES = sorted(Path(str(child.__path__[0])).glob("*.py"))
-FOREIGN = {"numpy", "pandas", "mlflow", "onnxruntime"}
+FOREIGN = {"numpy", "pandas", "mlflow", "onnxruntime", "sklearn"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)

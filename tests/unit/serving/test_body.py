@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import pytest
 
+from registry.edge.gate import Message, Receive
 from registry.errors import HeadgateError
-from registry.http.gate import Message, Receive
 from serving.http.body import MAX_BODIES_AT_ONCE, MAX_PIECES, BodyReader, ClientGoneError
 
 pytestmark = pytest.mark.anyio

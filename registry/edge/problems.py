@@ -20,6 +20,7 @@ STATUS: dict[str, int] = {
     "invalid_name": 400,
     "invalid_argument": 400,
     "misdirected_host": 400,
+    "forbidden": 403,
     "unknown_model": 404,
     "unknown_version": 404,
     "unknown_alias": 404,

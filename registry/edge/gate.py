@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from registry.errors import HeadgateError, InvalidRequest, NotFound, quote
-from registry.http.problems import STATUS, problem_body, problem_headers
+from registry.edge.problems import STATUS, problem_body, problem_headers
+from registry.errors import Forbidden, HeadgateError, InvalidRequest, NotFound, quote
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,6 +30,7 @@ ProblemWriter = Callable[[str, HeadgateError, str], tuple[int, bytes, list[tuple
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 65_536
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
 
@@ -153,7 +154,7 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
-        request_id = self._check_headers(scope["headers"])
+        request_id = self._check_headers(scope["headers"], safe=scope["method"] in _SAFE_METHODS)
         # Everybody further in reads the id here, so that one request has one id.
         scope["headgate.request_id"] = request_id
         path: str = scope["path"]
@@ -171,13 +172,14 @@ class Gate:
             )
         scope["headgate.access"] = access
 
-    def _check_headers(self, headers: list[tuple[bytes, bytes]]) -> str:
+    def _check_headers(self, headers: list[tuple[bytes, bytes]], *, safe: bool) -> str:
         if len(headers) > MAX_HEADERS or sum(len(n) + len(v) for n, v in headers) > MAX_HEADER_BYTES:
             raise InvalidRequest(
                 "headers_too_large", f"send at most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together"
             )
         host: bytes | None = None
         given: bytes | None = None
+        origin: bytes | None = None
         for name, value in headers:
             if name == b"host":
                 if host is not None:
@@ -185,11 +187,21 @@ class Gate:
                 host = value
             elif name == b"x-request-id":
                 given = value
+            elif name == b"origin":
+                origin = value
         if host is None or (host not in self._good_hosts and not self._host_ok(host)):
             raise InvalidRequest(
                 "misdirected_host", "the Host header does not name this server; HEADGATE_ALLOWED_HOSTS lists more names"
             )
+        if origin is not None and not safe:
+            self._check_origin(origin, host)
         return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+    def _check_origin(self, origin: bytes, host: bytes) -> None:
+        """Refuse a change that a browser sends for a page of another site."""
+        _, _, named = origin.partition(b"://")
+        if named.lower() != host.lower() and not self._host_ok(named):
+            raise Forbidden("forbidden", "a page of another site may not change anything here")
 
     def _host_ok(self, raw: bytes) -> bool:
         match = _HOST.fullmatch(raw.decode("latin-1"))

@@ -1,0 +1,184 @@
+"""One client's connection: uvicorn's protocol with the limits that it lacks.
+
+* a head (request line and headers) within 10 seconds and 64 KiB, else 408 or 431
+* at most 65,536 chunks to a body, else 413
+* at most 10,000 connections; beyond that 503 for all but health and metrics
+* a client that does not take its answer is cut off
+* what is no HTTP gets the contract's error body
+
+Not here: what the gate can decide from a parsed head, and bodies (``serving/http/body.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from registry.edge.gate import MAX_HEADER_BYTES, Receive, Scope, Send
+from registry.edge.problems import STATUS, problem_body, problem_headers
+from registry.errors import HeadgateError, InvalidRequest, Unavailable
+
+HEAD_SECONDS = 10.0
+WRITE_SECONDS = 30.0
+LINGER_SECONDS = 1.0
+MAX_CONNECTIONS = 10_000
+MAX_HEAD_BYTES = MAX_HEADER_BYTES + 16_384
+MAX_CHUNKS = 65_536
+_LEAST_PROGRESS = 256 * 1024
+_ALWAYS = (b"/livez", b"/readyz", b"/metrics")
+
+
+class Connection(HttpToolsProtocol):
+    """A connection within limits."""
+
+    max_chunks = MAX_CHUNKS
+    """Most chunks of one body; a server that takes large files raises it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._chunks = 0
+        self._refusal: HeadgateError | None = None
+        self._leaving = False
+        super().__init__(*args, **kwargs)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as upstream has it
+        """Begin; the first head must come in time."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._head_came()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; while they are part of a head, count them and watch the clock."""
+        if self._leaving:
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._between_requests() and not self._leaving and not self.transport.is_closing():
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(InvalidRequest("headers_too_large", f"send at most {MAX_HEADER_BYTES} bytes of headers"))
+            elif self._head_bytes and self._head_timer is None:
+                self._await_head()
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._chunks = 0
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer; a server that is full answers health alone."""
+        self._in_head = False
+        self._head_bytes = 0
+        self._head_came()
+        if len(self.connections) > MAX_CONNECTIONS:
+            self.app = self.config.loaded_app if self.url.startswith(_ALWAYS) else _full
+        super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        """Count the chunks of a body: uvicorn joins them, so nobody further in can."""
+        self._chunks += 1
+        if self._chunks > self.max_chunks:
+            self._refusal = InvalidRequest("body_too_large", f"send a body in at most {self.max_chunks} chunks")
+            raise self._refusal
+
+    def on_message_complete(self) -> None:
+        """End a request's body."""
+        super().on_message_complete()
+        self._head_bytes = 0
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be parsed, or what a callback refused while parsing."""
+        self._refuse(self._refusal or InvalidRequest("invalid_argument", "this is not a valid HTTP/1.1 request"))
+
+    def pause_writing(self) -> None:
+        """Wait for the client to take what was written, as long as it takes some of it."""
+        super().pause_writing()
+        if self._write_timer is None:
+            left = self.transport.get_write_buffer_size()
+            self._write_timer = self.loop.call_later(WRITE_SECONDS, self._check_progress, left)
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    _in_head = True
+
+    def _between_requests(self) -> bool:
+        return self._in_head or self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self.transport.is_closing():
+            return
+        if self._head_bytes:
+            self._refuse(InvalidRequest("request_timeout", f"send the headers within {HEAD_SECONDS:g} seconds"))
+        else:
+            self.transport.close()
+
+    def _check_progress(self, before: int) -> None:
+        self._write_timer = None
+        left = self.transport.get_write_buffer_size()
+        if left > before - _LEAST_PROGRESS:
+            self.transport.abort()
+        else:
+            self._write_timer = self.loop.call_later(WRITE_SECONDS, self._check_progress, left)
+
+    def _refuse(self, error: HeadgateError) -> None:
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started:
+                # An answer is on its way already: a second one in its midst would be taken for part of it.
+                self.transport.close()
+                return
+            # Nobody further in may answer any more.
+            cycle.disconnected = True
+            cycle.message_event.set()
+        request_id = uuid.uuid4().hex
+        body = problem_body(error, request_id)
+        lines = [STATUS_LINE[STATUS[error.code]]]
+        for name, value in problem_headers(error, request_id):
+            lines += [name, b": ", value, b"\r\n"]
+        lines += [b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body), body]
+        self.transport.write(b"".join(lines))
+        self._leave()
+
+    def _leave(self) -> None:
+        """Say that no more comes, and throw away what still does: closing at once would reset the connection, and the
+        client would not read the answer."""
+        self._leaving = True
+        self._head_came()
+        self.transport.write_eof()
+        self._head_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+
+async def _full(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer every request of a connection too many."""
+    request_id = uuid.uuid4().hex
+    error = Unavailable("no_capacity", f"this node has its {MAX_CONNECTIONS} connections; try again", retry_after=1)
+    body = problem_body(error, request_id)
+    headers = [*problem_headers(error, request_id), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": STATUS[error.code], "headers": headers})
+    await send({"type": "http.response.body", "body": body if scope["method"] != "HEAD" else b""})

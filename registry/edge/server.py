@@ -1,0 +1,87 @@
+"""Runs an ASGI application with uvicorn: binds first, says in one line why it cannot, stops in order.
+
+Shared by both processes, so that they start and stop alike.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from registry.edge.connection import MAX_CHUNKS, Connection
+from registry.edge.gate import ASGIApp
+
+KEEP_ALIVE_SECONDS = 5
+DRAIN_SECONDS = 30
+BACKLOG = 2048
+
+
+class CannotListen(Exception):
+    """The address cannot be had; ``str()`` is one clear line."""
+
+
+def listen(host: str, port: int, variable: str) -> socket.socket:
+    """Return a listening socket; raise CannotListen naming the ``variable`` that would change the port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    server = socket.socket(family, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind((host.strip("[]"), port))
+        server.listen(BACKLOG)
+    except OSError as error:
+        server.close()
+        if error.errno == errno.EADDRINUSE:
+            raise CannotListen(f"port {port} on {host} is in use; stop what uses it, or set {variable}") from None
+        raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from None
+    server.set_inheritable(False)
+    return server
+
+
+def serve(app: ASGIApp, listener: socket.socket, *, leave: Callable[[], None], max_chunks: int = MAX_CHUNKS) -> None:
+    """Answer requests until SIGTERM or Ctrl-C; then let those in flight finish, and run the application's shutdown.
+
+    Args:
+        app: The process's whole application.
+        listener: What ``listen`` returned.
+        leave: Called at the signal: readiness ends there.
+        max_chunks: Most chunks of one chunked body.
+    """
+    config = uvicorn.Config(
+        app,
+        http=type("Connection", (Connection,), {"max_chunks": max_chunks}),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    # uvicorn raises the signal again once it is done, for whoever was there before: that is us, and all is well then.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    _Server(config, leave).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which says that it leaves from the moment of the signal on."""
+
+    def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leave = leave
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        self._leave()
+        super().handle_exit(sig, frame)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)

@@ -1,0 +1,174 @@
+"""The composition root of a serving node: what is made of what, and in which order it starts and stops.
+
+    settings ─► snapshot source ─► follower ─► routes ─┐
+             ─► S3 ─► artifact cache ─► pool ◄─ runtime │
+                                        └─► predictor ◄─┘─► lane ─► front ─► gate
+
+Not here: the process (``cli.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+from registry import log
+from registry.edge.gate import ASGIApp, Gate, RouteTable
+from registry.errors import Unavailable
+from serving.http.app import NodeView, build_app
+from serving.http.body import BodyReader
+from serving.http.front import Front
+from serving.http.lane import PredictLane
+from serving.http.routes import SERVING_ROUTES
+from serving.pool.pool import Artifacts, Pool
+from serving.pool.slot import Identity
+from serving.ports import Runtime, SnapshotSource
+from serving.predictor import Predictor
+from serving.protocols.limits import Limits
+from serving.routing.table import Routes, Table
+from serving.settings import ServingSettings
+from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
+from serving.telemetry.metrics import Metrics
+
+
+class Cache(Artifacts, Protocol):
+    """The artifact cache as the node owns it."""
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes on disk."""
+        ...
+
+    async def open(self) -> None:
+        """Read what is on disk."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+class StartedRuntime(Runtime, Protocol):
+    """A runtime that must be started."""
+
+    async def start(self) -> None:
+        """Get ready to load."""
+        ...
+
+
+class Closes(Protocol):
+    """Something that must be let go of at the end."""
+
+    async def close(self) -> None:
+        """Let go."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a node needs of the world; tests hand in their own. ``beneath`` is what those stand on, closed last."""
+
+    source: SnapshotSource
+    cache: Cache
+    runtime: StartedRuntime
+    beneath: tuple[Closes, ...] = ()
+
+
+class Node:
+    """One serving node: ``app`` answers, ``start`` and ``stop`` are its life."""
+
+    def __init__(self, settings: ServingSettings, parts: Parts) -> None:
+        limits = Limits(settings.json_depth, settings.input_values, settings.response_bytes)
+        self._parts = parts
+        self._metrics = Metrics()
+        self.routes = Routes()
+        self.pool = Pool(parts.cache, parts.runtime, self._metrics, load_seconds=settings.load_seconds)
+        self._predictor = Predictor(self.routes, self.pool, limits, self._metrics.observe)
+        file = SnapshotFile(state_of(settings) / "snapshot")
+        self._follower = SnapshotFollower(parts.source, file, self.routes, changed=self._changed)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+        self.bodies = BodyReader(settings.body_bytes)
+        lane = PredictLane(self._predictor, self.bodies, self._metrics.observe, settings.request_seconds)
+        view = NodeView(
+            routes=self.routes,
+            pool=self.pool,
+            metrics=self._metrics,
+            snapshot_age=lambda: self._follower.age,
+            cached_bytes=lambda: parts.cache.cached_bytes,
+            stopping=lambda: self._stopping,
+            load_seconds=settings.load_seconds,
+        )
+        front = Front(lane, build_app(view, platform_version()), self.start, self.stop)
+        self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts)
+
+    async def start(self) -> None:
+        """Begin: what is on disk serves at once, with or without the registry."""
+        await asyncio.to_thread(self._follower.start_from_file)
+        await self._parts.runtime.start()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._follower.run()), loop.create_task(self._open_cache())]
+        log.event("node_started", models=len(self.routes.table.models))
+
+    def leave(self) -> None:
+        """Say on ``/readyz`` that this node is on its way out; requests are still answered."""
+        self._stopping = True
+
+    async def stop(self) -> None:
+        """End, in reverse: nothing new is learnt, then versions go, then what carried them."""
+        self.leave()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.pool.close()
+        self._predictor.close()
+        await self._parts.runtime.close()
+        await self._parts.cache.close()
+        await self._parts.source.close()
+        for part in self._parts.beneath:
+            await part.close()
+        log.event("node_stopped")
+
+    async def _open_cache(self) -> None:
+        # Beside the start: a large cache takes a moment to read, and who needs it before then waits by itself.
+        try:
+            await self._parts.cache.open()
+        except Unavailable as error:
+            log.event("cache_unreadable", logging.WARNING, code=error.code)
+
+    def _changed(self, table: Table) -> None:
+        wanted = {Identity.of(v.servable) for m in table.models.values() for v in m.versions.values()}
+        self.pool.retain(wanted)
+        self._metrics.retain(table)
+
+
+def build(settings: ServingSettings) -> Node:
+    """Return a node on the real world. Call it on the event loop's thread; it connects to nothing yet."""
+    from serving.runtimes.environments import Environments
+    from serving.runtimes.host.runtime import HostRuntime
+    from serving.sources.cache import ArtifactCache
+    from serving.sources.s3 import S3SealedSource
+
+    state = state_of(settings)
+    sealed = S3SealedSource(settings.s3_endpoint, settings.s3_region, settings.s3_bucket)
+    cache = ArtifactCache(state / "artifacts", settings.cache_bytes, sealed)
+    runtime = HostRuntime(Environments(settings.home), state / "hosts", settings.queue_rows)
+    return Node(settings, Parts(HttpSnapshotSource(settings.registry_url), cache, runtime, (sealed,)))
+
+
+def state_of(settings: ServingSettings) -> Path:
+    """Return the directory that holds a serving node's own state."""
+    return settings.home.absolute() / "serving"
+
+
+def platform_version() -> str:
+    """Return the version of the installed platform."""
+    try:
+        return version("headgate-platform")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,107 @@
+"""The process of a serving node: settings, one lock, one socket, uvicorn.
+
+What cannot be done is one clear line on stderr and exit code 2. SIGTERM: not ready any more, no new connections, what
+is in flight ends within 30 seconds, versions are unloaded, exit code 0. Not here: what is made of what
+(``bootstrap.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import gc
+import logging
+import os
+import resource
+import socket
+import sys
+from collections.abc import Sequence
+from typing import IO
+
+from registry import log
+from registry.edge.server import CannotListen, listen, serve
+from registry.environment import SettingsProblem, is_loopback
+from registry.variables import PREFIX
+from serving.bootstrap import build, platform_version, state_of
+from serving.settings import ServingSettings, load_settings
+
+MAX_FILES = 65_536
+_CANNOT = 2
+
+
+class CannotStartError(Exception):
+    """The machine does not allow what the settings ask for; the message is one line."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a serving node until SIGTERM or Ctrl-C; return the exit code."""
+    _parser().parse_args(argv)
+    try:
+        settings = load_settings(os.environ)
+        lock = _lock_home(settings)
+        listener = listen(settings.serving_host, settings.serving_port, f"{PREFIX}SERVING_PORT")
+    except SettingsProblem as error:
+        sys.stderr.write("".join(f"headgate-serving: {line}\n" for line in error.lines))
+        return _CANNOT
+    except (CannotStartError, CannotListen) as error:
+        sys.stderr.write(f"headgate-serving: {error}\n")
+        return _CANNOT
+    with lock, listener:
+        return _serve(settings, listener)
+
+
+def _serve(settings: ServingSettings, listener: socket.socket) -> int:
+    log.configure(settings.log_level)
+    if not is_loopback(settings.serving_host):
+        log.event("no_access_control", logging.WARNING, host=settings.serving_host, setting=f"{PREFIX}AUTH=off")
+    _allow_many_files()
+    node = build(settings)
+    # What lives now lives for ever: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    serve(node.app, listener, leave=node.leave)
+    return 0
+
+
+def _lock_home(settings: ServingSettings) -> IO[bytes]:
+    """Return an open file whose lock shows that a node runs on this home; it goes with the process."""
+    state = state_of(settings)
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock = (state / "lock").open("wb")
+    except OSError as error:
+        raise CannotStartError(f"cannot write below {PREFIX}HOME ({settings.home}): {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise CannotStartError(
+            f"another serving node runs on {PREFIX}HOME ({settings.home}); give this one its own"
+        ) from None
+    return lock
+
+
+def _allow_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _parser() -> argparse.ArgumentParser:
+    lines = [
+        f"  {PREFIX}{name.upper():<16} {field.description} Default: {_shown(field.default)}"
+        for name, field in ServingSettings.model_fields.items()
+    ]
+    parser = argparse.ArgumentParser(
+        prog="headgate-serving",
+        description="Answer predictions with the right version of each model. Settings are environment variables:",
+        epilog="\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=platform_version())
+    return parser
+
+
+def _shown(default: object) -> str:
+    return "none" if default is None or default == () else str(default)

@@ -1,0 +1,232 @@
+"""The routes beside the predict lane: health, metrics, what this node knows, load and unload.
+
+Translate and delegate: parse, one verb, render. Not here: predicting (``lane.py``) and what must hold for every request
+(the gate).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from registry.edge.problems import STATUS, problem_body, problem_headers
+from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, quote
+from registry.records import VersionNumber, parse_model_name, parse_version
+from serving.http import shapes
+from serving.http.openapi import PAGE_POLICY, lane_paths, page
+from serving.pool.pool import Pool
+from serving.routing.choose import Ask, Decision, choose
+from serving.routing.table import RoutedModel, RoutedVersion, Routes
+from serving.telemetry.metrics import CONTENT_TYPE, Metrics, Readings
+
+MAX_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What the routes may see of the node. ``stopping`` tells whether it is on its way out."""
+
+    routes: Routes
+    pool: Pool
+    metrics: Metrics
+    snapshot_age: Callable[[], float | None]
+    cached_bytes: Callable[[], int]
+    stopping: Callable[[], bool]
+    load_seconds: float
+
+
+def build_app(node: NodeView, version: str) -> FastAPI:
+    """Return the application."""
+    app = FastAPI(
+        title="Headgate serving",
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    _add_health(app, node)
+    _add_models(app, node)
+    _add_problems(app)
+    _add_documents(app)
+    return app
+
+
+def _add_health(app: FastAPI, node: NodeView) -> None:
+    @app.get("/livez", tags=["health"], summary="Tell that the event loop turns")
+    async def livez() -> shapes.Alive:
+        return shapes.Alive()
+
+    @app.get(
+        "/readyz",
+        tags=["health"],
+        summary="Tell whether this node can serve",
+        responses={503: {"model": shapes.Ready, "description": "It cannot, and says why."}},
+    )
+    async def readyz(response: Response) -> shapes.Ready:
+        ready = _readiness(node)
+        response.status_code = 200 if ready.ready else 503
+        return ready
+
+    @app.get("/metrics", tags=["health"], summary="Give all metrics to Prometheus", response_class=Response)
+    async def metrics() -> Response:
+        pool, table = node.pool, node.routes.table
+        node.metrics.read(Readings(table, pool.slots(), node.snapshot_age(), node.cached_bytes()))
+        # A page of a thousand versions takes a while to write: beside the loop.
+        return Response(await asyncio.to_thread(node.metrics.page), media_type=CONTENT_TYPE)
+
+
+def _readiness(node: NodeView) -> shapes.Ready:
+    table, age = node.routes.table, node.snapshot_age()
+    snapshot = None
+    if table.known:
+        age = None if age is None else round(age, 3)
+        snapshot = shapes.SnapshotView(revision=table.revision, models=len(table.models), age_seconds=age)
+    if node.stopping():
+        return shapes.Ready(ready=False, reason="this node is shutting down", snapshot=snapshot)
+    if snapshot is None:
+        return shapes.Ready(ready=False, reason="the registry has not answered yet, and no snapshot is on disk")
+    return shapes.Ready(ready=True, snapshot=snapshot)
+
+
+def _add_models(app: FastAPI, node: NodeView) -> None:
+    @app.get("/models", tags=["models"], summary="List the models that this node knows")
+    async def models(
+        limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
+        page_token: Annotated[str, Query(max_length=128)] = "",
+    ) -> shapes.ModelPage:
+        known = node.routes.table.models
+        names = heapq.nsmallest(limit + 1, (name for name in known if name > page_token))
+        token = names[limit - 1] if len(names) > limit else None
+        return shapes.ModelPage(models=[_line(known[n]) for n in names[:limit]], next_page_token=token)
+
+    @app.get("/models/{name}", tags=["models"], summary="Show one model")
+    async def model(name: str) -> shapes.ModelView:
+        found = node.routes.table.models.get(parse_model_name(name))
+        if found is None:
+            raise NotFound("unknown_model", f"no model is called {quote(name)}; GET /models lists those there are")
+        return _model_view(node, found)
+
+    @app.get("/models/{name}/versions/{version}", tags=["models"], summary="Show one version")
+    async def model_version(name: str, version: str) -> shapes.VersionView:
+        decision = _choose(node, name, version)
+        return _version_view(node, decision.model, decision.chosen)
+
+    @app.post("/models/{name}/versions/{version}/load", tags=["operate"], summary="Load a version and wait for it")
+    async def load(name: str, version: str) -> shapes.VersionView:
+        decision = _choose(node, name, version)
+        lease = await node.pool.lease(decision.model, decision.chosen.servable, node.load_seconds)
+        lease.release()
+        return _version_view(node, decision.model, decision.chosen)
+
+    @app.post("/models/{name}/versions/{version}/unload", tags=["operate"], summary="Unload a version")
+    async def unload(name: str, version: str) -> shapes.Unloaded:
+        decision = _choose(node, name, version)
+        state = node.pool.unload(decision.chosen.servable)
+        return shapes.Unloaded(model=decision.model, version=decision.version, state=state)
+
+
+def _choose(node: NodeView, name: str, version: str) -> Decision:
+    return choose(node.routes.table, Ask(parse_model_name(name), version=parse_version(version)))
+
+
+def _line(model: RoutedModel) -> shapes.ModelLine:
+    stable = None if model.plan is None else model.plan.stable
+    return shapes.ModelLine(name=model.name, stable=stable, revision=model.revision, versions=len(model.versions))
+
+
+def _model_view(node: NodeView, model: RoutedModel) -> shapes.ModelView:
+    newest = _newest(model.versions)
+    others = _newest(model.others)
+    plan = None if model.plan is None else shapes.PlanView(stable=model.plan.stable, note=model.plan.note)
+    return shapes.ModelView(
+        name=model.name,
+        plan=plan,
+        revision=model.revision,
+        aliases={str(alias): str(number) for alias, number in model.aliases.items()},
+        versions=[_version_view(node, model.name, model.versions[n]) for n in newest],
+        others={str(n): model.others[n] for n in others},
+    )
+
+
+def _newest(numbers: Any) -> list[VersionNumber]:
+    return heapq.nlargest(MAX_LISTED, numbers, key=int)
+
+
+def _version_view(node: NodeView, model: str, version: RoutedVersion) -> shapes.VersionView:
+    servable = version.servable
+    status = node.pool.status(servable)
+    return shapes.VersionView(
+        model=model,
+        version=servable.version,
+        state=status.state,
+        reason=status.reason,
+        memory_bytes=status.memory_bytes,
+        leases=status.leases,
+        idle_seconds=None if status.idle_seconds is None else round(status.idle_seconds, 3),
+        digest=servable.digest,
+        size=servable.size,
+        runtime=servable.runtime,
+        flavors=list(servable.flavors),
+        signature=None if servable.signature is None else dict(servable.signature),
+    )
+
+
+def _add_problems(app: FastAPI) -> None:
+    @app.exception_handler(HeadgateError)
+    async def known(request: Request, error: HeadgateError) -> Response:
+        return _problem(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        name = quote(first["loc"][-1])
+        return _problem(request, InvalidRequest("invalid_argument", f"{name}: {first['msg']}", {"argument": name}))
+
+    @app.exception_handler(HTTPException)
+    async def by_framework(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            return _problem(request, InvalidRequest("method_not_allowed", "this method is not for this path"))
+        return _problem(request, NotFound("not_found", "nothing is here; /openapi.json lists what is"))
+
+    @app.exception_handler(Exception)
+    async def unknown(request: Request, error: Exception) -> Response:
+        # The framework raises it again after this answer, and the front writes the log line.
+        return _problem(request, Internal("internal", "a fault of the platform; its log has the place"))
+
+
+def _problem(request: Request, error: HeadgateError) -> Response:
+    request_id = request.scope["headgate.request_id"]
+    headers = {name.decode(): value.decode("latin-1") for name, value in problem_headers(error, request_id)}
+    return Response(problem_body(error, request_id), status_code=STATUS[error.code], headers=headers)
+
+
+def _add_documents(app: FastAPI) -> None:
+    document: dict[str, Any] = {}
+
+    def describe() -> dict[str, Any]:
+        if not document:
+            document.update(get_openapi(title=app.title, version=app.version, routes=app.routes))
+            document["paths"] |= lane_paths()
+            schemas = shapes.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
+            document["components"]["schemas"] |= {**schemas.pop("$defs"), "ProblemBody": schemas}
+        return document
+
+    app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+    @app.get("/openapi.json", tags=["documents"], summary="Give this document")
+    async def openapi() -> dict[str, Any]:
+        return describe()
+
+    @app.get("/docs", tags=["documents"], summary="Show the routes as a page", response_class=Response)
+    async def docs() -> Response:
+        headers = {"content-security-policy": PAGE_POLICY}
+        return Response(page(describe()), media_type="text/html; charset=utf-8", headers=headers)

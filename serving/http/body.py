@@ -1,0 +1,122 @@
+"""Reads a request's body within its limits: bytes, pieces, time, and expansion; and all bodies together.
+
+Standard library alone: it stands on the predict path. Not here: what the bytes mean (``protocols``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+from registry.edge.gate import Receive
+from registry.errors import HeadgateError, InvalidRequest, Refused, quote
+
+MAX_PIECES = 65_536
+MAX_BODIES_AT_ONCE = 32
+READ_SECONDS = 30.0
+
+
+class ClientGoneError(Exception):
+    """The client hung up: nobody is there to answer."""
+
+
+class BodyReader:
+    """Reads bodies of at most ``limit`` bytes after expansion, each within ``seconds``.
+
+    All bodies that are being read or worked on share a budget of ``MAX_BODIES_AT_ONCE`` times the limit, so that many
+    large ones at once are refused rather than held; ``free`` gives a body's share back.
+    """
+
+    def __init__(self, limit: int, seconds: float = READ_SECONDS) -> None:
+        self.seconds = seconds
+        self.budget = self.free_bytes = limit * MAX_BODIES_AT_ONCE
+        self._limit = limit
+
+    async def read(self, length: bytes, encoding: bytes, receive: Receive) -> bytes:
+        """Return the whole body, expanded.
+
+        Args:
+            length: The Content-Length header, empty where there is none.
+            encoding: The Content-Encoding header, empty where there is none.
+            receive: ASGI's.
+
+        Raises InvalidRequest ``body_too_large``, ``request_timeout``, ``unsupported_media_type`` or
+        ``invalid_argument``, Refused ``overloaded``, or ClientGoneError.
+        """
+        if length and int(length) > self._limit:
+            raise self._too_large()
+        gunzip = _gunzip_for(encoding)
+        held = [0]
+        try:
+            async with asyncio.timeout(self.seconds):
+                body = await self._collect(receive, held)
+            return body if gunzip is None else self._expand(gunzip, body, held)
+        except TimeoutError:
+            self.free(held[0])
+            message = f"the body did not arrive within {self.seconds:g} seconds"
+            raise InvalidRequest("request_timeout", message) from None
+        except (HeadgateError, ClientGoneError, asyncio.CancelledError):
+            self.free(held[0])
+            raise
+
+    def free(self, size: int) -> None:
+        """Give back the share of a body of ``size`` bytes."""
+        self.free_bytes += size
+
+    async def _collect(self, receive: Receive, held: list[int]) -> bytes:
+        pieces: list[bytes] = []
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            piece: bytes = message.get("body", b"")
+            self._hold(len(piece), held)
+            if held[0] > self._limit:
+                raise self._too_large()
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return piece if len(pieces) == 1 else b"".join(pieces)
+            if len(pieces) >= MAX_PIECES:
+                raise InvalidRequest(
+                    "body_too_large", f"the body came in more than {MAX_PIECES} pieces; send larger ones"
+                )
+
+    def _expand(self, gunzip: zlib._Decompress, body: bytes, held: list[int]) -> bytes:
+        try:
+            # One byte more than allowed shows that there is more, without making it.
+            expanded = gunzip.decompress(body, self._limit + 1)
+        except zlib.error:
+            raise InvalidRequest(
+                "invalid_argument", "the body is not gzip, although Content-Encoding says so"
+            ) from None
+        if len(expanded) > self._limit:
+            raise self._too_large()
+        if not gunzip.eof or gunzip.unused_data:
+            raise InvalidRequest("invalid_argument", "the gzip body is cut short, or something follows it")
+        self._hold(len(expanded), held)
+        self.free(len(body))
+        held[0] = len(expanded)
+        return expanded
+
+    def _hold(self, size: int, held: list[int]) -> None:
+        if size > self.free_bytes:
+            raise Refused("overloaded", "too many large bodies at once; send this one again later", retry_after=1)
+        self.free_bytes -= size
+        held[0] += size
+
+    def _too_large(self) -> InvalidRequest:
+        return InvalidRequest(
+            "body_too_large",
+            f"a body may have at most {self._limit} bytes after expansion (HEADGATE_BODY_BYTES)",
+            {"limit": self._limit},
+        )
+
+
+def _gunzip_for(encoding: bytes) -> zlib._Decompress | None:
+    named = encoding.strip().lower()
+    if named in (b"", b"identity"):
+        return None
+    if named in (b"gzip", b"x-gzip"):
+        return zlib.decompressobj(16 + zlib.MAX_WBITS)
+    name = quote(encoding.decode("latin-1"), 32)
+    raise InvalidRequest("unsupported_media_type", f"the content encoding '{name}' is not read here; use gzip or none")

@@ -1,0 +1,165 @@
+"""The front door behind the gate: predicts to the lane, everything else to the application, every error to one shape.
+
+This is the edge of the process: whatever is raised below ends here, as an answer and, where nobody expected it, as one
+log line. It also carries the node's life: start, stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+from registry import log
+from registry.edge.gate import ASGIApp, Message, Receive, Scope, Send
+from registry.edge.problems import STATUS, problem_body, problem_headers
+from registry.errors import HeadgateError, Internal, Unavailable
+from serving.http.body import ClientGoneError
+from serving.http.lane import PredictLane, is_predict
+
+SLOW_SECONDS = 1.0
+_LINGER_SECONDS = 1.0
+_LINGER_BYTES = 64 * 1024 * 1024
+
+
+class Front:
+    """ASGI for the whole process but the gate.
+
+    Args:
+        lane: The predict lane.
+        app: The application for all other routes.
+        start: Run before the first request.
+        stop: Run after the last one.
+    """
+
+    def __init__(
+        self, lane: PredictLane, app: ASGIApp, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._lane = lane
+        self._app = app
+        self._start = start
+        self._stop = stop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        watched = _Watched(receive, send)
+        begun = perf_counter()
+        try:
+            if is_predict(scope["method"], scope["path"]):
+                await self._lane(scope, watched.receive, watched.send)
+            else:
+                await self._app(*_for_app(scope, watched))
+        except ClientGoneError:
+            return
+        except HeadgateError as error:
+            await _refuse(scope, watched, error)
+        except asyncio.CancelledError:
+            await _refuse(scope, watched, Unavailable("shutting_down", "this node is shutting down"))
+            raise
+        except Exception as error:  # noqa: BLE001  # the edge of the process: an answer instead of a traceback
+            log.failure("request_raised", error, request_id=scope["headgate.request_id"])
+            await _refuse(scope, watched, Internal("internal", "a fault of the platform; its log has the place"))
+        seconds = perf_counter() - begun
+        if watched.status >= 500 or seconds > SLOW_SECONDS or log.debugging():
+            _write_access_line(scope, watched.status, seconds)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._start()
+        except Exception as error:  # noqa: BLE001  # the edge of the process: the server must hear of it, and stop
+            log.failure("start_failed", error)
+            await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        try:
+            await self._stop()
+        except Exception as error:  # noqa: BLE001  # the edge of the process: it ends anyway, and says what went wrong
+            log.failure("stop_failed", error)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class _Watched:
+    """Passes messages on; remembers whether the body was read, and with which status an answer has begun."""
+
+    __slots__ = ("_receive", "_send", "body_read", "status")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.body_read = False
+        self.status = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self.body_read = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+async def _refuse(scope: Scope, watched: _Watched, error: HeadgateError) -> None:
+    if watched.status:
+        # The answer has begun, so there is no second one; the server closes the connection, and the client notices.
+        return
+    request_id: str = scope["headgate.request_id"]
+    body = problem_body(error, request_id)
+    headers = [*problem_headers(error, request_id), (b"content-length", b"%d" % len(body))]
+    unread = not watched.body_read
+    if unread:
+        headers.append((b"connection", b"close"))
+    await watched.send({"type": "http.response.start", "status": STATUS[error.code], "headers": headers})
+    await watched.send({"type": "http.response.body", "body": body, "more_body": unread})
+    if unread:
+        await _discard(watched)
+        await watched.send({"type": "http.response.body", "body": b""})
+
+
+async def _discard(watched: _Watched) -> None:
+    """Read on for a moment and throw it away: closing at once would reset the connection before the answer is read."""
+    seen = 0
+    try:
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while seen < _LINGER_BYTES and not watched.body_read:
+                message = await watched.receive()
+                seen += len(message.get("body", b""))
+    except TimeoutError:
+        return
+
+
+def _for_app(scope: Scope, watched: _Watched) -> tuple[Scope, Receive, Send]:
+    """Return what the application sees: HEAD as GET, its answer with the request's id, and for HEAD without a body."""
+    head = scope["method"] == "HEAD"
+    extra = [(b"x-request-id", scope["headgate.request_id"].encode("latin-1")), (b"x-content-type-options", b"nosniff")]
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [pair for pair in message["headers"] if pair[0] != b"x-request-id"]
+            message = {**message, "headers": [*kept, *extra]}
+        elif head:
+            message = {**message, "body": b""}
+        await watched.send(message)
+
+    return ({**scope, "method": "GET"} if head else scope), watched.receive, send
+
+
+def _write_access_line(scope: Scope, status: int, seconds: float) -> None:
+    segments = scope["path"].split("/")
+    # Only names that fit the grammar got past the lane; a line for anything else says no more than its status.
+    named = status < 400 or status >= 500
+    log.event(
+        "access",
+        method=scope["method"],
+        model=segments[2] if named and len(segments) > 3 and segments[1] == "models" else None,
+        version=segments[4] if named and len(segments) > 5 and segments[3] == "versions" else None,
+        status=status,
+        ms=round(seconds * 1000, 2),
+        request_id=scope["headgate.request_id"],
+    )

@@ -1,0 +1,149 @@
+"""The lane's routes in the OpenAPI document, by hand: no framework sees them. And the page that shows the document.
+
+The page loads nothing from anywhere: it is text. Not here: the routes that FastAPI describes by itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Iterator
+from typing import Any
+
+_PREDICT_STATUS = {
+    "400": "The body or a name is malformed.",
+    "404": "There is no such model, version, alias or plan.",
+    "408": "The body did not arrive in time.",
+    "409": "The version is still being checked.",
+    "413": "The body, or what it holds, is too large.",
+    "415": "The content type or encoding is not read here.",
+    "422": "The input does not fit the version's signature, or the version may not serve.",
+    "429": "Too much at once; see Retry-After.",
+    "500": "The model failed.",
+    "503": "The version cannot answer now; see Retry-After.",
+    "504": "The model took too long.",
+}
+_TABLES = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")
+_STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}code{background:#eee}"
+_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+PAGE_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'"
+
+
+def lane_paths() -> dict[str, Any]:
+    """Return the OpenAPI path items of the predict routes."""
+    name = _in_path("name", "The model's name.")
+    version = _in_path("version", "The version's number.")
+    alias = _in_path("alias", "The alias's name.")
+    return {
+        "/models/{name}/predict": _item("predict", "Predict with the version that the plan chooses", [name]),
+        "/models/{name}/versions/{version}/predict": _item(
+            "predict_version", "Predict with one version", [name, version]
+        ),
+        "/models/{name}/aliases/{alias}/predict": _item(
+            "predict_alias", "Predict with the version that an alias names", [name, alias]
+        ),
+    }
+
+
+def _item(operation: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    responses: dict[str, Any] = {"200": _answer()}
+    for status, text in _PREDICT_STATUS.items():
+        shape = {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+        responses[status] = {"description": text, "content": shape}
+    return {
+        "post": {
+            "operationId": operation,
+            "summary": summary,
+            "tags": ["predict"],
+            "parameters": [*parameters, *_header_parameters()],
+            "requestBody": _request(),
+            "responses": responses,
+        }
+    }
+
+
+def _request() -> dict[str, Any]:
+    forms = ("dataframe_split", "dataframe_records", "instances", "inputs")
+    schema = {
+        "type": "object",
+        "properties": {
+            "dataframe_split": {"type": "object", "description": "columns, data, and perhaps index"},
+            "dataframe_records": {"type": "array", "items": {"type": "object"}},
+            "instances": {"description": "TensorFlow Serving's row form: one entry a row"},
+            "inputs": {"description": "one array, or an object of named arrays"},
+            "params": {"type": "object", "description": "inference parameters of the signature"},
+        },
+        "oneOf": [{"required": [form]} for form in forms],
+        "additionalProperties": False,
+    }
+    examples = {
+        "records": {"value": {"dataframe_records": [{"age": 41, "plan": "basic"}]}},
+        "split": {"value": {"dataframe_split": {"columns": ["age", "plan"], "data": [[41, "basic"]]}}},
+        "inputs": {"value": {"inputs": [[5.1, 3.5, 1.4, 0.2]]}},
+        "instances": {"value": {"instances": [[5.1, 3.5, 1.4, 0.2]], "params": {"threshold": 0.5}}},
+    }
+    content: dict[str, Any] = {"application/json": {"schema": schema, "examples": examples}}
+    content |= {table: {"schema": {"type": "string", "format": "binary"}} for table in _TABLES}
+    return {"required": True, "content": content}
+
+
+def _answer() -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["predictions", "model_name", "model_version", "request_id"],
+        "properties": {
+            "predictions": {"description": "As the model answered: nested lists, or a list of records."},
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "request_id": {"type": "string"},
+        },
+    }
+    example = {"predictions": [0], "model_name": "churn", "model_version": "3", "request_id": "6f1c"}
+    names = {
+        "X-Request-Id": "The id of the request.",
+        "X-Headgate-Model": "The model.",
+        "X-Headgate-Version": "The version that answered.",
+        "X-Headgate-Arm": "Which part of the plan answered: stable, alias, pinned.",
+        "X-Headgate-Revision": "The plan's revision.",
+    }
+    return {
+        "description": "The predictions.",
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in names.items()},
+        "content": {
+            "application/json": {"schema": schema, "example": example},
+            "text/csv": {"schema": {"type": "string"}},
+            "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+
+
+def _in_path(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "description": text, "schema": {"type": "string"}}
+
+
+def _header_parameters() -> Iterator[dict[str, Any]]:
+    for name, text in (
+        ("X-Request-Id", "Up to 128 visible ASCII characters; one is made otherwise."),
+        ("X-Request-Timeout-Ms", "How long the caller waits; may only shorten the node's own limit."),
+        ("Content-Encoding", "gzip, or nothing."),
+    ):
+        yield {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+
+
+def page(document: dict[str, Any]) -> str:
+    """Return the document as one plain HTML page."""
+    title = html.escape(f"{document['info']['title']} {document['info']['version']}")
+    rows = []
+    for path, item in sorted(document["paths"].items()):
+        for method, operation in item.items():
+            statuses = ", ".join(sorted(operation.get("responses", {})))
+            rows.append(
+                f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>"
+                f"<p>{html.escape(operation.get('summary', ''))}. Answers {html.escape(statuses)}.</p>"
+            )
+    intro = "The whole contract is in <a href='/openapi.json'>/openapi.json</a>, for any OpenAPI tool."
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
+        f"<h1>{title}</h1><p>{intro}</p>{''.join(rows)}</html>"
+    )

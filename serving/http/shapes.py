@@ -1,0 +1,106 @@
+"""What the routes beside the lane answer, as pydantic models, which also write the OpenAPI document.
+
+Not here: what the lane answers, which no framework sees (``openapi.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class Alive(BaseModel):
+    """The event loop turns."""
+
+    alive: bool = True
+
+
+class SnapshotView(BaseModel):
+    """What this node knows of the registry."""
+
+    revision: int
+    models: int
+    age_seconds: float | None = Field(description="Seconds since the registry last confirmed it.")
+
+
+class Ready(BaseModel):
+    """Whether this node can serve the plans in its snapshot, and if not, why."""
+
+    ready: bool
+    reason: str = ""
+    snapshot: SnapshotView | None = None
+
+
+class PlanView(BaseModel):
+    """Who gets the traffic."""
+
+    stable: str
+    note: str = ""
+
+
+class VersionView(BaseModel):
+    """One version as this node sees it."""
+
+    model: str
+    version: str
+    state: str = Field(description="Here: cold, loading, ready, draining, failed or quarantined.")
+    reason: str = Field("", description="Why it failed here, if it did.")
+    memory_bytes: int = Field(0, description="Private memory of the loaded version.")
+    leases: int = Field(0, description="Requests that use it now.")
+    idle_seconds: float | None = Field(None, description="Seconds since it was last used; null if never here.")
+    digest: str
+    size: int = Field(description="Bytes of its artifact.")
+    runtime: str
+    flavors: list[str]
+    signature: dict[str, Any] | None = Field(None, description="MLflow's signature.")
+
+
+class ModelLine(BaseModel):
+    """One model in the list."""
+
+    name: str
+    stable: str | None = Field(description="The version that the plan names; null without a plan.")
+    revision: int = Field(description="The plan's revision.")
+    versions: int = Field(description="How many versions may answer.")
+
+
+class ModelPage(BaseModel):
+    """Models by name."""
+
+    models: list[ModelLine]
+    next_page_token: str | None = Field(description="Pass it as page_token for more; null at the end.")
+
+
+class ModelView(BaseModel):
+    """One model as this node sees it."""
+
+    name: str
+    plan: PlanView | None
+    revision: int
+    aliases: dict[str, str]
+    versions: list[VersionView] = Field(description="Newest first, at most 1,000.")
+    others: dict[str, str] = Field(description="Versions that may not answer, with their state in the registry.")
+
+
+class Unloaded(BaseModel):
+    """Where the version stands after the order."""
+
+    model: str
+    version: str
+    state: str = Field(description="draining while leases are out or its process ends, else cold.")
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+    request_id: str
+    details: dict[str, Any] = {}
+
+
+class ProblemBody(BaseModel):
+    """The one error body."""
+
+    error: Problem

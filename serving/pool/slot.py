@@ -1,0 +1,114 @@
+"""What the pool keeps of one version: its state, the copy that is loaded, and the leases on it.
+
+Bookkeeping alone: nothing here waits, loads or closes; ``pool.py`` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from registry.errors import HeadgateError
+from registry.records import Digest, ModelName, ServableVersion, VersionNumber
+from serving.pool.state import Lifecycle, State
+from serving.ports import ArtifactLease, LoadedVersion
+
+Named = tuple[ModelName, VersionNumber]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes two versions the same to a node: the bytes, and the libraries they run on. Never name and number."""
+
+    digest: Digest
+    requirements: tuple[str, ...]
+
+    @classmethod
+    def of(cls, servable: ServableVersion) -> Identity:
+        """Return the identity of a version."""
+        return cls(servable.digest, servable.requirements)
+
+
+@dataclass(slots=True, eq=False)
+class Residence:
+    """One loaded copy of a version, with the artifact it keeps on disk and the number of leases on it."""
+
+    servable: ServableVersion
+    loaded: LoadedVersion
+    artifact: ArtifactLease
+    leases: int = 0
+    leaving: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """Everything about one version on this node.
+
+    Attributes:
+        names: Models and versions that have these very bytes; usually one.
+        wanted: False once no snapshot names it.
+        loading: The one load under way.
+        closing: The end of the copy that is draining, once its last lease is back.
+        failure: Why the last load failed; ``retry_at`` (monotonic) is when the next may be tried.
+    """
+
+    servable: ServableVersion
+    names: set[Named] = field(default_factory=set)
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    wanted: bool = True
+    residence: Residence | None = None
+    loading: asyncio.Task[None] | None = None
+    closing: asyncio.Task[None] | None = None
+    waiting: int = 0
+    failure: HeadgateError | None = None
+    failures: int = 0
+    retry_at: float = 0.0
+    last_used: float | None = None
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self.lifecycle.state
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the loaded copy costs; 0 without one."""
+        return self.residence.loaded.memory_bytes if self.residence is not None else 0
+
+    @property
+    def name(self) -> Named:
+        """One of its names, the same each time, for messages and labels."""
+        return min(self.names)
+
+
+class Lease:
+    """Permission to use a loaded version; unloading waits until it is released."""
+
+    __slots__ = ("_give_back", "_residence")
+
+    def __init__(self, residence: Residence, give_back: Callable[[Residence], None]) -> None:
+        self._residence: Residence = residence
+        self._give_back: Callable[[Residence], None] | None = give_back
+
+    @property
+    def loaded(self) -> LoadedVersion:
+        """The version."""
+        return self._residence.loaded
+
+    def release(self) -> None:
+        """Give it back; idempotent."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back(self._residence)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A version as this node shows it. ``idle_seconds`` is None while it was never used here."""
+
+    state: State
+    reason: str = ""
+    memory_bytes: int = 0
+    leases: int = 0
+    idle_seconds: float | None = None

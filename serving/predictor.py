@@ -1,0 +1,146 @@
+"""THE STORY: one predict, top to bottom.
+
+    plan ── choose ── parse ── lease ── shape ── predict ── encode
+                                                    (aside: observe, with finished values)
+
+Not here: HTTP (``http/lane.py``), how bytes become arrays (``protocols``), how a version is loaded (``pool``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TypeVar
+
+from registry.errors import HeadgateError, ModelFault
+from serving.exchange import ArrayOutput, JsonOutput, Output, TableOutput
+from serving.pool.pool import Pool
+from serving.protocols.answer import Encoded, choose_format, encode_answer
+from serving.protocols.limits import Limits
+from serving.protocols.native import parse_body, shape
+from serving.routing.choose import Ask, Decision, choose
+from serving.routing.table import Routes
+from serving.telemetry.metrics import Finished
+
+T = TypeVar("T")
+JSON = "application/json"
+HEAVY_BYTES = 128 * 1024
+"""Bodies and answers above this, and tables whatever their size (their library takes long to import), are worked on
+beside the event loop, which must go on turning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request as a protocol front hands it over. ``seconds`` is how long the caller waits in all."""
+
+    ask: Ask
+    body: bytes
+    content_type: str | None
+    accept: str | None
+    request_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back: the bytes, and which version gave them."""
+
+    encoded: Encoded
+    decision: Decision
+
+
+class Predictor:
+    """Answers questions with the right version. For one event loop; ``observe`` must neither block nor raise."""
+
+    def __init__(self, routes: Routes, pool: Pool, limits: Limits, observe: Callable[[Finished], None]) -> None:
+        self._routes = routes
+        self._pool = pool
+        self._limits = limits
+        self._observe = observe
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="heavy")
+
+    async def predict(self, question: Question) -> Answer:
+        """Answer; raise the errors of ``choose``, the protocol, the pool and the runtime."""
+        begun = perf_counter()
+        done = Finished(model=question.ask.model, version=question.ask.version or "", code="internal")
+        try:
+            answer = await self._answer(question, begun, done)
+            done.code = ""
+        except HeadgateError as error:
+            done.code = error.code
+            raise
+        else:
+            return answer
+        finally:
+            done.seconds = perf_counter() - begun
+            self._observe(done)
+
+    async def _answer(self, question: Question, begun: float, done: Finished) -> Answer:
+        decision = choose(self._routes.table, question.ask)
+        done.version, done.arm = decision.version, decision.arm
+        chosen, limits = decision.chosen, self._limits
+        form = choose_format(question.accept)
+        weight = len(question.body) if (question.content_type or JSON).startswith(JSON) else HEAVY_BYTES + 1
+        parsed = await self._do(weight, lambda: parse_body(question.content_type, question.body, limits))
+        done.decode = perf_counter() - begun
+
+        asked = perf_counter()
+        lease = await self._pool.lease(decision.model, chosen.servable, question.seconds - (asked - begun))
+        try:
+            leased = perf_counter()
+            done.queue = leased - asked
+            inputs = lease.loaded.graph_inputs
+            call = await self._do(weight, lambda: shape(parsed, chosen.signature, inputs, limits))
+            shaped = perf_counter()
+            done.decode += shaped - leased
+            output = await lease.loaded.predict(call, _left(question, shaped - begun))
+            predicted = perf_counter()
+            done.predict = predicted - shaped
+        finally:
+            lease.release()
+
+        encoded = await self._do(
+            _weight(output) if form == JSON else HEAVY_BYTES + 1,
+            lambda: encode_answer(
+                output,
+                form,
+                model=decision.model,
+                version=decision.version,
+                request_id=question.request_id,
+                limits=limits,
+            ),
+        )
+        done.encode = perf_counter() - predicted
+        return Answer(encoded, decision)
+
+    async def _do(self, weight: int, work: Callable[[], T]) -> T:
+        if weight <= HEAVY_BYTES:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """End the threads; they are idle by then."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _left(question: Question, spent: float) -> float:
+    left = question.seconds - spent
+    if left <= 0:
+        raise ModelFault("model_timeout", "the time for this request was over before the model could run")
+    return left
+
+
+def _weight(output: Output) -> int:
+    match output:
+        case ArrayOutput(array):
+            return int(array.nbytes)
+        case TableOutput(table):
+            return sum(int(a.nbytes) for a in table.arrays)
+        case JsonOutput(value):
+            # A guess: how much a nested value holds is only known by walking it, which is the work itself.
+            return len(value) * 128 if isinstance(value, list | dict | str) else 0
+        case _:
+            return sum(int(a.nbytes) for a in output.arrays.values())

@@ -1,0 +1,106 @@
+"""What this node knows of the models, as one immutable value that is swapped whole.
+
+A request reads the table once and sees one state of the world. Signatures are parsed here, once a version. Not here:
+choosing (``choose.py``) and where pages come from (``sources/snapshot.py``).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from registry.records import AliasName, ModelName, ModelSnapshot, Plan, ServableVersion, SnapshotPage, VersionNumber
+from registry.signature import Signature, parse_signature
+
+LISTED = 10
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedVersion:
+    """A version that may answer, with its signature ready for use."""
+
+    servable: ServableVersion
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedModel:
+    """One model: its plan, its versions, and the state of those that may not answer.
+
+    ``listing`` names the newest versions for messages; made once, because a model may have 100,000.
+    """
+
+    name: ModelName
+    plan: Plan | None
+    revision: int
+    aliases: Mapping[AliasName, VersionNumber]
+    versions: Mapping[VersionNumber, RoutedVersion]
+    others: Mapping[VersionNumber, str]
+    listing: str
+    snapshot: ModelSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All models by name, as of one revision of the snapshot. ``known`` is False before the first snapshot."""
+
+    models: Mapping[str, RoutedModel] = field(default_factory=dict)
+    revision: int = 0
+    known: bool = False
+
+    def merged(self, page: SnapshotPage) -> Table:
+        """Return the table after a page: a full one replaces everything, any other only what it names."""
+        models = {} if page.full else dict(self.models)
+        for name in page.removed:
+            models.pop(name, None)
+        for snapshot in page.models:
+            before = self.models.get(snapshot.name)
+            # Most models of a full page are as they were: keep their parsed signatures.
+            models[snapshot.name] = before if before is not None and before.snapshot == snapshot else routed(snapshot)
+        return Table(models, page.revision, known=True)
+
+    def as_page(self) -> SnapshotPage:
+        """Return everything as one full page, for keeping on disk."""
+        return SnapshotPage(self.revision, full=True, models=tuple(m.snapshot for m in self.models.values()))
+
+
+class Routes:
+    """Holds the table in force. Reading and swapping are single assignments: no request ever sees half of a change."""
+
+    def __init__(self) -> None:
+        self.table = Table()
+
+    def swap(self, table: Table) -> None:
+        """Put ``table`` in force, from the next request on."""
+        self.table = table
+
+
+def routed(snapshot: ModelSnapshot) -> RoutedModel:
+    """Read one model; a version whose signature cannot be read may not answer, and the others go on."""
+    versions: dict[VersionNumber, RoutedVersion] = {}
+    others = dict(snapshot.others)
+    for number, servable in snapshot.versions.items():
+        try:
+            versions[number] = RoutedVersion(servable, parse_signature(servable.signature))
+        except ValueError:
+            others[number] = UNREADABLE
+    return RoutedModel(
+        name=snapshot.name,
+        plan=snapshot.plan,
+        revision=snapshot.plan_revision,
+        aliases=snapshot.aliases,
+        versions=versions,
+        others=others,
+        listing=_listing(versions),
+        snapshot=snapshot,
+    )
+
+
+def _listing(versions: Mapping[VersionNumber, RoutedVersion]) -> str:
+    if not versions:
+        return "it has none that can answer"
+    newest = sorted(heapq.nlargest(LISTED, (int(v) for v in versions)))
+    more = f" and {len(versions) - LISTED} older ones" if len(versions) > LISTED else ""
+    return f"it has {', '.join(map(str, newest))}{more}"

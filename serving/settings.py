@@ -1,0 +1,38 @@
+"""What an operator may set on a serving node, besides what both processes share (``registry/environment.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from registry.environment import GIB, MIB, HttpUrl, PlatformSettings, require_consent
+
+
+class ServingSettings(PlatformSettings):
+    """Settings of a serving node. Sizes are bytes, times are seconds."""
+
+    serving_host: str = Field("127.0.0.1", min_length=1, description="The address that the serving node listens on.")
+    serving_port: int = Field(8080, ge=1, le=65535, description="The port that the serving node listens on.")
+    registry_url: HttpUrl = Field("http://127.0.0.1:5000", description="Where a serving node finds the registry.")
+    cache_bytes: int = Field(
+        20 * GIB, ge=MIB, description="How many bytes of artifacts a serving node keeps on disk beyond those in use."
+    )
+    body_bytes: int = Field(16 * MIB, ge=1024, description="The largest request body, after expansion.")
+    json_depth: int = Field(64, ge=4, le=512, description="How deeply a JSON body may nest.")
+    input_values: int = Field(10_000_000, ge=1, description="How many values one request may hold.")
+    response_bytes: int = Field(256 * MIB, ge=1024, description="The largest answer.")
+    request_seconds: float = Field(30.0, gt=0, le=3600, description="How long one request may take in all.")
+    load_seconds: float = Field(60.0, gt=0, le=3600, description="How long loading one version may take.")
+    queue_rows: int = Field(1024, ge=1, description="How many rows may wait for a version before requests are refused.")
+
+    @model_validator(mode="after")
+    def _need_consent(self) -> Self:
+        require_consent(self.serving_host, self.auth, "SERVING_HOST")
+        return self
+
+
+def load_settings(environ: Mapping[str, str]) -> ServingSettings:
+    """Return the settings; raise SettingsProblem for unknown names and values that cannot be."""
+    return ServingSettings.load(environ)

@@ -1,0 +1,69 @@
+"""Every metric of a serving node: name, kind, labels, and one sentence. The page of metrics is made from it.
+
+Not here: counting (``metrics.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+_PAIR = ("model", "version")
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as ``/metrics`` shows it; ``buckets`` are a histogram's upper bounds in seconds."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    sentence: str
+    buckets: tuple[float, ...] = ()
+
+
+REQUESTS = Metric(
+    "headgate_requests_total", "counter", (*_PAIR, "arm", "protocol", "code"), "Requests answered, by status class."
+)
+REQUEST_SECONDS = Metric(
+    "headgate_request_seconds", "histogram", _PAIR, "Time from the whole body to the answer of successes.", _FAST
+)
+STAGE_SECONDS = Metric(
+    "headgate_stage_seconds",
+    "histogram",
+    (*_PAIR, "stage"),
+    "Time in each stage of a success: decode, queue (waiting for the version), predict, encode.",
+    _FAST,
+)
+REFUSED = Metric("headgate_refused_total", "counter", ("model", "reason"), "Requests refused with 429 or 503, by code.")
+VERSIONS = Metric("headgate_versions", "gauge", ("state",), "Versions by their state on this node.")
+MEMORY = Metric("headgate_version_memory_bytes", "gauge", _PAIR, "Private memory of a loaded version.")
+LOAD_SECONDS = Metric("headgate_load_seconds", "histogram", _PAIR, "Time to load a version.", _SLOW)
+UNLOADS = Metric(
+    "headgate_unloads_total", "counter", ("reason",), "Versions unloaded: unwanted, at an operator's word, or died."
+)
+RESTARTS = Metric(
+    "headgate_host_restarts_total", "counter", (*_PAIR, "reason"), "Processes of versions that ended by themselves."
+)
+PLAN_REVISION = Metric("headgate_plan_revision", "gauge", ("model",), "Revision of the plan in force.")
+SNAPSHOT_AGE = Metric(
+    "headgate_snapshot_age_seconds", "gauge", (), "Time since the registry last confirmed the snapshot."
+)
+CACHED = Metric("headgate_artifact_cache_bytes", "gauge", (), "Bytes of artifacts that are kept on disk.")
+
+CATALOGUE: tuple[Metric, ...] = (
+    REQUESTS,
+    REQUEST_SECONDS,
+    STAGE_SECONDS,
+    REFUSED,
+    VERSIONS,
+    MEMORY,
+    LOAD_SECONDS,
+    UNLOADS,
+    RESTARTS,
+    PLAN_REVISION,
+    SNAPSHOT_AGE,
+    CACHED,
+)
