@@ -6,11 +6,13 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from registry.errors import Unavailable
 from registry.records import ServableVersion
@@ -72,6 +74,30 @@ def test_a_parent_with_threads_is_replaced_by_a_bare_one(
         outputs = asyncio.run(load_twice())
     assert all(isinstance(o, ArrayOutput) for o in outputs)
     assert [r.getMessage() for r in caplog.records] == ["warm_parent_unusable"]
+
+
+def test_the_loop_of_a_running_node_does_as_well(saved_models: SavedModels, tmp_path: Path) -> None:
+    """On uvloop, which serves in production, a version loads, answers, is seen to die, and unloads."""
+
+    async def live() -> tuple[object, bool]:
+        runtime = HostRuntime(OneEnvironment(), tmp_path)
+        await runtime.start()
+        try:
+            saved = saved_models.get("sum")
+            host = await runtime.load(saved.version, saved.directory, 60)
+            output = await host.predict(Call(rows()), 20)
+            os.kill(host.pid, signal.SIGKILL)
+            async with asyncio.timeout(5):
+                while host.alive:
+                    await asyncio.sleep(0.01)
+            await host.close()
+            return output, host.alive
+        finally:
+            await runtime.close()
+
+    output, alive = uvloop.run(live())
+    assert isinstance(output, ArrayOutput)
+    assert not alive
 
 
 def test_an_interpreter_that_does_not_work_is_a_version_that_cannot_be_loaded_now(
