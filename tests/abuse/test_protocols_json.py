@@ -1,4 +1,4 @@
-"""Group J of the abuse catalogue, as far as reading bodies goes: refused with the right code, cheaply, without an echo."""
+"""Group J of the abuse catalogue, as far as reading bodies goes: the right code, cheaply, without an echo."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_j07_a_million_keys_cost_little() -> None:
 
 
 def test_j16_values_are_counted_after_expansion() -> None:
-    """A million rows beyond the limit are refused before any array is built; sparse records count as they would expand."""
+    """A million rows beyond the limit are refused before any array is built; sparse records count as expanded."""
     limits = Limits(values=999_999)
     assert refused(b'{"inputs": [' + b"0," * 999_999 + b"0]}", TENSOR, limits).code == "too_many_values"
     sparse = json.dumps({"dataframe_records": [{f"k{at}": 1} for at in range(2000)]}).encode()

@@ -1,0 +1,112 @@
+"""A model's output as bytes: JSON as MLflow shapes it, or a table as an Arrow stream or CSV. Pure.
+
+The JSON is always valid: NaN and infinities are null. Numbers are the very ones that MLflow's server would write: a
+32-bit float is written as the 64-bit float that it equals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from registry.errors import InvalidRequest, ModelFault, quote
+from serving.exchange import Output
+from serving.protocols.answer_json import jsonable, write_json
+from serving.protocols.limits import Limits
+
+Format = Literal["application/json", "application/vnd.apache.arrow.stream", "text/csv"]
+
+_JSON: Format = "application/json"
+_ARROW: Format = "application/vnd.apache.arrow.stream"
+_CSV: Format = "text/csv"
+# In the order of preference where the caller has none.
+_OFFERED: tuple[Format, ...] = (_JSON, _ARROW, _CSV)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An answer's body and what it is."""
+
+    content_type: str
+    body: bytes
+
+
+def choose_format(accept: str | None) -> Format:
+    """Return what to answer with, by the Accept header (RFC 9110 §12.5.1); raise InvalidRequest ``not_acceptable``."""
+    if accept is None or accept in ("*/*", _JSON) or not accept.strip():
+        return _JSON
+    ranges = [_media_range(part) for part in accept[:4096].split(",")]
+    best: Format | None = None
+    best_quality = 0.0
+    for offered in _OFFERED:
+        # The most specific range that matches decides; it may also forbid, with q=0.
+        matching = [(_specificity(media), quality) for media, quality in ranges if _matches(media, offered)]
+        quality = max(matching)[1] if matching else 0.0
+        if quality > best_quality:
+            best, best_quality = offered, quality
+    if best is None:
+        raise InvalidRequest(
+            "not_acceptable",
+            f"cannot answer with '{quote(accept)}'; accept one of {', '.join(_OFFERED)}",
+            {"supported": list(_OFFERED)},
+        )
+    return best
+
+
+def _media_range(part: str) -> tuple[str, float]:
+    media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    quality = 1.0
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                quality = max(0.0, min(1.0, float(value)))  # in this order NaN becomes 1
+            except ValueError:
+                quality = 0.0
+    return media, quality
+
+
+def _specificity(media: str) -> int:
+    return 0 if media == "*/*" else 1 if media.endswith("/*") else 2
+
+
+def _matches(media: str, offered: str) -> bool:
+    return media in (offered, "*/*", offered.partition("/")[0] + "/*")
+
+
+def encode_answer(output: Output, fmt: Format, *, model: str, version: str, request_id: str, limits: Limits) -> Encoded:
+    """Write an answer.
+
+    Args:
+        output: What the model returned.
+        fmt: From ``choose_format``.
+        model: Its name, written into JSON answers along with the next two.
+        version: Its number.
+        request_id: The request's.
+        limits: How long the answer may be, and how deep.
+
+    Raises ModelFault ``model_output_invalid`` for output that cannot be written, and InvalidRequest
+    ``not_acceptable`` for output that is no table where a table was asked for.
+    """
+    if fmt == _JSON:
+        body = write_json(
+            {
+                "predictions": jsonable(output, limits),
+                "model_name": model,
+                "model_version": version,
+                "request_id": request_id,
+            },
+            limits,
+        )
+    else:
+        from serving.protocols.answer_table import write_arrow, write_csv
+
+        body = write_arrow(output, limits) if fmt == _ARROW else write_csv(output, limits)
+    if len(body) > limits.response_bytes:
+        raise ModelFault(
+            "model_output_invalid",
+            f"the model's answer is {len(body):,} bytes long; at most {limits.response_bytes:,} are sent. "
+            "Send fewer rows at once",
+            {"limit": limits.response_bytes},
+        )
+    return Encoded(fmt, body)

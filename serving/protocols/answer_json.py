@@ -1,0 +1,173 @@
+"""Output as values that orjson writes, and the writing. Pure.
+
+Shapes are MLflow's (``predictions_to_json``): an array becomes a nested list, a table a list of records, named arrays
+an object, anything else itself. Dates are ISO 8601 without zone, bytes base64 on one line, missing values null.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from registry.errors import InvalidRequest, ModelFault, quote
+from serving.exchange import Array, ArrayOutput, Output, Table, TableOutput, TensorsOutput
+from serving.protocols.json_scan import scan
+from serving.protocols.limits import Limits
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+# What orjson writes straight from an array's memory.
+_NATIVE = {np.dtype(name) for name in ("f8", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "bool")}
+
+
+def jsonable(output: Output, limits: Limits) -> Any:
+    """Return the output as what ``write_json`` takes; raise ModelFault ``model_output_invalid``."""
+    if isinstance(output, ArrayOutput):
+        check_size(output.array.size, limits)
+        return _array(output.array)
+    if isinstance(output, TableOutput):
+        return _records(output.table, limits)
+    if isinstance(output, TensorsOutput):
+        check_size(sum(array.size for array in output.arrays.values()), limits)
+        return {_text(name): _listed(array) for name, array in output.arrays.items()}
+    return output.value
+
+
+def write_json(answer: Mapping[str, Any], limits: Limits) -> bytes:
+    """Write the answer; raise ModelFault ``model_output_invalid`` where JSON cannot say it."""
+    try:
+        body = orjson.dumps(answer, _foreign, _OPTIONS | _option(answer["predictions"]))
+    except (TypeError, ValueError, RecursionError) as error:
+        if "Dict key must" not in str(error):
+            raise invalid(quote(error)) from None
+        body = _write_keys(answer)
+    if body.count(b"[") + body.count(b"{") > limits.depth:
+        _check_depth(body, limits)
+    return body
+
+
+def _option(predictions: object) -> int:
+    # orjson would write a 32-bit scalar inside of a list with 32-bit digits: it gets whole arrays only.
+    if isinstance(predictions, np.ndarray):
+        return orjson.OPT_SERIALIZE_NUMPY
+    return 0
+
+
+def invalid(reason: str) -> ModelFault:
+    """Return the refusal of an output."""
+    return ModelFault("model_output_invalid", f"the model's answer cannot be written: {reason}", {"reason": reason})
+
+
+def check_size(values: int, limits: Limits) -> None:
+    """Refuse early what must become too long: a value takes a digit and a comma."""
+    if 2 * values > limits.response_bytes + 1:
+        raise invalid(f"{values:,} values take more than the {limits.response_bytes:,} bytes that are sent at most")
+
+
+def _write_keys(answer: Mapping[str, Any]) -> bytes:
+    """Write objects whose keys are numbers too, as MLflow's encoder does."""
+    try:
+        return orjson.dumps(_with_text_keys(answer, 0), _foreign, _OPTIONS)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(quote(error)) from None
+
+
+def _with_text_keys(value: Any, depth: int) -> Any:
+    if depth > 250:
+        raise TypeError("Recursion limit reached")
+    if isinstance(value, Mapping):
+        texts = {_text(key): _with_text_keys(part, depth + 1) for key, part in value.items()}
+        if len(texts) != len(value):
+            raise TypeError("two keys of an object are written alike")
+        return texts
+    if isinstance(value, list | tuple):
+        return [_with_text_keys(part, depth + 1) for part in value]
+    return value
+
+
+def _text(key: object) -> str:
+    if isinstance(key, np.generic):
+        key = key.item()
+    if isinstance(key, bool) or key is None:
+        return {True: "true", False: "false", None: "null"}[key]
+    if isinstance(key, str | int):
+        return str(key)
+    raise invalid(f"an object's key is a {type(key).__name__}")
+
+
+def _check_depth(body: bytes, limits: Limits) -> None:
+    try:
+        scan(body, Limits(depth=limits.depth, values=len(body) + 1))
+    except InvalidRequest as error:
+        if error.code == "too_deep":
+            raise invalid(f"it nests deeper than {limits.depth} levels") from None
+
+
+def _foreign(value: Any) -> Any:
+    """Say what orjson asks about: numpy's and other values inside of lists and objects."""
+    if isinstance(value, np.ndarray):
+        return _listed(value)
+    if isinstance(value, np.datetime64):
+        return iso_times(np.array([value]))[0]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, float):  # a subclass
+        return float(value)
+    raise TypeError(f"a value of type {type(value).__name__} is not JSON")
+
+
+def _array(array: Array) -> Any:
+    """Return an array as orjson writes it: itself where its memory will do, else nested lists."""
+    kind = array.dtype.kind
+    if kind == "f":
+        if array.dtype.itemsize > 8:
+            array = array.astype(np.float64)
+        if array.dtype != np.float64 or array.ndim == 0:
+            return array.tolist()
+    if array.dtype in _NATIVE and array.ndim and array.dtype.isnative:
+        return np.ascontiguousarray(array)
+    if kind == "M":
+        return _nested(iso_times(array.ravel()), array.shape)
+    if kind == "S":
+        return _nested([base64.b64encode(value).decode() for value in array.ravel().tolist()], array.shape)
+    if kind in "biuUO":
+        return array.tolist()
+    raise invalid(f"an array of {quote(array.dtype)} is not JSON")
+
+
+def _listed(array: Array) -> Any:
+    values = _array(array)
+    return values.tolist() if isinstance(values, np.ndarray) else values
+
+
+def _nested(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    return np.fromiter(values, dtype=object, count=len(values)).reshape(shape).tolist()
+
+
+def iso_times(times: Array) -> list[str | None]:
+    """Return times as pandas writes them: no fraction, or six digits of it, or nine."""
+    texts = np.datetime_as_string(times.astype("datetime64[ns]"), unit="ns").tolist()
+    return [None if text == "NaT" else _trimmed(text) for text in texts]
+
+
+def _trimmed(text: str) -> str:
+    if text.endswith("000000000"):
+        return text[:-10]
+    return text[:-3] if text.endswith("000") else text
+
+
+def _records(table: Table, limits: Limits) -> Any:
+    names = table.names
+    check_size(table.rows * len(names), limits)
+    if len(set(names)) != len(names):
+        raise invalid("two of the table's columns have the same name")
+    columns = [_listed(array) for array in table.arrays]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

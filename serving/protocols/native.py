@@ -1,0 +1,234 @@
+"""The native predict body: bytes to a model's input, in two steps. Pure; no framework, no I/O.
+
+``parse_body`` reads the syntax and needs to know nothing of the model; ``shape`` fits what it found to the version's
+signature, or to the ONNX graph's own inputs, or, where nothing is known, shapes it as MLflow would.
+
+Not here: compression and body size (the HTTP lane's), images and raw bytes, and the other protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from registry.errors import InvalidRequest, quote
+from registry.signature import Schema, Signature
+from serving.exchange import Call, Input
+from serving.protocols.columns import Plan, enforce_columns, make_plan
+from serving.protocols.frames import (
+    Frame,
+    cell_frame,
+    columns_frame,
+    record_frame,
+    records_frame,
+    rows_frame,
+    split_frame,
+)
+from serving.protocols.json_body import load_json
+from serving.protocols.limits import Limits
+from serving.protocols.params import enforce_params
+from serving.protocols.refusals import describe, name_some
+from serving.protocols.tensors import tensors_from_frame, tensors_from_json
+from serving.protocols.unsigned import table_as_is, tensors_as_is
+
+Form = Literal["dataframe_split", "dataframe_records", "instances", "inputs", "csv", "parquet", "arrow"]
+
+JSON = "application/json"
+CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
+ARROW = "application/vnd.apache.arrow.stream"
+
+_FORMS: Mapping[str, Form] = {
+    "dataframe_split": "dataframe_split",
+    "dataframe_records": "dataframe_records",
+    "instances": "instances",
+    "inputs": "inputs",
+}
+_TABLES: Mapping[str, Form] = {CSV: "csv", PARQUET: "parquet", ARROW: "arrow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A body whose syntax is right.
+
+    Attributes:
+        form: Which of the forms it has.
+        value: The form's JSON value; for tables the bytes, since CSV needs the signature's types to be read by.
+        params: The ``params`` object, or None.
+        spare_strings: How many strings there are beside keys.
+        literals: Whether true, false or null may occur.
+    """
+
+    form: Form
+    value: Any
+    params: Mapping[str, Any] | None = None
+    spare_strings: int = 0
+    literals: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether all values are numbers."""
+        return not self.literals and self.spare_strings == 0
+
+
+def parse_body(content_type: str | None, body: bytes, limits: Limits) -> Parsed:
+    """Read a body's syntax.
+
+    Raises InvalidRequest ``unsupported_media_type``, ``malformed_json``, ``too_deep``, ``duplicate_key``,
+    ``non_finite_number``, ``too_many_values``, ``invalid_argument``.
+    """
+    media = JSON if content_type is None or content_type == JSON else _media_type(content_type)
+    if media != JSON:
+        if not body:
+            raise InvalidRequest("invalid_argument", "the body is empty; send a table")
+        return Parsed(_TABLES[media], body)
+    value, marks = load_json(body, limits)
+    if type(value) is not dict:
+        raise InvalidRequest("invalid_argument", f"the body must be a JSON object, got {describe(value)}. {_USAGE}")
+    forms = [key for key in value if key in _FORMS]
+    if len(forms) != 1 or len(value) > 2 or (len(value) == 2 and "params" not in value):
+        _refuse_keys(value, forms)
+    params = value.get("params")
+    if params is not None and type(params) is not dict:
+        raise InvalidRequest(
+            "invalid_argument", f"params must be an object, got {describe(params)}", {"path": "params"}
+        )
+    form = forms[0]
+    return Parsed(_FORMS[form], value[form], params, marks.strings - marks.members, marks.literals)
+
+
+_USAGE = "It has exactly one of dataframe_split, dataframe_records, instances and inputs, and optionally params"
+
+
+def _refuse_keys(value: Mapping[str, Any], forms: list[str]) -> None:
+    unknown = [key for key in value if key not in _FORMS and key != "params"]
+    if unknown:
+        message = f"unknown {name_some(unknown)} in the body. {_USAGE}"
+    elif forms:
+        message = f"the body has {name_some(forms)}. {_USAGE}"
+    else:
+        message = f"the body has no input. {_USAGE}"
+    raise InvalidRequest("invalid_argument", message, {"keys": [quote(key) for key in list(value)[:8]]})
+
+
+def _media_type(content_type: str) -> str:
+    media, *rest = (part.strip() for part in content_type.split(";"))
+    media = media.lower() or JSON
+    if media != JSON and media not in _TABLES:
+        supported = ", ".join((JSON, *_TABLES))
+        raise InvalidRequest(
+            "unsupported_media_type",
+            f"content type '{quote(content_type)}' is not supported; send one of {supported}",
+            {"supported": [JSON, *_TABLES]},
+        )
+    for part in rest:
+        name, _, text = part.partition("=")
+        if name.strip().lower() == "charset" and text.strip().strip('"').lower() not in ("utf-8", "utf8"):
+            raise InvalidRequest(
+                "unsupported_media_type",
+                f"charset '{quote(text)}' is not supported; send UTF-8",
+                {"charset": quote(text)},
+            )
+    return media
+
+
+def shape(parsed: Parsed, signature: Signature, graph_inputs: Schema | None, limits: Limits) -> Call:
+    """Fit a parsed body to what the model takes.
+
+    Args:
+        parsed: What ``parse_body`` returned.
+        signature: The version's; its parts may be None.
+        graph_inputs: What an ONNX graph says that it takes; used where the signature declares no inputs.
+        limits: The same as for parsing.
+
+    Raises InvalidRequest ``invalid_input`` (details: path, column, row, expected, got), ``too_many_values``, and for
+    tables ``invalid_argument`` and ``body_too_large``.
+    """
+    params = enforce_params(parsed.params, signature.params)
+    schema = signature.inputs
+    if schema is None or not (schema.columns or schema.tensors):
+        schema = graph_inputs
+    if schema is not None and schema.tensors:
+        return Call(_fit_tensors(parsed, schema, limits), params)
+    if schema is not None and schema.columns:
+        plan = _plan_of(schema)
+        return Call(enforce_columns(_frame_for(parsed, plan, limits), plan), params)
+    return Call(_as_is(parsed, limits), params)
+
+
+# Plans by the identity of their schema, which the entry keeps alive so that the identity stays its own. A race only
+# makes a plan twice.
+_plans: dict[int, tuple[Schema, Plan]] = {}
+_PLANS_KEPT = 1024
+
+
+def _plan_of(schema: Schema) -> Plan:
+    entry = _plans.get(id(schema))
+    if entry is None:
+        if len(_plans) >= _PLANS_KEPT:
+            _plans.clear()
+        entry = _plans[id(schema)] = (schema, make_plan(schema))
+    return entry[1]
+
+
+def _fit_tensors(parsed: Parsed, schema: Schema, limits: Limits) -> Input:
+    value = parsed.value
+    if parsed.form in ("inputs", "instances"):
+        if type(value) is list and value and type(value[0]) is dict:
+            return tensors_from_frame(records_frame(value, parsed.form, parsed.plain, limits), schema)
+        return tensors_from_json(value, schema, parsed.form, parsed.plain)
+    return tensors_from_frame(_dataframe(parsed, None, limits), schema)
+
+
+def _as_is(parsed: Parsed, limits: Limits) -> Input:
+    value = parsed.value
+    if parsed.form == "inputs":
+        return tensors_as_is(value, parsed.form, parsed.plain)
+    if parsed.form == "instances":
+        if type(value) is list and value and type(value[0]) is dict:
+            frame = records_frame(value, parsed.form, parsed.plain, limits)
+            cells = {name: list(column) for name, column in zip(frame.names or (), frame.by_columns(), strict=True)}
+            return tensors_as_is(cells, parsed.form, parsed.plain)
+        return tensors_as_is(value, parsed.form, parsed.plain)
+    return table_as_is(_dataframe(parsed, None, limits))
+
+
+def _frame_for(parsed: Parsed, plan: Plan, limits: Limits) -> Frame:
+    """Read ``inputs`` and ``instances`` as the table that a signature of columns asks for."""
+    value, form, plain = parsed.value, parsed.form, parsed.plain
+    if form not in ("inputs", "instances"):
+        return _dataframe(parsed, plan, limits)
+    if type(value) is dict:
+        if plan.nested and plan.named:
+            return record_frame(value, form, plain)  # lists are cells then, as MLflow has it
+        return columns_frame(value, form, plain, limits)
+    if type(value) is list:
+        if value and type(value[0]) is dict and (plan.named or not plan.nested):
+            return records_frame(value, form, plain, limits)
+        if len(plan.names) == 1 and plan.nested:
+            return cell_frame(value, form, plain)  # one row whose only cell is the list, as MLflow has it
+        if plan.kinds == (None,):
+            return rows_frame([[cell] for cell in value], form, plain)  # any, map: each item is a cell
+        return rows_frame(value, form, plain)
+    return cell_frame(value, form, plain)
+
+
+def _dataframe(parsed: Parsed, plan: Plan | None, limits: Limits) -> Frame:
+    """Read the forms that are tables whatever the signature says."""
+    if parsed.form == "dataframe_split":
+        return split_frame(parsed.value, parsed.spare_strings, parsed.literals, limits)
+    if parsed.form == "dataframe_records":
+        return records_frame(parsed.value, parsed.form, parsed.plain, limits)
+    # pyarrow is loaded on first use: a node that only ever sees JSON stays small.
+    if parsed.form == "csv":
+        from serving.protocols.csv_table import read_csv
+
+        return read_csv(parsed.value, plan, limits)
+    if parsed.form == "parquet":
+        from serving.protocols.parquet_table import read_parquet
+
+        return read_parquet(parsed.value, limits)
+    from serving.protocols.arrow_stream import read_stream
+
+    return read_stream(parsed.value, limits)
