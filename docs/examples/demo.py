@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 REGISTRY = f"http://127.0.0.1:{os.environ.get('HEADGATE_REGISTRY_PORT', '5000')}"
 SERVING = f"http://127.0.0.1:{os.environ.get('HEADGATE_SERVING_PORT', '8080')}"
 MODELS = ("breast-cancer", "diabetes")
@@ -68,8 +69,10 @@ def main() -> int:
             results = [compare(model, version, stable) for model, version, stable in chosen]
             show(results)
             good = all(r.equal == r.rows for r in results)
+            verdict = "Every answer equals the local prediction, bit for bit." if good else "SOME ANSWERS DIFFER."
+            console.print(f"\n[bold]{verdict}[/]")
             if not leave:
-                console.print("\nThe platform stays up. Ctrl-C stops it.")
+                invite(results[-1])
                 signal.pause()
         except KeyboardInterrupt:
             console.print("\nStopping …")
@@ -84,7 +87,10 @@ def platform() -> Iterator[None]:
         console.print(f"Using the platform that is up: {REGISTRY}, {SERVING}")
         yield
         return
-    process = subprocess.Popen([sys.executable, "-m", "deploy.local"], cwd=HERE.parent.parent, start_new_session=True)
+    # In a session of its own, so that Ctrl-C reaches the demo first; the launcher sees that it never outlives us.
+    launcher = [sys.executable, "-I", "-S", ROOT / "deploy/local/child.py", "--parent", str(os.getpid()), "--"]
+    command = [*launcher, sys.executable, "-m", "deploy.local"]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not (answers(REGISTRY) and answers(SERVING)):
@@ -162,29 +168,28 @@ def compare(model: str, version: str, stable: bool) -> Compared:
 
 
 def show(results: list[Compared]) -> None:
-    """Print the table, and lines to try."""
+    """Print the table."""
     table = Table(box=None, pad_edge=False)
-    for column in ("Model", "Version", "Traffic", "Rows", "Bit for bit equal", "One call", "First answer"):
-        table.add_column(column, justify="right" if column in ("Rows", "Bit for bit equal", "One call") else "left")
+    for column in ("Model", "Version", "Traffic", "Rows", "Equal, bit for bit", "One call", "First answer"):
+        numeric = column in ("Rows", "Equal, bit for bit", "One call", "First answer")
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
     for r in results:
         verdict = f"{r.equal} of {r.rows}" + (" ✓" if r.equal == r.rows else " ✗")
-        table.add_row(
-            r.model,
-            r.version,
-            "stable" if r.stable else "–",
-            str(r.rows),
-            verdict,
-            f"{r.milliseconds:.0f} ms",
-            str(r.first),
-        )
+        first = f"{r.first:.2f}" if isinstance(r.first, float) else str(r.first)
+        traffic = "stable" if r.stable else "–"
+        table.add_row(r.model, r.version, traffic, str(r.rows), verdict, f"{r.milliseconds:.0f} ms", first)
     console.print(table)
-    last = results[-1]
-    console.print("\nTry it yourself:")
+
+
+def invite(last: Compared) -> None:
+    """Print lines to try while the platform is up."""
+    console.print("\nTry it yourself, in another terminal:")
+    body = example(last.model)
     for path in (f"/models/{last.model}/versions/{last.version}/predict", f"/models/{last.model}/predict"):
-        console.print(
-            f"  curl -s {SERVING}{path} -H 'content-type: application/json' \\\n    -d '{example(last.model)}'"
-        )
-    console.print(f"  MLflow's pages: {REGISTRY}/    Models and plans: {REGISTRY}/registry/v1/models")
+        console.print(f"  curl -s {SERVING}{path} -H 'content-type: application/json' \\\n    -d '{body}'")
+    console.print("  .venv/bin/headgate status")
+    console.print(f"  .venv/bin/headgate promote {last.model} 1")
+    console.print(f"\nMLflow's pages are at {REGISTRY}. The platform stays up; Ctrl-C stops it.")
 
 
 def example(model: str) -> str:
