@@ -102,8 +102,8 @@ def http_page() -> Iterator[str]:
     """Yield the page of routes."""
     yield "# HTTP routes\n"
     yield (
-        "Each process answers the routes below and nothing else; the gate refuses the rest. *Access* is the scope a key "
-        "will need once identities come. Bodies and answers are in `/openapi.json` of each process.\n"
+        "Each process answers the routes below and nothing else; the gate refuses the rest. *Access* is what a key "
+        "will have to allow once identities come. Bodies and answers are in `/openapi.json` of each process.\n"
     )
     yield from routes_table("Serving", SERVING_ROUTES)
     yield from routes_table("Registry", REGISTRY_ROUTES)

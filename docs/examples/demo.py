@@ -88,7 +88,7 @@ def platform() -> Iterator[None]:
         yield
         return
     # In a session of its own, so that Ctrl-C reaches the demo first; the launcher sees that it never outlives us.
-    launcher = [sys.executable, "-I", "-S", ROOT / "deploy/local/child.py", "--parent", str(os.getpid()), "--"]
+    launcher = [sys.executable, "-I", "-S", str(ROOT / "deploy/local/child.py"), "--parent", str(os.getpid()), "--"]
     command = [*launcher, sys.executable, "-m", "deploy.local"]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
