@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from registry.edge.gate import ASGIApp, Gate, ProblemWriter, Receive, Route, RouteTable, Scope, Send, native_problem
+from registry.edge.page import PAGE_POLICY, page
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound
 from registry.http.strict import BodyLimit, Problem
@@ -21,6 +24,23 @@ from registry.log import failure
 
 BODY_BYTES = 16 * 2**20
 """Largest JSON body of our routes; uploads and MLflow's artifacts have limits of their own."""
+
+_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "request_id", "details"],
+            "properties": {
+                "code": {"type": "string", "enum": sorted(STATUS)},
+                "message": {"type": "string"},
+                "request_id": {"type": "string"},
+                "details": {"type": "object"},
+            },
+        }
+    },
+}
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -65,14 +85,39 @@ def build_fastapi(lifespan: Lifespan) -> FastAPI:
         lifespan=live,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,
         redirect_slashes=False,
     )
     app.add_exception_handler(HeadgateError, _render)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
+    _add_documents(app)
     return app
+
+
+def _add_documents(app: FastAPI) -> None:
+    document: dict[str, Any] = {}
+
+    def describe() -> dict[str, Any]:
+        if not document:
+            document.update(get_openapi(title=app.title, version=app.version, routes=app.routes))
+            error = {"description": "Any error.", "content": {"application/json": {"schema": _ERROR_SCHEMA}}}
+            for path in document["paths"].values():
+                for operation in path.values():
+                    # The framework's own shape of a refusal, which this application never answers with.
+                    operation["responses"].pop("422", None)
+                    operation["responses"]["default"] = error
+        return document
+
+    @app.get("/openapi.json", tags=["documents"], summary="Give this document")
+    def openapi() -> dict[str, Any]:
+        return describe()
+
+    @app.get("/docs", tags=["documents"], summary="Show the routes as a page", response_class=Response)
+    def docs() -> Response:
+        headers = {"content-security-policy": PAGE_POLICY}
+        return Response(page(describe()), media_type="text/html; charset=utf-8", headers=headers)
 
 
 async def _render(request: Request, error: Exception) -> Response:

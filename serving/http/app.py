@@ -17,11 +17,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
+from registry.edge.page import PAGE_POLICY, page
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, quote
 from registry.records import VersionNumber, parse_model_name, parse_version
 from serving.http import shapes
-from serving.http.openapi import PAGE_POLICY, lane_paths, page
+from serving.http.openapi import lane_paths
 from serving.pool.pool import Pool
 from serving.routing.choose import Ask, Decision, choose
 from serving.routing.table import RoutedModel, RoutedVersion, Routes

@@ -1,13 +1,10 @@
-"""The lane's routes in the OpenAPI document, by hand: no framework sees them. And the page that shows the document.
+"""The lane's routes in the OpenAPI document, by hand: no framework sees them.
 
-The page loads nothing from anywhere: it is text. Not here: the routes that FastAPI describes by itself.
+Not here: the routes that FastAPI describes by itself.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,9 +22,6 @@ _PREDICT_STATUS = {
     "504": "The model took too long.",
 }
 _TABLES = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")
-_STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}code{background:#eee}"
-_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-PAGE_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'"
 
 
 def lane_paths() -> dict[str, Any]:
@@ -129,21 +123,3 @@ def _header_parameters() -> Iterator[dict[str, Any]]:
         ("Content-Encoding", "gzip, or nothing."),
     ):
         yield {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-
-
-def page(document: dict[str, Any]) -> str:
-    """Return the document as one plain HTML page."""
-    title = html.escape(f"{document['info']['title']} {document['info']['version']}")
-    rows = []
-    for path, item in sorted(document["paths"].items()):
-        for method, operation in item.items():
-            statuses = ", ".join(sorted(operation.get("responses", {})))
-            rows.append(
-                f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>"
-                f"<p>{html.escape(operation.get('summary', ''))}. Answers {html.escape(statuses)}.</p>"
-            )
-    intro = "The whole contract is in <a href='/openapi.json'>/openapi.json</a>, for any OpenAPI tool."
-    return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
-        f"<h1>{title}</h1><p>{intro}</p>{''.join(rows)}</html>"
-    )

@@ -385,7 +385,8 @@ def _serving_routes(s: Situation) -> list[Route]:
             s.deaf -= 1
             raise Problem(404, "unknown_model", "this node has not heard of it")
         found = s.find(request.path_params["name"])
-        return JSONResponse({"name": request.path_params["name"], "revision": len(found.journal) - s.behind})
+        revision = len(found.journal) - s.behind
+        return JSONResponse({"name": request.path_params["name"], "revision": revision, "aliases": found.aliases})
 
     async def predict(request: Request) -> Response:
         name, media_type = request.path_params["name"], request.headers["content-type"]

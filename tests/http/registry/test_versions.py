@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from registry.http.routes import REGISTRY_ROUTES
 from tests.support.registry_app import MLMODEL, V1, RegistryInMemory, code
 
 FILES = {"MLmodel": MLMODEL, "data/model.pkl": b"x" * 1000}
@@ -222,3 +223,17 @@ def test_unlisted_routes_do_not_exist(registry: RegistryInMemory) -> None:
     ):
         for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
             assert code(registry.ask(method, path)) == (404, "not_found")
+
+
+def test_every_route_of_ours_is_described(registry: RegistryInMemory) -> None:
+    """The OpenAPI document holds exactly the routes of the gate's table, and the page shows them without a script."""
+    document = registry.ask("GET", "/openapi.json").json()
+    described = {
+        (method.upper(), path.replace(":path", "")) for path, item in document["paths"].items() for method in item
+    }
+    listed = {
+        (method, route.template.replace("...", "")) for route in REGISTRY_ROUTES for method in route.methods.split()
+    }
+    assert described == listed
+    page = registry.ask("GET", "/docs")
+    assert page.status_code == 200 and "/registry/v1/models/{name}/traffic" in page.text and "<script" not in page.text

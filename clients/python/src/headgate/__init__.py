@@ -1,0 +1,49 @@
+"""SDK of Headgate, the model registry and serving platform."""
+
+from headgate.async_client import AsyncClient
+from headgate.client import Client
+from headgate.errors import (
+    AccessDenied,
+    BadSettings,
+    Conflict,
+    ConnectionFailed,
+    HeadgateError,
+    InvalidRequest,
+    ModelFault,
+    NotFound,
+    Refused,
+    RevisionConflict,
+    ServerFault,
+    Timeout,
+    Unavailable,
+    VersionRejected,
+)
+from headgate.records import Check, Model, Prediction, ProcessStatus, Status, Traffic, Version
+from headgate.version import __version__
+
+__all__ = [
+    "Client",
+    "AsyncClient",
+    "Check",
+    "Model",
+    "Prediction",
+    "ProcessStatus",
+    "Status",
+    "Traffic",
+    "Version",
+    "HeadgateError",
+    "BadSettings",
+    "ConnectionFailed",
+    "Timeout",
+    "InvalidRequest",
+    "AccessDenied",
+    "NotFound",
+    "Conflict",
+    "RevisionConflict",
+    "VersionRejected",
+    "Refused",
+    "Unavailable",
+    "ModelFault",
+    "ServerFault",
+    "__version__",
+]

@@ -1,0 +1,176 @@
+"""The client for an event loop. Every method runs one flow, where its work is written (``flows``, ``registration``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Unpack
+
+from headgate import flows, registration
+from headgate.encoding import Data
+from headgate.records import Model, Prediction, Status, Traffic, Version
+from headgate.registration import RegisterOptions
+from headgate.requests import Target
+from headgate.settings import Settings, resolve
+
+
+class AsyncClient:
+    """Talks to one platform. Any number of calls at once; close it, or use it in an ``async with`` statement.
+
+    Args:
+        registry_url: Base URL of the registry; by default ``HEADGATE_REGISTRY_URL``, else ``http://127.0.0.1:5000``.
+        serving_url: Base URL of serving; by default ``HEADGATE_SERVING_URL``, else ``http://127.0.0.1:8080``.
+        api_key: By default ``HEADGATE_API_KEY``.
+        timeout: Longest wait for one answer, in seconds; by default ``HEADGATE_TIMEOUT_SECONDS``, else 60.
+
+    Every method raises from the tree of ``headgate.errors``.
+    """
+
+    def __init__(
+        self,
+        registry_url: str | None = None,
+        serving_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._settings = resolve(registry_url, serving_url, api_key=api_key, timeout=timeout)
+        # httpx costs more than the rest of the import: it loads with the first client.
+        from headgate.async_driver import AsyncDriver
+
+        self._driver = AsyncDriver(self._settings)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings
+
+    async def models(self, query: str = "", *, limit: int | None = None) -> list[Model]:
+        """Return models by name, whose names contain ``query``; all of them unless ``limit`` is given."""
+        return await self._driver.run(flows.models(query, limit))
+
+    async def model(self, name: str) -> Model:
+        """Return one model."""
+        return await self._driver.run(flows.model(name))
+
+    async def versions(self, name: str, *, limit: int | None = None) -> list[Version]:
+        """Return a model's versions, newest first; all of them unless ``limit`` is given."""
+        return await self._driver.run(flows.versions(name, limit))
+
+    async def version(self, name: str, version: str | int) -> Version:
+        """Return one version."""
+        return await self._driver.run(flows.version(name, version))
+
+    async def register(self, model: Data, name: str, **options: Unpack[RegisterOptions]) -> Version:
+        """Register a model; wait until it is ready, or raise VersionRejected with the reasons.
+
+        Args:
+            model: A saved MLflow model directory (str or Path), ``runs:/<run id>/<path>``, ``models:/m-…``, or a fitted
+                estimator (with ``headgate[mlflow]``): scikit-learn, XGBoost, LightGBM, ONNX or a pyfunc PythonModel.
+            name: Of the model; it is created where it does not exist.
+            **options: ``example`` (inputs to read the signature off), ``alias``, ``wait`` (True), ``timeout`` (120 s),
+                ``progress`` (called with bytes sent and bytes in all).
+        """
+        return await self._driver.run(registration.register(self._settings, model, name, options))
+
+    async def wait_until_ready(
+        self,
+        name: str,
+        version: str | int,
+        *,
+        timeout: float = 120.0,  # noqa: ASYNC109 - how long the platform may take; the same word as in Client
+    ) -> Version:
+        """Return the version once it is ready; raise VersionRejected, or Timeout after ``timeout`` seconds."""
+        return await self._driver.run(flows.wait_until_ready(name, version, timeout))
+
+    async def predict(
+        self,
+        name: str,
+        data: Data,
+        *,
+        version: str | int | None = None,
+        alias: str | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return predictions in the kind that was sent: arrays or DataFrames for those, else lists.
+
+        Args:
+            name: Of the model.
+            data: An array (rows first), a DataFrame, a list of records, a dict of columns or tensors, or nested lists.
+            version: Ask this version; without it and without ``alias`` the plan chooses.
+            alias: Ask the version that this names.
+            params: Inference parameters, for models that take some.
+        """
+        answer = await self.predict_response(name, data, version=version, alias=alias, params=params)
+        return answer.data
+
+    async def predict_response(
+        self,
+        name: str,
+        data: Data,
+        *,
+        version: str | int | None = None,
+        alias: str | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Prediction:
+        """Return predictions as ``predict`` does, with who answered: model, version, arm, revision, request id."""
+        return await self._driver.run(flows.predict(Target(name, version, alias), data, params))
+
+    async def predict_body(
+        self,
+        name: str,
+        body: bytes,
+        content_type: str = "application/json",
+        *,
+        version: str | int | None = None,
+        alias: str | None = None,
+    ) -> Prediction:
+        """Return predictions for a body that serving reads as it is (JSON, CSV, Parquet, Arrow), as JSON said them."""
+        return await self._driver.run(flows.predict_body(Target(name, version, alias), body, content_type))
+
+    async def traffic(self, name: str) -> Traffic:
+        """Return the plan in force; its revision is 0 where there never was one."""
+        return await self._driver.run(flows.traffic(name))
+
+    async def history(self, name: str) -> list[Traffic]:
+        """Return the journal of plans, newest first."""
+        return await self._driver.run(flows.history(name))
+
+    async def promote(self, name: str, version: str | int, *, note: str = "", expect: int | None = None) -> Traffic:
+        """Send the model's traffic to a version; raise RevisionConflict where somebody else changed the plan.
+
+        Args:
+            name: Of the model.
+            version: Must be ready.
+            note: Why, for the journal.
+            expect: The revision that you saw; without it, the present one is read first.
+        """
+        return await self._driver.run(flows.promote(name, version, note, expect))
+
+    async def rollback(self, name: str, *, revision: int | None = None) -> Traffic:
+        """Go back to the plan before, or to the plan of ``revision``; that makes a new revision."""
+        return await self._driver.run(flows.rollback(name, revision))
+
+    async def set_alias(self, name: str, alias: str, version: str | int) -> None:
+        """Point an alias at a version that is ready."""
+        await self._driver.run(flows.set_alias(name, alias, version))
+
+    async def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias."""
+        await self._driver.run(flows.delete_alias(name, alias))
+
+    async def status(self) -> Status:
+        """Return how both processes are, and what is served; a process that is down is told, not raised."""
+        return await self._driver.run(flows.status(self._settings))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._driver.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,159 @@
+"""``headgate models`` and ``headgate versions``: what the registry keeps."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headgate.cli import show
+from headgate.cli.session import Format, ListByDefault, Output, open_client
+from headgate.records import Model, Version
+
+models = typer.Typer(help="Models: list them, show one.")
+versions = typer.Typer(cls=ListByDefault, help="Versions of a model: list them, show one.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The model's name.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
+_DEFAULT_LIMIT = 100
+
+
+@models.callback(invoke_without_command=True, epilog="Example: headgate models")
+def models_default(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """Models: list them, show one. Without a verb: list."""
+    if context.invoked_subcommand is None:
+        _list_models(context, "", _DEFAULT_LIMIT, output)
+
+
+@models.command("list", epilog="Example: headgate models list --query churn --output json")
+def list_models(
+    context: typer.Context,
+    query: Annotated[str, typer.Option("--query", "-q", help="Only names that contain this, in any case.")] = "",
+    limit: Limit = _DEFAULT_LIMIT,
+    output: Output = Format.TABLE,
+) -> None:
+    """List models with where their traffic goes."""
+    _list_models(context, query, limit, output)
+
+
+@models.command("show", epilog="Example: headgate models show churn")
+def show_model(context: typer.Context, name: Name, output: Output = Format.TABLE) -> None:
+    """Show one model: its plan, aliases and newest versions."""
+    with open_client(context) as client:
+        model = client.model(name)
+    if output is Format.JSON:
+        show.print_json(model)
+        return
+    show.print_facts(
+        {"model": model.name, "stable": model.stable, "revision": model.revision or None, "aliases": model.aliases}
+    )
+    print()
+    _version_table(list(model.versions))
+
+
+@versions.command("list", epilog="Example: headgate versions list churn")
+def list_versions(
+    context: typer.Context, name: Name, limit: Limit = _DEFAULT_LIMIT, output: Output = Format.TABLE
+) -> None:
+    """List a model's versions, newest first."""
+    with open_client(context) as client:
+        found = client.versions(name, limit=limit)
+    if output is Format.JSON:
+        show.print_json(found)
+    else:
+        _version_table(found)
+
+
+@versions.command("show", epilog="Example: headgate versions show churn 3")
+def show_version(
+    context: typer.Context,
+    name: Name,
+    version: Annotated[str, typer.Argument(help="Its number.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Show one version: its state and why, its checks, signature, requirements and lineage."""
+    with open_client(context) as client:
+        found = client.version(name, version)
+    if output is Format.JSON:
+        show.print_json(found)
+        return
+    show.print_facts(_version_facts(found))
+    if found.checks:
+        print()
+        show.print_table(("check", "verdict", "reason"), [(c.name, c.verdict, c.reason) for c in found.checks])
+
+
+def _list_models(context: typer.Context, query: str, limit: int, output: Format) -> None:
+    with open_client(context) as client:
+        found = client.models(query, limit=limit)
+    if output is Format.JSON:
+        show.print_json(found)
+        return
+    show.print_table(
+        ("model", "versions", "newest", "stable", "aliases"),
+        [(m.name, m.version_count, _newest(m), m.stable, m.aliases) for m in found],
+        empty="no models yet; `headgate register ./model --name NAME` registers one",
+    )
+
+
+def _newest(model: Model) -> str | None:
+    return f"{model.versions[0].version} {model.versions[0].state}" if model.versions else None
+
+
+def _version_table(found: list[Version]) -> None:
+    show.print_table(
+        ("version", "state", "traffic", "aliases", "flavors", "size", "created", "reason"),
+        [
+            (
+                v.version,
+                v.state,
+                "stable" if v.stable else None,
+                v.aliases,
+                v.flavors,
+                show.size(v.size),
+                v.created_at,
+                v.reason,
+            )
+            for v in found
+        ],
+        empty="no versions",
+    )
+
+
+def _version_facts(v: Version) -> dict[str, object]:
+    signature = v.signature or {}
+    return {
+        "model": v.model,
+        "version": v.version,
+        "state": v.state,
+        "reason": v.reason,
+        "traffic": "stable" if v.stable else "",
+        "aliases": v.aliases,
+        "tier": v.tier,
+        "runtime": v.runtime,
+        "flavors": v.flavors,
+        "digest": v.digest,
+        "size": show.size(v.size) if v.size is not None else None,
+        "inputs": _schema(signature.get("inputs")),
+        "outputs": _schema(signature.get("outputs")),
+        "params": _schema(signature.get("params")),
+        "python": v.python,
+        "requirements": v.requirements,
+        "run": v.run_id,
+        "user": v.user,
+        "created": v.created_at,
+    }
+
+
+def _schema(part: object) -> list[str]:
+    if not isinstance(part, list):
+        return []
+    return [_field(item) for item in part if isinstance(item, dict)]
+
+
+def _field(item: dict[str, object]) -> str:
+    name, kind = item.get("name", "-"), item.get("type", "?")
+    spec = item.get("tensor-spec")
+    if isinstance(spec, dict):
+        kind = f"{spec.get('dtype')}{spec.get('shape')}"
+    return f"{name}: {kind}" + ("" if item.get("required", True) else " (optional)")

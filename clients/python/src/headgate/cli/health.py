@@ -1,0 +1,92 @@
+"""``headgate status`` and ``headgate doctor``: how the platform is, and what keeps us from it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import os
+
+import typer
+
+from headgate.cli import checks, show
+from headgate.cli.session import FAILED, USAGE, Format, Output, open_client
+from headgate.errors import BadSettings
+from headgate.records import Model, Status
+
+
+def status(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """Show both processes, all models, and where their traffic goes; exit code 1 unless both are ready."""
+    with open_client(context) as client:
+        found = client.status()
+    if output is Format.JSON:
+        show.print_json(found)
+    else:
+        show.print_table(
+            ("process", "url", "state", "detail"),
+            [(p.name, p.url, _state(p.reachable, p.ready), p.detail) for p in (found.registry, found.serving)],
+        )
+        if found.registry.reachable:
+            print()
+            show.print_table(
+                ("model", "versions", "stable", "revision", "serving", "aliases"),
+                [
+                    (m.name, m.version_count, m.stable, m.revision or None, _in_step(m, found), m.aliases)
+                    for m in found.models
+                ],
+                empty="no models",
+            )
+    if not (found.registry.ready and found.serving.ready):
+        raise typer.Exit(FAILED)
+
+
+def doctor(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """Check settings, variables, connections, clocks and versions, with advice; exit code 1 if anything failed."""
+    findings: list[checks.Finding] = [checks.check_variables(os.environ)]
+    code = 0
+    try:
+        findings += _connected(context)
+    except BadSettings as error:
+        findings.append(checks.Finding("settings", checks.FAILURE, error.message, "correct it, then run this again"))
+        code = USAGE
+    if output is Format.JSON:
+        show.print_json(findings)
+    else:
+        show.print_table(
+            ("check", "verdict", "found", "advice"), [(f.check, f.verdict, f.found, f.advice) for f in findings]
+        )
+    if code or any(f.verdict == checks.FAILURE for f in findings):
+        raise typer.Exit(code or FAILED)
+
+
+def _connected(context: typer.Context) -> list[checks.Finding]:
+    with open_client(context) as client:
+        settings = client.settings
+        found = client.status()
+    now = dt.datetime.now(dt.UTC)
+    return [
+        checks.check_settings(settings),
+        checks.check_proxies(os.environ, settings),
+        checks.check_process(found.registry),
+        checks.check_process(found.serving),
+        checks.check_clock((found.registry, found.serving), now),
+        checks.check_mlflow(_installed("mlflow"), os.environ, settings),
+        checks.check_in_step(found),
+    ]
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _state(reachable: bool, ready: bool) -> str:
+    return "ready" if ready else "not ready" if reachable else "down"
+
+
+def _in_step(model: Model, status: Status) -> str | None:
+    if not model.revision or not status.serving.reachable:
+        return None
+    served = status.served.get(model.name, 0)
+    return "in step" if served == model.revision else f"at revision {served}"

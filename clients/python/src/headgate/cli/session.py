@@ -1,0 +1,92 @@
+"""What every command shares: the client it talks through, its options, and how an error is told.
+
+Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from headgate.client import Client
+from headgate.errors import BadSettings, HeadgateError, ModelFault, ServerFault, VersionRejected
+
+FAILED, USAGE = 1, 2
+
+
+class Format(StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="Print a table, or JSON for programs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """URLs given on the command line; None where the environment or the default holds."""
+
+    registry_url: str | None = None
+    serving_url: str | None = None
+
+
+@contextmanager
+def open_client(context: typer.Context) -> Iterator[Client]:
+    """Open a client with the command line's URLs, and close it afterwards."""
+    connection = context.obj if isinstance(context.obj, Connection) else Connection()
+    with Client(connection.registry_url, connection.serving_url) as client:
+        yield client
+
+
+class Root(TyperGroup):
+    """The outermost command: here an error becomes a line on stderr and an exit code, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command line."""
+        try:
+            return super().invoke(ctx)
+        except HeadgateError as error:
+            report(error)
+            raise typer.Exit(USAGE if isinstance(error, BadSettings) else FAILED) from error
+
+
+class ListByDefault(TyperGroup):
+    """A noun whose verb may be left out: ``headgate versions churn`` means ``headgate versions list churn``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that ``args`` begin with, or ``list``."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = ["list", *args]
+        return super().resolve_command(ctx, args)
+
+
+def say(text: str) -> None:
+    """Print a line for people, on stderr."""
+    print(printable(text), file=sys.stderr)
+
+
+def report(error: HeadgateError) -> None:
+    """Tell an error: one line, then one for each reason."""
+    if isinstance(error, VersionRejected) and error.reasons:
+        say(f"error: {error.message.partition(':')[0]}:")
+        for reason in error.reasons:
+            say(f"  - {reason}")
+        return
+    trace = (
+        f" (request id {error.request_id})" if error.request_id and isinstance(error, (ModelFault, ServerFault)) else ""
+    )
+    say(f"error: {error.message}{trace}")
+
+
+def printable(text: str) -> str:
+    """Return text with control characters replaced: what a model's author wrote must not steer a terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)

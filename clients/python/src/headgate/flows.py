@@ -1,0 +1,273 @@
+"""The verbs, as flows: what is asked in which order, and what the answers mean. No I/O.
+
+Registering has its own page (``registration.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from headgate import answers, encoding, requests
+from headgate.errors import (
+    ConnectionFailed,
+    HeadgateError,
+    NotFound,
+    Refused,
+    Timeout,
+    Unavailable,
+    VersionRejected,
+)
+from headgate.records import Model, Prediction, ProcessStatus, Status, Traffic, Version
+from headgate.requests import Target
+from headgate.settings import Settings
+from headgate.wire import Answer, Flow, Now, Pause, Request, Server
+
+T = TypeVar("T")
+
+READ_ATTEMPTS = 3
+PAGE = 200
+_FIRST_POLL_SECONDS = 0.1
+_LONGEST_POLL_SECONDS = 1.0
+_HEARD_SECONDS = 3.0
+
+
+def ask(request: Request) -> Flow[Answer]:
+    """Send a request; return its answer if it succeeded.
+
+    A GET is sent again, twice at most, where no connection came about; nothing else ever is.
+    """
+    left = READ_ATTEMPTS if request.method == "GET" else 1
+    while True:
+        try:
+            answer = yield request
+            return answers.raise_for(answer)
+        except ConnectionFailed:
+            left -= 1
+            if not left:
+                raise
+            yield Pause(0.1 * (READ_ATTEMPTS - left))
+
+
+def models(query: str = "", limit: int | None = None) -> Flow[list[Model]]:
+    """Return models by name, page after page."""
+    return (
+        yield from _pages(
+            lambda token, size: requests.list_models(query, token, size), "models", Model.from_json, limit
+        )
+    )
+
+
+def model(name: str) -> Flow[Model]:
+    """Return one model."""
+    answer = yield from ask(requests.get_model(name))
+    return answers.read_as(answer, Model.from_json)
+
+
+def versions(name: str, limit: int | None = None) -> Flow[list[Version]]:
+    """Return versions, newest first, page after page."""
+    return (
+        yield from _pages(
+            lambda token, size: requests.list_versions(name, token, size), "versions", Version.from_json, limit
+        )
+    )
+
+
+def version(name: str, number: str | int) -> Flow[Version]:
+    """Return one version."""
+    answer = yield from ask(requests.get_version(name, number))
+    return answers.read_as(answer, Version.from_json)
+
+
+def traffic(name: str) -> Flow[Traffic]:
+    """Return the plan in force; revision 0 where there never was one."""
+    try:
+        answer = yield from ask(requests.get_traffic(name))
+    except NotFound as error:
+        if error.code != "no_plan":
+            raise
+        return Traffic(name, 0)
+    return answers.read_as(answer, Traffic.from_json)
+
+
+def history(name: str) -> Flow[list[Traffic]]:
+    """Return the journal of plans, newest first."""
+    answer = yield from ask(requests.get_history(name))
+    return answers.read_as(answer, lambda raw: [Traffic.from_json(item) for item in raw["revisions"]])
+
+
+def promote(name: str, number: str | int, note: str = "", expect: int | None = None) -> Flow[Traffic]:
+    """Send a model's traffic to a version, if the plan is still the one that was seen.
+
+    A conflict is raised, never retried: somebody else decided, and only the caller knows whether that changes anything.
+    """
+    if expect is None:
+        seen = yield from traffic(name)
+        expect = seen.revision
+    return (yield from _replanned(name, requests.put_traffic(name, number, note, expect)))
+
+
+def rollback(name: str, revision: int | None = None) -> Flow[Traffic]:
+    """Go back to the plan before, or to the plan of ``revision``; that makes a new revision."""
+    return (yield from _replanned(name, requests.post_rollback(name, revision)))
+
+
+def set_alias(name: str, alias: str, number: str | int) -> Flow[None]:
+    """Point an alias at a version."""
+    yield from ask(requests.put_alias(name, alias, number))
+    yield from _until_served(requests.served_model(name), lambda raw: bool(raw["aliases"].get(alias) == str(number)))
+
+
+def delete_alias(name: str, alias: str) -> Flow[None]:
+    """Remove an alias."""
+    yield from ask(requests.delete_alias(name, alias))
+    yield from _until_served(requests.served_model(name), lambda raw: alias not in raw["aliases"])
+
+
+def predict(target: Target, data: encoding.Data, params: Mapping[str, Any] | None) -> Flow[Prediction]:
+    """Encode, ask, and give back in kind."""
+    encoded = encoding.encode(data, params)
+    answer = yield from ask(requests.predict(target, encoded.body, "application/json"))
+    return answers.read_as(answer, lambda raw: _prediction(raw, answer, lambda value: encoding.restore(value, encoded)))
+
+
+def predict_body(target: Target, body: bytes, content_type: str) -> Flow[Prediction]:
+    """Ask with a body that is already what the platform reads; give back what its JSON says."""
+    answer = yield from ask(requests.predict(target, body, content_type))
+    return answers.read_as(answer, lambda raw: _prediction(raw, answer, lambda value: value))
+
+
+def wait_until_ready(name: str, number: str | int, timeout: float) -> Flow[Version]:
+    """Return the version once it is ready; look on through outages until ``timeout`` seconds are over.
+
+    Raises:
+        VersionRejected: With the reasons.
+        Timeout: Where it was neither in time; the version goes on without us.
+    """
+    start = yield Now()
+    pause, state = _FIRST_POLL_SECONDS, "unknown"
+    while True:
+        try:
+            found = yield from version(name, number)
+            if found.state == "ready":
+                yield from _until_served(requests.served_version(name, number), lambda raw: True)
+                return found
+            if found.state in ("rejected", "retired"):
+                raise rejection(found)
+            state = found.state
+        except (ConnectionFailed, Unavailable, Refused, Timeout) as error:
+            trouble: HeadgateError | None = error
+        else:
+            trouble = None
+        now = yield Now()
+        if now - start + pause > timeout:
+            raise Timeout(
+                f"{name} version {number} is still {state} after {timeout:g} s; "
+                f"`headgate versions show {name} {number}` tells how it goes on",
+                code="wait_timeout",
+            ) from trouble
+        yield Pause(pause)
+        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+
+def rejection(found: Version) -> VersionRejected:
+    """Return the error that a rejected or retired version stands for."""
+    reasons = found.reasons
+    told = f": {'; '.join(reasons)}" if reasons else ""
+    return VersionRejected(
+        f"{found.model} version {found.version} is {found.state}{told}",
+        reasons=reasons,
+        details={"model": found.model, "version": found.version, "state": found.state},
+    )
+
+
+def status(settings: Settings) -> Flow[Status]:
+    """Return how both processes are; one that is down is told, not raised."""
+    registry = yield from _process(Server.REGISTRY, settings.registry_url)
+    serving = yield from _process(Server.SERVING, settings.serving_url)
+    known: list[Model] = []
+    served: dict[str, int] = {}
+    if registry.reachable:
+        try:
+            known = yield from models()
+        except HeadgateError as error:
+            registry = _worse(registry, error)
+    if serving.reachable:
+        try:
+            served = dict((yield from _pages(requests.served_models, "models", _served, None)))
+        except HeadgateError as error:
+            serving = _worse(serving, error)
+    return Status(registry, serving, tuple(known), served)
+
+
+def _replanned(name: str, request: Request) -> Flow[Traffic]:
+    answer = yield from ask(request)
+    found = answers.read_as(answer, Traffic.from_json)
+    yield from _until_served(requests.served_model(name), lambda raw: bool(raw["revision"] >= found.revision))
+    return found
+
+
+def _until_served(request: Request, heard: Callable[[Any], bool]) -> Flow[None]:
+    """Give serving a moment to hear of what the registry has acknowledged, so that the caller's next predict meets it.
+
+    A courtesy, never a failure: it ends after a few seconds, and at once where serving cannot be asked.
+    """
+    start = yield Now()
+    now = start
+    while now - start < _HEARD_SECONDS:
+        try:
+            answer = yield request
+            if answer.status == 200 and answers.read_as(answer, heard):
+                return
+        except HeadgateError:
+            return
+        if answer.status not in (200, 404, 409):
+            return
+        yield Pause(0.05)
+        now = yield Now()
+
+
+def _process(server: Server, url: str) -> Flow[ProcessStatus]:
+    try:
+        answer = yield requests.readyz(server)
+    except HeadgateError as error:
+        return ProcessStatus(server.value, url, reachable=False, ready=False, detail=error.message)
+    ready = answer.status == 200
+    detail = "" if ready else answers.unready_reason(answer)
+    return ProcessStatus(server.value, url, True, ready, detail, answer.headers.get("date"))
+
+
+def _worse(process: ProcessStatus, error: HeadgateError) -> ProcessStatus:
+    return ProcessStatus(process.name, process.url, process.reachable, False, error.message, process.clock)
+
+
+def _served(raw: Mapping[str, Any]) -> tuple[str, int]:
+    return str(raw["name"]), int(raw["revision"])
+
+
+def _prediction(raw: Mapping[str, Any], answer: Answer, restore: Callable[[Any], Any]) -> Prediction:
+    return Prediction(
+        data=restore(raw["predictions"]),
+        model=str(raw["model_name"]),
+        version=str(raw["model_version"]),
+        arm=answer.headers.get("x-headgate-arm"),
+        request_id=raw.get("request_id") or answer.headers.get("x-request-id"),
+        revision=answer.headers.get("x-headgate-revision"),
+    )
+
+
+def _pages(
+    request: Callable[[str, int], Request], key: str, read: Callable[[Any], T], limit: int | None
+) -> Flow[list[T]]:
+    found: list[T] = []
+    token = ""
+    while limit is None or len(found) < limit:
+        size = PAGE if limit is None else min(PAGE, limit - len(found))
+        answer = yield from ask(request(token, size))
+        page, token = answers.read_as(
+            answer, lambda raw: ([read(item) for item in raw[key]], str(raw.get("next_page_token") or ""))
+        )
+        found += page
+        if not token:
+            break
+    return found

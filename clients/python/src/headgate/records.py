@@ -1,0 +1,217 @@
+"""What the platform answers, as values: models, versions, plans, predictions.
+
+Reading is lenient where the platform may learn to say more (unknown fields are passed over) and strict in what a value
+means. Not here: HTTP (``answers.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One admission check: what was looked at, how it ended (``passed failed skipped``), and why in words."""
+
+    name: str
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a model: an immutable numbered record, and how far its admission has come.
+
+    Attributes:
+        state: ``pending checking ready rejected retired``.
+        reason: Why it was rejected; empty otherwise.
+        tier: ``data`` (parsed) or ``code`` (executed); None before admission, as for what follows.
+        runtime: ``inline`` or ``host``.
+        digest: The artifact's identity.
+        size: Bytes of all files.
+        stable: Whether the plan in force sends its traffic here.
+    """
+
+    model: str
+    version: str
+    state: str
+    reason: str = ""
+    checks: tuple[Check, ...] = ()
+    tier: str | None = None
+    runtime: str | None = None
+    digest: str | None = None
+    size: int | None = None
+    signature: Json | None = None
+    requirements: tuple[str, ...] = ()
+    python: str | None = None
+    flavors: tuple[str, ...] = ()
+    run_id: str | None = None
+    user: str | None = None
+    created_at: str | None = None
+    aliases: tuple[str, ...] = ()
+    stable: bool = False
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """One sentence for each check that failed."""
+        failed = tuple(c.reason or c.name for c in self.checks if c.verdict == "failed")
+        return failed or ((self.reason,) if self.reason else ())
+
+    @classmethod
+    def from_json(cls, raw: Json) -> Version:
+        """Read a version object."""
+        return cls(
+            model=str(raw["model"]),
+            version=str(raw["version"]),
+            state=str(raw["state"]),
+            reason=str(raw.get("reason") or ""),
+            checks=tuple(
+                Check(str(c["name"]), str(c["verdict"]), str(c.get("reason") or "")) for c in raw.get("checks") or ()
+            ),
+            tier=raw.get("tier"),
+            runtime=raw.get("runtime"),
+            digest=raw.get("digest"),
+            size=raw.get("size"),
+            signature=raw.get("signature"),
+            requirements=tuple(raw.get("requirements") or ()),
+            python=raw.get("python"),
+            flavors=tuple(raw.get("flavors") or ()),
+            run_id=raw.get("run_id"),
+            user=raw.get("user"),
+            created_at=raw.get("created_at"),
+            aliases=tuple(raw.get("aliases") or ()),
+            stable=bool(raw.get("stable", False)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model: its aliases, the plan in force (``stable`` is None without one), its newest versions (at most five)."""
+
+    name: str
+    aliases: Mapping[str, str]
+    stable: str | None
+    revision: int
+    version_count: int
+    versions: tuple[Version, ...]
+
+    @classmethod
+    def from_json(cls, raw: Json) -> Model:
+        """Read a model object."""
+        revision = raw.get("plan") or {}
+        # A revision holds its plan; None there means that it took all traffic away.
+        plan = revision.get("plan") or {}
+        versions = tuple(Version.from_json(v) for v in raw.get("versions") or ())
+        return cls(
+            name=str(raw["name"]),
+            aliases=dict(raw.get("aliases") or {}),
+            stable=plan.get("stable"),
+            revision=int(revision.get("revision") or 0),
+            version_count=int(raw.get("version_count", len(versions))),
+            versions=versions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """One revision of a model's plan. Revision 0 says that there never was a plan; ``stable`` is None without one."""
+
+    model: str
+    revision: int
+    stable: str | None = None
+    note: str = ""
+    who: str = ""
+    why: str = ""
+    at: str | None = None
+
+    @classmethod
+    def from_json(cls, raw: Json) -> Traffic:
+        """Read a revision."""
+        plan = raw.get("plan") or {}
+        return cls(
+            model=str(raw["model"]),
+            revision=int(raw["revision"]),
+            stable=plan.get("stable"),
+            note=str(plan.get("note") or ""),
+            who=str(raw.get("who") or ""),
+            why=str(raw.get("why") or ""),
+            at=raw.get("at"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer of a model.
+
+    Attributes:
+        data: The predictions, in the kind that was sent.
+        arm: Which part of the plan answered: ``stable``, ``alias``, ``pinned`` …
+        revision: Of the plan that was followed; None where none was.
+    """
+
+    data: Any
+    model: str
+    version: str
+    arm: str | None
+    request_id: str | None
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadFile:
+    """One file of an upload, as the registry sees it."""
+
+    path: str
+    size: int
+    arrived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A model directory on its way in."""
+
+    id: str
+    files: tuple[UploadFile, ...]
+    committed: bool
+
+    @classmethod
+    def from_json(cls, raw: Json) -> Upload:
+        """Read an upload object."""
+        return cls(
+            id=str(raw["id"]),
+            files=tuple(UploadFile(str(f["path"]), int(f["size"]), bool(f["arrived"])) for f in raw["files"]),
+            committed=bool(raw["committed"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """How one process is.
+
+    Attributes:
+        reachable: Whether anything answered at its URL.
+        ready: Whether it says that it can do its work.
+        detail: What is wrong, in words; empty where nothing is.
+        clock: Its own time as the ``Date`` header said it, or None.
+    """
+
+    name: str
+    url: str
+    reachable: bool
+    ready: bool
+    detail: str = ""
+    clock: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Both processes, the models that the registry keeps, and the plan revisions that serving follows (by model)."""
+
+    registry: ProcessStatus
+    serving: ProcessStatus
+    models: tuple[Model, ...] = ()
+    served: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,201 @@
+"""Registering, as flows: from a directory, from a run, from a fitted estimator, and waiting for the verdict.
+
+An upload that was interrupted goes on where it stopped: its id is remembered (``memory.py``), the registry says which
+files have arrived, and the idempotency key (a digest of all files and the name) makes a second registration of the same
+content the same version.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypedDict
+
+from headgate import answers, directory, flows, requests
+from headgate.directory import LocalFile
+from headgate.encoding import Data
+from headgate.errors import ConnectionFailed, InvalidRequest, NotFound, Refused, Timeout, Unavailable
+from headgate.memory import UploadMemory, memory_directory
+from headgate.names import alias_name, model_name, quoted
+from headgate.records import Upload, Version
+from headgate.settings import Settings
+from headgate.wire import FileBody, Flow, Parallel, Pause, Request, Server, Work
+
+Progress = Callable[[int, int], None]
+
+SEND_ROUNDS = 3
+_TOGETHER = 64
+
+
+class RegisterOptions(TypedDict, total=False):
+    """What ``register`` can be told besides the model and its name.
+
+    Attributes:
+        example: Inputs the estimator was or could be fitted on (DataFrame or array); the signature is read off them.
+        alias: Points to the version once it is ready.
+        wait: Whether to wait for the verdict; True by default.
+        timeout: Seconds to wait for it; 120 by default.
+        progress: Called with bytes sent and bytes in all.
+    """
+
+    example: Data
+    alias: str | None
+    wait: bool
+    timeout: float
+    progress: Progress | None
+
+
+@dataclass(slots=True)
+class _Meter:
+    """Counts what was sent. Only one thread or loop ever tells it."""
+
+    total: int
+    tell: Progress | None
+    sent: int = 0
+
+    def set(self, sent: int) -> None:
+        self.sent = sent
+        if self.tell is not None:
+            self.tell(self.sent, self.total)
+
+    def add(self, count: int) -> None:
+        self.set(self.sent + count)
+
+
+def register(settings: Settings, model: Data, name: str, options: RegisterOptions) -> Flow[Version]:
+    """Register a model and, unless told otherwise, wait until it is ready.
+
+    Args:
+        settings: Where the registry is; an estimator is logged there through MLflow.
+        model: A directory (str or Path), ``runs:/<run id>/<path>``, ``models:/m-…``, or a fitted estimator.
+        name: Of the model; it is created where it does not exist.
+        options: See ``RegisterOptions``.
+    """
+    model_name(name)
+    alias = options.get("alias")
+    if alias is not None:
+        alias_name(alias)
+    if isinstance(model, (str, os.PathLike)):
+        if options.get("example") is not None:
+            raise InvalidRequest("an example is for a fitted estimator; a saved model has its own")
+        place = os.fspath(model)
+        if isinstance(place, bytes):
+            raise InvalidRequest("give the path as text, not as bytes")
+        logged = logged_source(place)
+        if logged is None:
+            found = yield from _from_directory(settings, Path(place), name, options)
+        else:
+            found = yield from _create(name, {"source": logged}, uuid.uuid4().hex, alias)
+    else:
+        found = yield from _from_estimator(settings, model, name, options)
+    if options.get("wait", True):
+        return (yield from flows.wait_until_ready(name, found.version, options.get("timeout", 120.0)))
+    return found
+
+
+def logged_source(place: str) -> dict[str, str] | None:
+    """Return the ``source`` of a ``runs:/…`` or ``models:/m-…`` address; None for a path on this machine."""
+    if place.startswith("runs:/"):
+        run_id, _, path = place.removeprefix("runs:/").strip("/").partition("/")
+        if not run_id or not path:
+            raise InvalidRequest(f"{quoted(place)} lacks a part; write runs:/<run id>/<path>")
+        return {"run_id": run_id, "path": path}
+    if place.startswith("models:/"):
+        model_id = place.removeprefix("models:/").strip("/")
+        if not model_id.startswith("m-") or "/" in model_id:
+            raise InvalidRequest(f"{quoted(place)} is no logged model; write models:/m-<id>, or runs:/<run id>/<path>")
+        return {"model_id": model_id}
+    return None
+
+
+def _from_directory(settings: Settings, path: Path, name: str, options: RegisterOptions) -> Flow[Version]:
+    files: tuple[LocalFile, ...] = yield Work(partial(directory.scan, path))
+    key = directory.registration_key(name, files)
+    memory = UploadMemory(memory_directory(), settings.registry_url)
+    upload = yield from _open(files, key, memory)
+    if not upload.committed:
+        yield from _send(files, upload, _Meter(sum(f.size for f in files), options.get("progress")))
+        yield from flows.ask(requests.commit_upload(upload.id))
+    return (yield from _create(name, {"upload": upload.id}, key, options.get("alias")))
+
+
+def _from_estimator(settings: Settings, model: Data, name: str, options: RegisterOptions) -> Flow[Version]:
+    # MLflow's own client tries for minutes when nothing answers; we say so at once.
+    yield from flows.ask(requests.livez(Server.REGISTRY))
+    from headgate import estimators
+
+    source = yield Work(partial(estimators.log, settings, model, name, options.get("example")))
+    return (yield from _create(name, {"source": source}, uuid.uuid4().hex, options.get("alias")))
+
+
+def _create(name: str, source: Mapping[str, Any], key: str, alias: str | None) -> Flow[Version]:
+    while True:
+        found, new = yield from _create_once(requests.create_version(name, source, key, alias))
+        if new or found.state != "retired":
+            return found
+        # The content was registered before and is out of service for good: it gets a version anew, under a next key.
+        key = f"{key.partition('-')[0]}-{found.version}"
+
+
+def _create_once(request: Request) -> Flow[tuple[Version, bool]]:
+    # With its key this is safe to send again, unlike any other POST.
+    for left in range(SEND_ROUNDS - 1, -1, -1):
+        try:
+            answer = yield from flows.ask(request)
+            break
+        except (ConnectionFailed, Unavailable, Refused) as error:
+            if not left:
+                raise
+            yield Pause(error.retry_after or 0.2)
+    return answers.read_as(answer, Version.from_json), answer.status == 201
+
+
+def _open(files: Sequence[LocalFile], key: str, memory: UploadMemory) -> Flow[Upload]:
+    known: str | None = yield Work(partial(memory.recall, key))
+    if known is not None:
+        try:
+            upload = yield from _look(known)
+            if {(f.path, f.size) for f in upload.files} == {(f.path, f.size) for f in files}:
+                return upload
+        except NotFound:
+            yield Work(partial(memory.forget, key))
+    answer = yield from flows.ask(requests.create_upload([file.declared() for file in files]))
+    upload = answers.read_as(answer, lambda raw: Upload.from_json(raw["upload"]))
+    yield Work(partial(memory.remember, key, upload.id))
+    return upload
+
+
+def _look(upload_id: str) -> Flow[Upload]:
+    answer = yield from flows.ask(requests.get_upload(upload_id))
+    return answers.read_as(answer, lambda raw: Upload.from_json(raw["upload"]))
+
+
+def _send(files: Sequence[LocalFile], upload: Upload, meter: _Meter) -> Flow[None]:
+    """Send what has not arrived; after an outage look again, and go on with the rest."""
+    for left in range(SEND_ROUNDS - 1, -1, -1):
+        arrived = {file.path for file in upload.files if file.arrived}
+        meter.set(sum(file.size for file in files if file.path in arrived))
+        try:
+            yield from _send_batch([file for file in files if file.path not in arrived], upload.id, meter)
+            return
+        except (ConnectionFailed, Timeout, Unavailable, Refused) as error:
+            if not left:
+                raise
+            yield Pause(error.retry_after or 0.2)
+            upload = yield from _look(upload.id)
+
+
+def _send_batch(files: Sequence[LocalFile], upload_id: str, meter: _Meter) -> Flow[None]:
+    # In batches, so that a refusal stops a hundred thousand files soon.
+    for begin in range(0, len(files), _TOGETHER):
+        batch = tuple(_file_request(upload_id, file, meter) for file in files[begin : begin + _TOGETHER])
+        for answer in (yield Parallel(batch)):
+            answers.raise_for(answer)
+
+
+def _file_request(upload_id: str, file: LocalFile, meter: _Meter) -> Request:
+    return requests.put_file(upload_id, file.path, FileBody(file.file, file.size, meter.add))

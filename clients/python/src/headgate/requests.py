@@ -1,0 +1,163 @@
+"""Building requests: each function returns one, and knows one line of the HTTP contract. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from headgate.errors import InvalidRequest
+from headgate.names import alias_name, model_name, version_number
+from headgate.wire import FileBody, Request, Server
+
+_API = "/registry/v1"
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Who shall answer: a version, what an alias names, or, with neither, whom the plan chooses."""
+
+    name: str
+    version: str | int | None = None
+    alias: str | None = None
+
+
+def livez(server: Server) -> Request:
+    """Ask whether a process is alive."""
+    return Request(server, "GET", "/livez")
+
+
+def readyz(server: Server) -> Request:
+    """Ask whether a process can do its work."""
+    return Request(server, "GET", "/readyz")
+
+
+def list_models(query: str, page_token: str, limit: int) -> Request:
+    """Ask for a page of models whose names contain ``query``."""
+    return _get("/models", {"q": query, "page_token": page_token, "limit": str(limit)})
+
+
+def get_model(name: str) -> Request:
+    """Ask for one model."""
+    return _get(_model(name))
+
+
+def list_versions(name: str, page_token: str, limit: int) -> Request:
+    """Ask for a page of versions, newest first."""
+    return _get(f"{_model(name)}/versions", {"page_token": page_token, "limit": str(limit)})
+
+
+def get_version(name: str, version: str | int) -> Request:
+    """Ask for one version."""
+    return _get(f"{_model(name)}/versions/{version_number(version)}")
+
+
+def create_version(name: str, source: Mapping[str, Any], key: str, alias: str | None) -> Request:
+    """Register a version. ``source`` is ``{"source": {…}}`` or ``{"upload": id}``."""
+    document = {**source, "idempotency_key": key}
+    if alias is not None:
+        document["alias"] = alias_name(alias)
+    return _registry("POST", f"{_model(name)}/versions", document)
+
+
+def create_upload(files: Sequence[Mapping[str, Any]]) -> Request:
+    """Declare the files of a model directory: path, size and sha256 of each."""
+    return _registry("POST", "/uploads", {"files": list(files)})
+
+
+def get_upload(upload_id: str) -> Request:
+    """Ask which files of an upload have arrived."""
+    return _get(f"/uploads/{quote(upload_id, safe='')}")
+
+
+def put_file(upload_id: str, path: str, body: FileBody) -> Request:
+    """Send one file of an upload."""
+    target = f"{_API}/uploads/{quote(upload_id, safe='')}/files/{quote(path, safe='/')}"
+    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(body.size)}
+    return Request(Server.REGISTRY, "PUT", target, headers=headers, body=body)
+
+
+def commit_upload(upload_id: str) -> Request:
+    """Close an upload."""
+    return _registry("POST", f"/uploads/{quote(upload_id, safe='')}/commit", None)
+
+
+def get_traffic(name: str) -> Request:
+    """Ask for the plan in force."""
+    return _get(f"{_model(name)}/traffic")
+
+
+def put_traffic(name: str, version: str | int, note: str, revision: int) -> Request:
+    """Replace the plan that has ``revision``."""
+    plan = {"stable": version_number(version), "note": note}
+    return _registry("PUT", f"{_model(name)}/traffic", plan, {"If-Match": f'"{revision}"'})
+
+
+def get_history(name: str) -> Request:
+    """Ask for the journal of plans, newest first."""
+    return _get(f"{_model(name)}/traffic/history")
+
+
+def post_rollback(name: str, revision: int | None) -> Request:
+    """Go back to the plan before, or to the plan of ``revision``."""
+    return _registry("POST", f"{_model(name)}/traffic/rollback", None if revision is None else {"revision": revision})
+
+
+def put_alias(name: str, alias: str, version: str | int) -> Request:
+    """Point an alias at a version."""
+    return _registry("PUT", f"{_model(name)}/aliases/{alias_name(alias)}", {"version": version_number(version)})
+
+
+def delete_alias(name: str, alias: str) -> Request:
+    """Remove an alias."""
+    return _registry("DELETE", f"{_model(name)}/aliases/{alias_name(alias)}", None)
+
+
+def served_models(page_token: str, limit: int) -> Request:
+    """Ask serving for a page of the models it knows."""
+    query = {"page_token": page_token, "limit": str(limit)}
+    return Request(Server.SERVING, "GET", "/models", query={k: v for k, v in query.items() if v})
+
+
+def served_model(name: str) -> Request:
+    """Ask serving what it knows of one model."""
+    return Request(Server.SERVING, "GET", f"/models/{model_name(name)}")
+
+
+def served_version(name: str, version: str | int) -> Request:
+    """Ask serving what it knows of one version."""
+    return Request(Server.SERVING, "GET", f"/models/{model_name(name)}/versions/{version_number(version)}")
+
+
+def predict(target: Target, body: bytes, content_type: str) -> Request:
+    """Ask for a prediction; raise InvalidRequest where the target names both a version and an alias."""
+    path = f"/models/{model_name(target.name)}"
+    if target.version is not None and target.alias is not None:
+        raise InvalidRequest("give a version or an alias, not both; neither means that the plan chooses")
+    if target.version is not None:
+        path += f"/versions/{version_number(target.version)}"
+    elif target.alias is not None:
+        path += f"/aliases/{alias_name(target.alias)}"
+    headers = {"Content-Type": content_type, "Accept": _JSON}
+    return Request(Server.SERVING, "POST", f"{path}/predict", headers=headers, body=body)
+
+
+def _model(name: str) -> str:
+    return f"/models/{model_name(name)}"
+
+
+def _get(path: str, query: Mapping[str, str] | None = None) -> Request:
+    given = {key: value for key, value in (query or {}).items() if value}
+    return Request(Server.REGISTRY, "GET", _API + path, query=given)
+
+
+def _registry(
+    method: str, path: str, document: Mapping[str, Any] | None, headers: Mapping[str, str] | None = None
+) -> Request:
+    if document is None:
+        return Request(Server.REGISTRY, method, _API + path, headers=headers or {})
+    body = json.dumps(document, allow_nan=False).encode()
+    return Request(Server.REGISTRY, method, _API + path, headers={"Content-Type": _JSON, **(headers or {})}, body=body)

@@ -1,0 +1,96 @@
+"""What both drivers say to httpx, and what httpx's failures mean. No sending here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+
+from headgate.errors import ConnectionFailed, InvalidRequest, Timeout
+from headgate.names import quoted
+from headgate.settings import Settings
+from headgate.version import __version__
+from headgate.wire import Answer, FileBody, Request, Server
+
+PIECE_BYTES = 1 << 20
+CONNECT_SECONDS = 5.0
+_HINT = {
+    Server.REGISTRY: "HEADGATE_REGISTRY_URL",
+    Server.SERVING: "HEADGATE_SERVING_URL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request with its whole URL and all headers that we set."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Return the arguments for either httpx client."""
+    return {
+        "timeout": httpx.Timeout(settings.timeout, connect=min(settings.timeout, CONNECT_SECONDS)),
+        # No proxy can reach this machine's own loopback for us, whatever the environment says.
+        "mounts": {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
+        "follow_redirects": False,
+    }
+
+
+def prepare(request: Request, settings: Settings) -> Prepared:
+    """Return the request with its URL and headers."""
+    base = settings.registry_url if request.server is Server.REGISTRY else settings.serving_url
+    query = f"?{urlencode(request.query)}" if request.query else ""
+    headers = {"User-Agent": f"headgate-python/{__version__}", **request.headers}
+    if settings.api_key is not None:
+        headers["Authorization"] = f"Bearer {settings.api_key}"
+    return Prepared(request.method, base + request.path + query, headers)
+
+
+def answer_from(response: httpx.Response, url: str) -> Answer:
+    """Return httpx's answer as ours."""
+    return Answer(response.status_code, {n.lower(): v for n, v in response.headers.items()}, response.content, url)
+
+
+@contextmanager
+def translated(url: str, settings: Settings) -> Iterator[None]:
+    """Turn httpx's failures into ours, with the URL and what may help."""
+    server = Server.SERVING if url.startswith(settings.serving_url + "/") else Server.REGISTRY
+    base = settings.serving_url if server is Server.SERVING else settings.registry_url
+    try:
+        yield
+    except httpx.ConnectTimeout as error:
+        raise ConnectionFailed(
+            f"{server} at {base} took no connection within {min(settings.timeout, CONNECT_SECONDS):g} s; "
+            f"is {_HINT[server]} right?"
+        ) from error
+    except httpx.TimeoutException as error:
+        raise Timeout(
+            f"{server} at {base} did not answer within {settings.timeout:g} s; "
+            "HEADGATE_TIMEOUT_SECONDS sets how long to wait"
+        ) from error
+    except httpx.ConnectError as error:
+        raise ConnectionFailed(
+            f"nothing answers at {base} ({server}): is `make up` running, and is {_HINT[server]} right?"
+        ) from error
+    except httpx.TransportError as error:
+        raise ConnectionFailed(f"the connection to {base} ({server}) broke before an answer came") from error
+    except OSError as error:  # never the network's: httpx has names of its own for those
+        raise InvalidRequest(f"a file could not be read while it was sent: {error.strerror}") from error
+
+
+def count_sent(body: FileBody, sent: int, piece: bytes) -> int:
+    """Return how much was sent with this piece, an empty one at the end; raise InvalidRequest if the file has changed.
+
+    Checked here because httpx lets the error of the library below it out where a body is not as long as it was to be.
+    """
+    sent += len(piece)
+    if sent > body.size or (not piece and sent != body.size):
+        raise InvalidRequest(f"the file {quoted(body.path.name)} changed while it was sent; register it again")
+    return sent
