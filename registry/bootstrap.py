@@ -108,10 +108,15 @@ def build(settings: RegistrySettings) -> Process:
         database.close()
 
     life = Life()
+
+    def leave() -> None:
+        life.leave()
+        watch.leave()
+
     app = build_fastapi(lifespan)
     app.include_router(health_routes(metrics.collected, life))
     app.include_router(version_routes(operations))
     app.include_router(upload_routes(operations))
     app.include_router(traffic_routes(operations))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
-    return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), life.leave)
+    return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), leave)

@@ -15,8 +15,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
+from registry.edge.documents import PAGE_POLICY, describe_errors, page
 from registry.edge.gate import ASGIApp, Gate, ProblemWriter, Receive, Route, RouteTable, Scope, Send, native_problem
-from registry.edge.page import PAGE_POLICY, page
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound
 from registry.http.strict import BodyLimit, Problem
@@ -24,23 +24,6 @@ from registry.log import failure
 
 BODY_BYTES = 16 * 2**20
 """Largest JSON body of our routes; uploads and MLflow's artifacts have limits of their own."""
-
-_ERROR_SCHEMA = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message", "request_id", "details"],
-            "properties": {
-                "code": {"type": "string", "enum": sorted(STATUS)},
-                "message": {"type": "string"},
-                "request_id": {"type": "string"},
-                "details": {"type": "object"},
-            },
-        }
-    },
-}
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -102,12 +85,7 @@ def _add_documents(app: FastAPI) -> None:
     def describe() -> dict[str, Any]:
         if not document:
             document.update(get_openapi(title=app.title, version=app.version, routes=app.routes))
-            error = {"description": "Any error.", "content": {"application/json": {"schema": _ERROR_SCHEMA}}}
-            for path in document["paths"].values():
-                for operation in path.values():
-                    # The framework's own shape of a refusal, which this application never answers with.
-                    operation["responses"].pop("422", None)
-                    operation["responses"]["default"] = error
+            describe_errors(document)
         return document
 
     @app.get("/openapi.json", tags=["documents"], summary="Give this document")

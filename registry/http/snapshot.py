@@ -27,11 +27,19 @@ class RevisionWatch:
         self._revision = 0
         self._error: Unavailable | None = None
         self._task: asyncio.Task[None] | None = None
+        self._leaving = False
+
+    def leave(self) -> None:
+        """Let everybody who waits go with what there is: the server ends only once all are answered.
+
+        May be called from a signal's handler; the poll sees it at its next turn.
+        """
+        self._leaving = True
 
     async def wait_past(self, since: int, seconds: float) -> None:
         """Return once the revision differs from ``since``, or after ``seconds``; raise Unavailable where the database
         is gone."""
-        if await asyncio.to_thread(self._snapshots.revision) != since:
+        if self._leaving or await asyncio.to_thread(self._snapshots.revision) != since:
             return
         self._waiting += 1
         if self._task is None or self._task.done():
@@ -39,7 +47,9 @@ class RevisionWatch:
             self._task = asyncio.create_task(self._poll())
         try:
             async with asyncio.timeout(seconds), self._moved:
-                await self._moved.wait_for(lambda: self._error is not None or self._revision > since)
+                await self._moved.wait_for(
+                    lambda: self._leaving or self._error is not None or self._revision > since
+                )
         except TimeoutError:
             return
         finally:

@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from registry.edge.page import PAGE_POLICY, page
+from registry.edge.documents import PAGE_POLICY, describe_errors, page
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, quote
 from registry.records import VersionNumber, parse_model_name, parse_version
@@ -216,6 +216,7 @@ def _add_documents(app: FastAPI) -> None:
     def describe() -> dict[str, Any]:
         if not document:
             document.update(get_openapi(title=app.title, version=app.version, routes=app.routes))
+            describe_errors(document)
             document["paths"] |= lane_paths()
             schemas = shapes.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
             document["components"]["schemas"] |= {**schemas.pop("$defs"), "ProblemBody": schemas}
