@@ -1,6 +1,7 @@
 """What travels between a protocol and a runtime: input, parameters, output. Values only; numpy, no pandas.
 
-A *protocol* turns bytes into an ``Input``; a *runtime* turns an ``Input`` into an ``Output``; the protocol turns that into
+A *protocol* turns bytes into an ``Input``; a *runtime* turns an ``Input`` into an ``Output``; the protocol turns that
+into
 bytes. Arrays are row-major; axis 0 counts rows.
 """
 
@@ -64,7 +65,8 @@ class TensorsInput:
 
 @dataclass(frozen=True, slots=True)
 class JsonInput:
-    """A JSON value handed to the model as it is (lists, dicts, strings): MLflow's unified LLM input, untyped objects."""
+    """A JSON value handed to the model as it is (lists, dicts, strings): MLflow's unified LLM input, untyped
+    objects."""
 
     value: Any
 

@@ -1,4 +1,5 @@
-"""What serving needs of the world, as ports: somewhere to learn plans, somewhere to get artifacts, something that runs models.
+"""What serving needs of the world, as ports: somewhere to learn plans, somewhere to get artifacts, something that runs
+models.
 
 Everything here is called from the event loop and must not block it; errors are the kernel's (``registry/errors.py``).
 """
@@ -73,7 +74,8 @@ class LoadedVersion(Protocol):
         ...
 
     async def predict(self, call: Call, seconds: float) -> Output:
-        """Run the model; raise ModelFault ``model_error``, ``model_timeout`` or ``model_output_invalid``, Refused ``overloaded``.
+        """Run the model; raise ModelFault ``model_error``, ``model_timeout`` or ``model_output_invalid``, Refused
+        ``overloaded``.
 
         Args:
             call: The input, already shaped and typed as the version's signature asks.
