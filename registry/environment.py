@@ -57,7 +57,7 @@ class PlatformSettings(BaseSettings):
         description="Say `off` to listen on an address other than loopback although there is no access control yet.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="The least severe log lines to write; DEBUG adds one line a request."
+        "INFO", description="The least severe log lines to write; at DEBUG, serving writes one for every request."
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         (), description="Host names, separated by commas, that requests may bear besides loopback ones; `*` admits all."

@@ -1,6 +1,6 @@
 """Errors as HTTP: the status of each code, and the one error body of the native routes.
 
-Shared by both processes (the only part of ``registry.http`` besides the gate that serving may import), and standard
+Shared by both processes (like the gate), and standard
 library alone, because the predict lane renders errors without a framework.
 """
 

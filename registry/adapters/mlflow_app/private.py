@@ -30,7 +30,7 @@ SWITCHES: dict[str, str] = {
     "MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # The gate in front checks Host exactly and `origin.py` refuses foreign origins; MLflow's own check accepts
+    # The gate in front checks Host and Origin exactly; MLflow's own check accepts
     # hosts such as 10.evil.com, and refuses its own pages when they are served under a real host name.
     "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "true",
 }
