@@ -2,7 +2,7 @@
 
     settings ─► snapshot source ─► follower ─► routes ─┐
              ─► S3 ─► artifact cache ─► pool ◄─ runtime │
-                                        └─► predictor ◄─┘─► lane ─► front ─► gate
+                         table reader ──┴─► predictor ◄─┘─► lane ─► front ─► gate
 
 Not here: the process (``cli.py``).
 """
@@ -29,6 +29,7 @@ from serving.pool.slot import Identity
 from serving.ports import Runtime, SnapshotSource
 from serving.predictor import Predictor
 from serving.protocols.limits import Limits
+from serving.reader.reader import TableReader
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
@@ -87,7 +88,8 @@ class Node:
         self._metrics = Metrics()
         self.routes = Routes()
         self.pool = Pool(parts.cache, parts.runtime, self._metrics, load_seconds=settings.load_seconds)
-        self._predictor = Predictor(self.routes, self.pool, limits, self._metrics.observe)
+        self._tables = TableReader(limits, self._metrics.table_reader_lost)
+        self._predictor = Predictor(self.routes, self.pool, self._tables, limits=limits, observe=self._metrics.observe)
         file = SnapshotFile(state_of(settings) / "snapshot")
         self._follower = SnapshotFollower(parts.source, file, self.routes, changed=self._changed)
         self._tasks: list[asyncio.Task[None]] = []
@@ -127,6 +129,7 @@ class Node:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.pool.close()
         self._predictor.close()
+        await self._tables.close()
         await self._parts.runtime.close()
         await self._parts.cache.close()
         await self._parts.source.close()

@@ -3,7 +3,8 @@
     plan ── choose ── parse ── lease ── shape ── predict ── encode
                                                     (aside: observe, with finished values)
 
-Not here: HTTP (``http/lane.py``), how bytes become arrays (``protocols``), how a version is loaded (``pool``).
+Not here: HTTP (``http/lane.py``), how bytes become arrays (``protocols``; tables: ``reader``), how a version is loaded
+(``pool``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from serving.pool.pool import Pool
 from serving.protocols.answer import Encoded, choose_format, encode_answer
 from serving.protocols.limits import Limits
 from serving.protocols.native import parse_body, shape
+from serving.reader.reader import TableReader
 from serving.routing.choose import Ask, Decision, choose
 from serving.routing.table import Routes
 from serving.telemetry.metrics import Finished
@@ -28,8 +30,8 @@ from serving.telemetry.metrics import Finished
 T = TypeVar("T")
 JSON = "application/json"
 HEAVY_BYTES = 128 * 1024
-"""Bodies and answers above this, and tables whatever their size (their library takes long to import), are worked on
-beside the event loop, which must go on turning."""
+"""Bodies and answers above this, and answers that are tables whatever their size (their library takes long to import),
+are worked on beside the event loop, which must go on turning. Bodies that are tables are read by another process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,12 @@ class Answer:
 class Predictor:
     """Answers questions with the right version. For one event loop; ``observe`` must neither block nor raise."""
 
-    def __init__(self, routes: Routes, pool: Pool, limits: Limits, observe: Callable[[Finished], None]) -> None:
+    def __init__(
+        self, routes: Routes, pool: Pool, tables: TableReader, *, limits: Limits, observe: Callable[[Finished], None]
+    ) -> None:
         self._routes = routes
         self._pool = pool
+        self._tables = tables
         self._limits = limits
         self._observe = observe
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="heavy")
@@ -83,7 +88,7 @@ class Predictor:
         done.version, done.arm = decision.version, decision.arm
         chosen, limits = decision.chosen, self._limits
         form = choose_format(question.accept)
-        weight = len(question.body) if (question.content_type or JSON).startswith(JSON) else HEAVY_BYTES + 1
+        weight = len(question.body)
         parsed = await self._do(weight, lambda: parse_body(question.content_type, question.body, limits))
         done.decode = perf_counter() - begun
 
@@ -93,7 +98,11 @@ class Predictor:
             leased = perf_counter()
             done.queue = leased - asked
             inputs = lease.loaded.graph_inputs
-            call = await self._do(weight, lambda: shape(parsed, chosen.signature, inputs, limits))
+            if parsed.is_table:
+                left = _left(question, leased - begun)
+                call = await self._tables.read(parsed, chosen.signature, inputs, seconds=left)
+            else:
+                call = await self._do(weight, lambda: shape(parsed, chosen.signature, inputs, limits))
             shaped = perf_counter()
             done.decode += shaped - leased
             output = await lease.loaded.predict(call, _left(question, shaped - begun))

@@ -21,24 +21,18 @@ from serving.protocols.limits import EXPANDED_BYTES
 # Arrow's "float" has 32 bits, numpy's has 64; the integers are called alike.
 _FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}
 _NAT = np.iinfo(np.int64).min
+# As deep as JSON may nest unless an operator says otherwise; what is deeper is no table.
+_DEEPEST = 64
 
 
-def column_array(name: str, column: Any) -> Array:
+def column_array(column: Any) -> Array:
     """Return a column (a ChunkedArray) as one 1-D array.
 
     Numbers and booleans keep their type; with missing values, floats get NaN and the others become objects with None.
     Times become ``datetime64[ns]``; strings, bytes and nested values objects; dictionaries are decoded.
 
-    Raises InvalidRequest ``invalid_input`` for types that no model takes.
+    Its type has passed ``check_types``. Raises InvalidRequest ``invalid_input`` for times that no model takes.
     """
-    column_type = column.type
-    if not _supported(column_type):
-        raise InvalidRequest(
-            "invalid_input",
-            f"column '{quote(name)}' is of the Arrow type {quote(column_type)}, which is not supported; "
-            "send numbers, booleans, strings, bytes, times, or lists and structs of these",
-            {"column": quote(name), "got": quote(column_type), "reason": "wrong_type"},
-        )
     parts = [_chunk(chunk) for chunk in column.chunks if len(chunk)]
     if not parts:
         return np.empty(0, dtype=object)
@@ -47,14 +41,28 @@ def column_array(name: str, column: Any) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _supported(kind: Any, *, nested: bool = False) -> bool:
-    types = pa.types
+def check_types(schema: Any) -> None:
+    """Refuse columns of types that no model takes; raise InvalidRequest ``invalid_input``."""
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        if not _supported(kind):
+            raise InvalidRequest(
+                "invalid_input",
+                f"column '{quote(name)}' is of the Arrow type {quote(kind)}, which is not supported; "
+                "send numbers, booleans, strings, bytes, times, or lists and structs of these",
+                {"column": quote(name), "got": quote(kind), "reason": "wrong_type"},
+            )
+
+
+def _supported(kind: Any, depth: int = 0) -> bool:
+    types, nested = pa.types, depth > 0
+    if depth > _DEEPEST:
+        return False
     if types.is_dictionary(kind):
         return not nested and _supported(kind.value_type) and not types.is_nested(kind.value_type)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return _supported(kind.value_type, nested=True)
+        return _supported(kind.value_type, depth + 1)
     if types.is_struct(kind):
-        return all(_supported(kind.field(at).type, nested=True) for at in range(kind.num_fields))
+        return all(_supported(kind.field(at).type, depth + 1) for at in range(kind.num_fields))
     if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind):
         return True
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
@@ -150,7 +158,7 @@ def _times(chunk: Any) -> Array:
 
 def _decoded(chunk: Any) -> Array:
     """Decode a dictionary column; equal strings stay one Python object, so that nothing is multiplied in memory."""
-    values = column_array("", pa.chunked_array([chunk.dictionary]))
+    values = column_array(pa.chunked_array([chunk.dictionary]))
     indices = _chunk(chunk.indices)
     if indices.dtype == object:  # with missing values
         out = np.full(len(indices), None, dtype=object)

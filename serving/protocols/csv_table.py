@@ -156,6 +156,8 @@ def _split(body: bytes, names: Sequence[str]) -> Any:
                 quoted_strings_can_be_null=True,
             ),
         ).slice(1)
+    except MemoryError:
+        raise
     except pa.ArrowException:
         if wrong:
             line, actual = wrong[0]
@@ -186,7 +188,7 @@ def _typed(column: Any, kind: Kind | None, where: Where) -> Array:
         return array
     if kind.family == "bool":
         return _parsed(column, _TRUTH.__getitem__, kind, where)
-    return column_array("", column)
+    return column_array(column)
 
 
 def _guessed(column: Any) -> Array:
@@ -197,7 +199,7 @@ def _guessed(column: Any) -> Array:
         array = _cast(column, pa.float64())
         if array is not None:
             return array
-        values = column_array("", column)
+        values = column_array(column)
         if set(values.tolist()) <= {*_TRUTH, None}:
             truth = np.array([None if value is None else _TRUTH[value] for value in values], dtype=object)
             return truth if None in truth else truth.astype(bool)
@@ -207,11 +209,11 @@ def _guessed(column: Any) -> Array:
 
 def _cast(column: Any, target: Any) -> Array | None:
     try:
-        return column_array("", pc.cast(column, target))
+        return column_array(pc.cast(column, target))
     except pa.ArrowException:
         pass  # perhaps for a space or a plus sign, which pandas lets pass
     try:
-        return column_array("", pc.cast(pc.replace_substring_regex(column, r"^\s*[+]?|\s+$", ""), target))
+        return column_array(pc.cast(pc.replace_substring_regex(column, r"^\s*[+]?|\s+$", ""), target))
     except pa.ArrowException:
         return None
 
@@ -219,7 +221,7 @@ def _cast(column: Any, target: Any) -> Array | None:
 def _parsed(column: Any, parse: Callable[[str], object], kind: Kind, where: Where) -> Array:
     """Parse field by field, to name the one that does not fit."""
     values: list[object] = []
-    for row, text in enumerate(column_array("", column)):
+    for row, text in enumerate(column_array(column)):
         try:
             values.append(None if text is None else parse(text.strip()))
         except (ValueError, KeyError):

@@ -71,6 +71,11 @@ class Parsed:
         """Whether all values are numbers."""
         return not self.literals and self.spare_strings == 0
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it is CSV, Parquet or Arrow, which a serving node reads in another process (``serving/reader``)."""
+        return self.form in _TABLES.values()
+
 
 def parse_body(content_type: str | None, body: bytes, limits: Limits) -> Parsed:
     """Read a body's syntax.
@@ -146,15 +151,23 @@ def shape(parsed: Parsed, signature: Signature, graph_inputs: Schema | None, lim
     tables ``invalid_argument`` and ``body_too_large``.
     """
     params = enforce_params(parsed.params, signature.params)
+    return Call(fit(parsed, schema_for(signature, graph_inputs), limits), params)
+
+
+def schema_for(signature: Signature, graph_inputs: Schema | None) -> Schema | None:
+    """Return what an input is fitted to: what the signature declares, else what the graph says; None for neither."""
     schema = signature.inputs
-    if schema is None or not (schema.columns or schema.tensors):
-        schema = graph_inputs
+    return schema if schema is not None and (schema.columns or schema.tensors) else graph_inputs
+
+
+def fit(parsed: Parsed, schema: Schema | None, limits: Limits) -> Input:
+    """Fit a parsed body to a schema; see ``shape``."""
     if schema is not None and schema.tensors:
-        return Call(_fit_tensors(parsed, schema, limits), params)
+        return _fit_tensors(parsed, schema, limits)
     if schema is not None and schema.columns:
         plan = _plan_of(schema)
-        return Call(enforce_columns(_frame_for(parsed, plan, limits), plan), params)
-    return Call(_as_is(parsed, limits), params)
+        return enforce_columns(_frame_for(parsed, plan, limits), plan)
+    return _as_is(parsed, limits)
 
 
 # Plans by the identity of their schema, which the entry keeps alive so that the identity stays its own. A race only
@@ -220,7 +233,7 @@ def _dataframe(parsed: Parsed, plan: Plan | None, limits: Limits) -> Frame:
         return split_frame(parsed.value, parsed.spare_strings, parsed.literals, limits)
     if parsed.form == "dataframe_records":
         return records_frame(parsed.value, parsed.form, parsed.plain, limits)
-    # pyarrow is loaded on first use: a node that only ever sees JSON stays small.
+    # pyarrow is loaded on first use, which is never in a node: its table reader does this.
     if parsed.form == "csv":
         from serving.protocols.csv_table import read_csv
 

@@ -47,6 +47,9 @@ UNLOADS = Metric(
 RESTARTS = Metric(
     "headgate_host_restarts_total", "counter", (*_PAIR, "reason"), "Processes of versions that ended by themselves."
 )
+READERS_LOST = Metric(
+    "headgate_table_readers_lost_total", "counter", ("reason",), "Table readers that a body ended: died, or too slow."
+)
 PLAN_REVISION = Metric("headgate_plan_revision", "gauge", ("model",), "Revision of the plan in force.")
 SNAPSHOT_AGE = Metric(
     "headgate_snapshot_age_seconds", "gauge", (), "Time since the registry last confirmed the snapshot."
@@ -63,6 +66,7 @@ CATALOGUE: tuple[Metric, ...] = (
     LOAD_SECONDS,
     UNLOADS,
     RESTARTS,
+    READERS_LOST,
     PLAN_REVISION,
     SNAPSHOT_AGE,
     CACHED,

@@ -24,6 +24,7 @@ from serving.telemetry.catalogue import (
     LOAD_SECONDS,
     MEMORY,
     PLAN_REVISION,
+    READERS_LOST,
     REFUSED,
     REQUEST_SECONDS,
     REQUESTS,
@@ -99,6 +100,7 @@ class Metrics:
         self._loads = _histogram(LOAD_SECONDS, registry)
         self._unloads = _counter(UNLOADS, registry)
         self._restarts = _counter(RESTARTS, registry)
+        self._readers_lost = _counter(READERS_LOST, registry)
         self._states = _gauge(VERSIONS, registry)
         self._memory = _gauge(MEMORY, registry)
         self._revisions = _gauge(PLAN_REVISION, registry)
@@ -139,6 +141,10 @@ class Metrics:
     def version_died(self, model: str, version: str) -> None:
         """Take note that a version's process ended by itself."""
         self._restarts.labels(*self._labels(model, version), "died").inc()
+
+    def table_reader_lost(self, reason: str) -> None:
+        """Take note that a body has cost a table reader its life."""
+        self._readers_lost.labels(reason).inc()
 
     def retain(self, table: Table) -> None:
         """Learn which models and versions exist; remove the series of those that do no more."""

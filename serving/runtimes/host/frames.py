@@ -208,11 +208,11 @@ def read_output(frame: Frame) -> Output:
 def _read_output(spec: Header, buffers: Sequence[memoryview]) -> Output:
     kind = spec["kind"]
     if kind == "array":
-        return ArrayOutput(_read_array(spec["array"], buffers))
+        return ArrayOutput(read_array(spec["array"], buffers))
     if kind == "json":
         return JsonOutput(json.loads(bytes(buffers[_index(spec["buffer"])])))
     names = tuple(_text(n) for n in spec["names"])
-    arrays = tuple(_read_array(a, buffers) for a in spec["arrays"])
+    arrays = tuple(read_array(a, buffers) for a in spec["arrays"])
     if len(names) != len(arrays):
         raise FrameError("an answer has other names than arrays")
     if kind == "tensors":
@@ -234,7 +234,8 @@ def _text(value: object) -> str:
     return value
 
 
-def _read_array(spec: Header, buffers: Sequence[memoryview]) -> Array:
+def read_array(spec: Mapping[str, Any], buffers: Sequence[memoryview]) -> Array:
+    """Return the array that ``spec`` describes; raise FrameError, or as damaged data does."""
     shape = [_index(d) for d in spec["shape"]]
     count = math.prod(shape)
     if len(shape) > DIMENSION_LIMIT or (count == 0 and math.prod(max(d, 1) for d in shape) > EMPTY_LIMIT):

@@ -1,0 +1,7 @@
+"""One table reader for the whole session."""
+
+from __future__ import annotations
+
+from tests.support.table_reader import tables
+
+__all__ = ["tables"]
