@@ -5,7 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := requirements/bootstrap.lock requirements/dev.lock
 STAMP := $(VENV)/.ready
-export PYTHONDONTWRITEBYTECODE ?=
+# uv brings certificates of its own, which know nobody behind a company's proxy; where the system has some, use those.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),)
+export UV_SYSTEM_CERTS ?= 1
+endif
 # The first Python on the PATH that is new enough and can make a virtual environment.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)

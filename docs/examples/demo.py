@@ -32,6 +32,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 REGISTRY = f"http://127.0.0.1:{os.environ.get('HEADGATE_REGISTRY_PORT', '5000')}"
 SERVING = f"http://127.0.0.1:{os.environ.get('HEADGATE_SERVING_PORT', '8080')}"
+DEFAULTS = ("http://127.0.0.1:5000", "http://127.0.0.1:8080")
 MODELS = ("breast-cancer", "diabetes")
 START_SECONDS = 120
 
@@ -57,9 +58,11 @@ def main() -> int:
     parser.add_argument("--exit", action="store_true", help="end after the comparison")
     leave = parser.parse_args().exit
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with platform():
+    with platform() as ours:
         try:
-            console.print("\n[bold]1.[/] Train and register, with a plain MLflow script (docs/examples/train.py)")
+            console.print(
+                "\n[bold]1.[/] Train and register, with a plain MLflow script (docs/examples/train.py); some seconds"
+            )
             train()
             console.print(
                 "\n[bold]2.[/] Wait until both new versions of each model are checked, then promote the newest"
@@ -72,20 +75,20 @@ def main() -> int:
             verdict = "Every answer equals the local prediction, bit for bit." if good else "SOME ANSWERS DIFFER."
             console.print(f"\n[bold]{verdict}[/]")
             if not leave:
-                invite(results[-1])
-                signal.pause()
+                invite(results[-1], ours)
+                if ours:
+                    signal.pause()
         except KeyboardInterrupt:
-            console.print("\nStopping …")
             return 0
     return 0 if good else 1
 
 
 @contextmanager
-def platform() -> Iterator[None]:
-    """Use the platform that answers, or start one and stop it at the end."""
+def platform() -> Iterator[bool]:
+    """Use the platform that answers, or start one and stop it at the end; yield whether it is the demo's own."""
     if answers(REGISTRY) and answers(SERVING):
-        console.print(f"Using the platform that is up: {REGISTRY}, {SERVING}")
-        yield
+        console.print(f"Using the platform that is up already: {REGISTRY} and {SERVING}")
+        yield False
         return
     # In a session of its own, so that Ctrl-C reaches the demo first; the launcher sees that it never outlives us.
     launcher = [sys.executable, "-I", "-S", str(ROOT / "deploy/local/child.py"), "--parent", str(os.getpid()), "--"]
@@ -99,7 +102,7 @@ def platform() -> Iterator[None]:
             if time.monotonic() > deadline:
                 sys.exit(f"the platform was not ready within {START_SECONDS} s; its log is below var/logs")
             time.sleep(0.1)
-        yield
+        yield True
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
@@ -170,26 +173,27 @@ def compare(model: str, version: str, stable: bool) -> Compared:
 def show(results: list[Compared]) -> None:
     """Print the table."""
     table = Table(box=None, pad_edge=False)
-    for column in ("Model", "Version", "Traffic", "Rows", "Equal, bit for bit", "One call", "First answer"):
-        numeric = column in ("Rows", "Equal, bit for bit", "One call", "First answer")
+    for column in ("Model", "Version", "Traffic", "Equal, bit for bit", "One call", "First answer"):
+        numeric = column in ("Equal, bit for bit", "One call", "First answer")
         table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
     for r in results:
-        verdict = f"{r.equal} of {r.rows}" + (" ✓" if r.equal == r.rows else " ✗")
+        verdict = f"{r.equal} of {r.rows} rows" + (" ✓" if r.equal == r.rows else " ✗")
         first = f"{r.first:.2f}" if isinstance(r.first, float) else str(r.first)
         traffic = "stable" if r.stable else "–"
-        table.add_row(r.model, r.version, traffic, str(r.rows), verdict, f"{r.milliseconds:.0f} ms", first)
+        table.add_row(r.model, r.version, traffic, verdict, f"{r.milliseconds:.0f} ms", first)
     console.print(table)
 
 
-def invite(last: Compared) -> None:
+def invite(last: Compared, ours: bool) -> None:
     """Print lines to try while the platform is up."""
     console.print("\nTry it yourself, in another terminal:")
     body = example(last.model)
     for path in (f"/models/{last.model}/versions/{last.version}/predict", f"/models/{last.model}/predict"):
         console.print(f"  curl -s {SERVING}{path} -H 'content-type: application/json' \\\n    -d '{body}'")
-    console.print("  .venv/bin/headgate status")
-    console.print(f"  .venv/bin/headgate promote {last.model} 1")
-    console.print(f"\nMLflow's pages are at {REGISTRY}. The platform stays up; Ctrl-C stops it.")
+    where = "" if (REGISTRY, SERVING) == DEFAULTS else f" --registry-url {REGISTRY} --serving-url {SERVING}"
+    console.print(f"  .venv/bin/headgate{where} status")
+    console.print(f"  .venv/bin/headgate{where} promote {last.model} 1")
+    console.print(f"\nMLflow's pages are at {REGISTRY}." + (" The platform stays up; Ctrl-C stops it." if ours else ""))
 
 
 def example(model: str) -> str:

@@ -18,7 +18,7 @@ from registry.records import ModelName, parse_alias, parse_model_name, parse_ver
 from serving.http.body import BodyReader
 from serving.predictor import Answer, Question
 from serving.routing.choose import Ask
-from serving.telemetry.metrics import Finished
+from serving.telemetry.finished import Finished
 
 _TIMEOUT = re.compile(rb"[1-9][0-9]{0,8}")
 
@@ -64,6 +64,8 @@ class PredictLane:
         ask = Ask(ModelName(""))
         try:
             ask = read_path(scope["path"])
+            if scope["query_string"]:
+                raise InvalidRequest("invalid_argument", "a predict URL takes no query; put params into the JSON body")
             head = _Head(scope["headers"])
             seconds = head.seconds(self._seconds)
             body = await self._bodies.read(head.length, head.encoding, receive)

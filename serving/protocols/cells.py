@@ -130,9 +130,9 @@ def decode_base64(text: str, where: Where, row: int) -> bytes:
 
 
 def _datetimes(values: Sequence[Any], types: set[type], kind: Kind, where: Where) -> Array:
-    # Integers are nanoseconds since 1970, as pandas reads them.
-    if not types <= {str, int, _NONE}:
-        raise _misfit(values, {str, int, _NONE}, kind, where)
+    # No integers: seconds since 1970 would be taken for nanoseconds, and be a date that nobody meant.
+    if not types <= {str, _NONE}:
+        raise _misfit(values, {str, _NONE}, kind, where)
     if types == {str} and all(map(_is_plain_iso, values)):
         try:
             return np.array(values, dtype="datetime64[ns]")
@@ -140,7 +140,7 @@ def _datetimes(values: Sequence[Any], types: set[type], kind: Kind, where: Where
             pass  # some date does not exist: look for it one by one
     array = np.empty(len(values), dtype=np.int64)
     for row, value in enumerate(values):
-        array[row] = _NAT if value is None else nanoseconds(value, where, row)
+        array[row] = _NAT if value is None else _nanoseconds(value, where, row)
     return array.view("datetime64[ns]")
 
 
@@ -149,21 +149,16 @@ def _is_plain_iso(text: str) -> bool:
     return match is not None and _FIRST_YEAR <= int(match[1]) <= _LAST_YEAR
 
 
-def nanoseconds(value: str | int, where: Where, row: int) -> int:
-    """Return nanoseconds since 1970 for an ISO 8601 text (no offset) or for the number itself."""
+def _nanoseconds(value: str, where: Where, row: int) -> int:
     expected, reason = "an ISO 8601 date or time such as 2026-01-31T12:00:00", "wrong_type"
-    if type(value) is int:
-        if _NAT < value <= np.iinfo(np.int64).max:
-            return value
-        reason = "out_of_range"
-    elif _is_plain_iso(str(value)):
+    if _is_plain_iso(value):
         try:
             return int(np.datetime64(value, "ns").astype(np.int64))
         except ValueError:
             expected = "a date that exists"
-    elif _ISO.fullmatch(str(value)):
+    elif _ISO.fullmatch(value):
         expected, reason = f"a year from {_FIRST_YEAR} to {_LAST_YEAR}", "out_of_range"
-    elif _OFFSET.fullmatch(str(value)[:64]):
+    elif _OFFSET.fullmatch(value[:64]):
         # MLflow refuses these too: the model was trained on times without a zone.
         expected = "a time without offset or Z (the model's times have no zone)"
     raise wrong_value(where, row, expected=expected, value=value, reason=reason)

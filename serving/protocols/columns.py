@@ -32,7 +32,7 @@ _NUMBERS = ("float", "int")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ColumnPlan:
     """A schema of columns, worked out once.
 
     Attributes:
@@ -58,7 +58,7 @@ class Plan:
         return any(column.type in _CELLS for column in self.columns)
 
 
-def make_plan(schema: Schema) -> Plan:
+def make_plan(schema: Schema) -> ColumnPlan:
     """Work out a schema of columns."""
     # MLflow writes the integer names of a DataFrame without names as JSON integers.
     raw: list[object] = [column.name for column in schema.columns]
@@ -66,7 +66,7 @@ def make_plan(schema: Schema) -> Plan:
     names = tuple(str(position if name is None else name) for position, name in enumerate(raw))
     kinds = tuple(column_kind(column.type) for column in schema.columns)
     first = kinds[0]
-    return Plan(
+    return ColumnPlan(
         columns=schema.columns,
         names=names,
         kinds=kinds,
@@ -77,7 +77,7 @@ def make_plan(schema: Schema) -> Plan:
     )
 
 
-def enforce_columns(frame: Frame, plan: Plan) -> Table:
+def enforce_columns(frame: Frame, plan: ColumnPlan) -> Table:
     """Return the table that the model gets; raise InvalidRequest ``invalid_input`` naming the column and row."""
     order = _match(frame, plan)
     if plan.uniform is not None and frame.plain and frame.rows is not None:
@@ -104,7 +104,7 @@ def enforce_columns(frame: Frame, plan: Plan) -> Table:
     return _table(frame, plan, order, tuple(array for array in arrays if array is not None))
 
 
-def _table(frame: Frame, plan: Plan, order: Sequence[int | None], arrays: tuple[Array, ...]) -> Table:
+def _table(frame: Frame, plan: ColumnPlan, order: Sequence[int | None], arrays: tuple[Array, ...]) -> Table:
     if plan.named and order is plan.order:
         return Table(plan.names, arrays, not plan.numbered)
     if plan.named:
@@ -115,7 +115,7 @@ def _table(frame: Frame, plan: Plan, order: Sequence[int | None], arrays: tuple[
     return Table(plan.names, arrays, False)
 
 
-def _match(frame: Frame, plan: Plan) -> Sequence[int | None]:
+def _match(frame: Frame, plan: ColumnPlan) -> Sequence[int | None]:
     """Return for each column of the signature its place in the frame, or None where an optional one is missing."""
     if frame.names == plan.names:
         return plan.order
@@ -151,7 +151,7 @@ def _columns(names: Sequence[str]) -> str:
 
 
 def _fill_blocks(
-    columns: Sequence[Sequence[Any] | Array], order: Sequence[int | None], plan: Plan, arrays: list[Array | None]
+    columns: Sequence[Sequence[Any] | Array], order: Sequence[int | None], plan: ColumnPlan, arrays: list[Array | None]
 ) -> None:
     """Convert the numeric columns of one type together; leave None where that does not work."""
     groups: dict[Kind, list[int]] = {}

@@ -1,7 +1,8 @@
 """CSV text as a table. Pure.
 
-pyarrow splits the text; types come from the signature where it has columns, and otherwise from the values as
-``pandas.read_csv`` would find them: integers, floats, booleans, else strings; what pandas takes for missing is missing.
+pyarrow splits the text; types come from the signature where there is one, since text has none of its own: 0.1 is a
+32-bit float where one is asked for, as in JSON. Otherwise they come from the values as ``pandas.read_csv`` would find
+them: integers, floats, booleans, else strings; what pandas takes for missing is missing.
 UTF-8 only. Every row has as many fields as the header. Refusals name the line where it is known.
 """
 
@@ -18,13 +19,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from registry.errors import InvalidRequest
+from registry.signature import Schema
 from serving.exchange import Array
 from serving.protocols.arrow_columns import column_array
-from serving.protocols.columns import Plan
+from serving.protocols.columns import ColumnPlan
 from serving.protocols.frames import Frame, table_frame
 from serving.protocols.kinds import Kind
 from serving.protocols.limits import Limits
 from serving.protocols.refusals import Where, too_many_values, wrong_value
+from serving.protocols.tensors import column_kinds
 
 # What pandas reads as missing by default.
 _MISSING = [
@@ -40,8 +43,13 @@ _LONGEST_FIELD = 2**31 - 1
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 
 
-def read_csv(body: bytes, plan: Plan | None, limits: Limits) -> Frame:
+def read_csv(body: bytes, asked: ColumnPlan | Schema | None, limits: Limits) -> Frame:
     """Read CSV with a header.
+
+    Args:
+        body: The text.
+        asked: The plan of a signature of columns, or a schema of tensors.
+        limits: How many values there may be.
 
     Raises InvalidRequest ``invalid_input`` (details: line) and ``too_many_values``.
     """
@@ -55,7 +63,7 @@ def read_csv(body: bytes, plan: Plan | None, limits: Limits) -> Frame:
         raise _bad("the CSV has no rows; it needs a header line and at least one row", 1)
     if table.num_rows * len(names) > limits.values:
         raise too_many_values(table.num_rows * len(names), limits.values)
-    kinds = _kinds(names, plan)
+    kinds = _kinds(names, asked)
     arrays = [
         _typed(column, kind, Where("table", "", name, at))
         for at, (name, kind, column) in enumerate(zip(names, kinds, table.columns, strict=True))
@@ -165,9 +173,12 @@ def _split(body: bytes, names: Sequence[str]) -> Any:
         raise _bad("the CSV cannot be read") from None
 
 
-def _kinds(names: Sequence[str], plan: Plan | None) -> list[Kind | None]:
-    if plan is None:
+def _kinds(names: Sequence[str], asked: ColumnPlan | Schema | None) -> list[Kind | None]:
+    if asked is None:
         return [None] * len(names)
+    if isinstance(asked, Schema):
+        return column_kinds(names, asked)
+    plan = asked
     if not plan.named:
         return [plan.kinds[at] if at < len(plan.kinds) else None for at in range(len(names))]
     known = dict(zip(plan.names, plan.kinds, strict=True))

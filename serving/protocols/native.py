@@ -15,7 +15,7 @@ from typing import Any, Literal
 from registry.errors import InvalidRequest, quote
 from registry.signature import Schema, Signature
 from serving.exchange import Call, Input
-from serving.protocols.columns import Plan, enforce_columns, make_plan
+from serving.protocols.columns import ColumnPlan, enforce_columns, make_plan
 from serving.protocols.frames import (
     Frame,
     cell_frame,
@@ -172,11 +172,11 @@ def fit(parsed: Parsed, schema: Schema | None, limits: Limits) -> Input:
 
 # Plans by the identity of their schema, which the entry keeps alive so that the identity stays its own. A race only
 # makes a plan twice.
-_plans: dict[int, tuple[Schema, Plan]] = {}
+_plans: dict[int, tuple[Schema, ColumnPlan]] = {}
 _PLANS_KEPT = 1024
 
 
-def _plan_of(schema: Schema) -> Plan:
+def _plan_of(schema: Schema) -> ColumnPlan:
     entry = _plans.get(id(schema))
     if entry is None:
         if len(_plans) >= _PLANS_KEPT:
@@ -191,7 +191,7 @@ def _fit_tensors(parsed: Parsed, schema: Schema, limits: Limits) -> Input:
         if type(value) is list and value and type(value[0]) is dict:
             return tensors_from_frame(records_frame(value, parsed.form, parsed.plain, limits), schema)
         return tensors_from_json(value, schema, parsed.form, parsed.plain)
-    return tensors_from_frame(_dataframe(parsed, None, limits), schema)
+    return tensors_from_frame(_dataframe(parsed, schema, limits), schema)
 
 
 def _as_is(parsed: Parsed, limits: Limits) -> Input:
@@ -207,7 +207,7 @@ def _as_is(parsed: Parsed, limits: Limits) -> Input:
     return table_as_is(_dataframe(parsed, None, limits))
 
 
-def _frame_for(parsed: Parsed, plan: Plan, limits: Limits) -> Frame:
+def _frame_for(parsed: Parsed, plan: ColumnPlan, limits: Limits) -> Frame:
     """Read ``inputs`` and ``instances`` as the table that a signature of columns asks for."""
     value, form, plain = parsed.value, parsed.form, parsed.plain
     if form not in ("inputs", "instances"):
@@ -227,8 +227,8 @@ def _frame_for(parsed: Parsed, plan: Plan, limits: Limits) -> Frame:
     return cell_frame(value, form, plain)
 
 
-def _dataframe(parsed: Parsed, plan: Plan | None, limits: Limits) -> Frame:
-    """Read the forms that are tables whatever the signature says."""
+def _dataframe(parsed: Parsed, asked: ColumnPlan | Schema | None, limits: Limits) -> Frame:
+    """Read the forms that are tables whatever the signature says; ``asked`` gives text its types."""
     if parsed.form == "dataframe_split":
         return split_frame(parsed.value, parsed.spare_strings, parsed.literals, limits)
     if parsed.form == "dataframe_records":
@@ -237,7 +237,7 @@ def _dataframe(parsed: Parsed, plan: Plan | None, limits: Limits) -> Frame:
     if parsed.form == "csv":
         from serving.protocols.csv_table import read_csv
 
-        return read_csv(parsed.value, plan, limits)
+        return read_csv(parsed.value, asked, limits)
     if parsed.form == "parquet":
         from serving.protocols.parquet_table import read_parquet
 

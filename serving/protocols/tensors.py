@@ -61,6 +61,15 @@ def tensors_from_frame(frame: Frame, schema: Schema) -> TensorInput | TensorsInp
     return TensorsInput(arrays)
 
 
+def column_kinds(names: Sequence[str], schema: Schema) -> list[Kind | None]:
+    """Return what each column of a table becomes, as ``tensors_from_frame`` would have it; None where nothing asks."""
+    tensors = schema.tensors
+    if tensors[0].name is None or (len(tensors) == 1 and tensors[0].name not in names):
+        return [_kind(tensors[0])] * len(names)
+    known = {str(tensor.name): _kind(tensor) for tensor in tensors}
+    return [known.get(name) for name in names]
+
+
 def tensor_from_json(value: Any, tensor: Tensor, path: str, plain: bool, *, per_row: bool = False) -> Array:
     """Return one array of the tensor's dtype and shape.
 

@@ -13,11 +13,13 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 
 from registry.errors import Unavailable
 
@@ -25,9 +27,14 @@ LINE_LIMIT = 300
 OUTPUT_LIMIT = 64 * 1024
 STEP_SECONDS = 900.0
 LOCK_POLL_SECONDS = 0.1
+TURN_SECONDS = 3600.0
+"""How long a build waits for the one before it, which may be another process's; each of its steps has a limit."""
 NICENESS = 10
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "XDG_CACHE_HOME", "NETRC")
 _KEPT_PREFIXES = ("UV_", "SSL_CERT_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "no_proxy")
+# Where the system keeps certificates, uv shall trust them, as every other program on the machine does: behind a company's
+# proxy the bundled ones know nobody.
+_SYSTEM_CERTS = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 _BOUNDS = {"UV_CONCURRENT_DOWNLOADS": "4", "UV_CONCURRENT_BUILDS": "1", "UV_CONCURRENT_INSTALLS": "1"}
 _ADDRESS = re.compile(r"[a-z+]+://[^\s`'\",)]+", re.IGNORECASE)
 _PATH = re.compile(r"(?<![\w.])(?:~|\.{1,2})?(?:/[^\s`'\",):]+)+")
@@ -62,8 +69,8 @@ def _paragraphs(output: str) -> list[str]:
 class Builder:
     """Builds environments below ``home``, one at a time over all processes."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, home: Path, turn_seconds: float = TURN_SECONDS) -> None:
+        self._home, self._turn_seconds = home, turn_seconds
         self._turn = asyncio.Lock()
 
     def known(self, wanted: str) -> Path | None:
@@ -82,6 +89,9 @@ class Builder:
             async with self._turn, self._alone():
                 ready = await asyncio.to_thread(self.known, wanted)  # another process was quicker
                 return ready or await self._build(wanted, lines, python)
+        except TimeoutError:
+            message = "another process of this machine has been building an environment for too long; end it and retry"
+            raise Unavailable("environment_unavailable", message) from None
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else type(error).__name__
             raise Unavailable("environment_unavailable", f"no environment can be built here: {reason}") from error
@@ -93,11 +103,8 @@ class Builder:
     async def _alone(self) -> AsyncIterator[None]:
         (self._home / "known").mkdir(parents=True, exist_ok=True)
         with (self._home / "builder.lock").open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
+            async with asyncio.timeout(self._turn_seconds):
+                while not _locked(lock):  # noqa: ASYNC110 -- another process's lock, which tells nobody
                     await asyncio.sleep(LOCK_POLL_SECONDS)
             yield
 
@@ -112,7 +119,7 @@ class Builder:
             key = hashlib.sha256(lock.read_bytes() + python.encode()).hexdigest()[:32]
             if not self._python(key).exists():
                 await self._install(lock, interpreter, building / "environment", self._home / key)
-            _write(self._home / "known" / wanted, key)
+            await asyncio.to_thread(_write, self._home / "known" / wanted, key)
             return self._python(key)
         finally:
             await asyncio.to_thread(shutil.rmtree, building, ignore_errors=True)
@@ -151,6 +158,7 @@ class Builder:
         from uv import find_uv_bin
 
         process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-B", "-m", "serving.runtimes.launch", str(os.getpid())),
             *(find_uv_bin(), "--color", "never", *arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -170,7 +178,8 @@ class Builder:
             ) from None
         finally:
             if process.returncode is None:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # with what it has started
                 await process.wait()
         if process.returncode:
             reason = meaningful_line(complaint.decode("utf-8", "replace")[-OUTPUT_LIMIT:])
@@ -179,10 +188,19 @@ class Builder:
         return output.decode("utf-8", "replace")
 
 
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     # The operator's index, proxies and certificates, but no credential of the platform.
     kept = {k: v for k, v in environ.items() if k in _KEPT_VARIABLES or k.startswith(_KEPT_PREFIXES)}
-    return {"UV_CACHE_DIR": str(home / "cache"), "UV_LINK_MODE": "hardlink"} | kept | _BOUNDS
+    certs = {"UV_SYSTEM_CERTS": "1"} if any(Path(bundle).exists() for bundle in _SYSTEM_CERTS) else {}
+    return {"UV_CACHE_DIR": str(home / "cache"), "UV_LINK_MODE": "hardlink"} | certs | kept | _BOUNDS
 
 
 def _replace(new: Path, old: Path) -> None:

@@ -192,3 +192,8 @@ async def test_requests_are_counted_with_what_they_met(world: FakeWorld) -> None
     assert 'arm="stable",code="2xx",model="churn",protocol="native",version="2"} 1.0' in text
     assert 'arm="other",code="4xx",model="other",protocol="native",version="other"} 1.0' in text
     assert 'arm="other",code="4xx",model="churn",protocol="native",version="other"} 1.0' in text
+
+
+async def test_a_query_is_refused(world: FakeWorld) -> None:
+    """What stands in the query would be ignored without a word: it is refused instead."""
+    assert problem(await world.client.post("/models/churn/predict?scale=3", json=ROW)) == (400, "invalid_argument")

@@ -18,7 +18,7 @@ def test_the_ready_block_names_every_url_and_where_state_lives() -> None:
     text = messages.ready_text(LocalSettings.load({"HEADGATE_REGISTRY_PORT": "5001"}), HOME, 6.21)
     for expected in (
         "ready (6.2 s)",
-        "http://127.0.0.1:5001/registry/v1",
+        "http://127.0.0.1:5001/docs",
         "Serving       http://127.0.0.1:8080",
         "/somewhere/var (SQLite, SeaweedFS)",
         "MLFLOW_TRACKING_URI=http://127.0.0.1:5001 .venv/bin/python docs/examples/train.py",

@@ -17,7 +17,7 @@ import pytest
 
 from registry.errors import InvalidRequest
 from registry.signature import Signature
-from serving.exchange import Input, Table, TensorInput
+from serving.exchange import Input, Table, TensorInput, TensorsInput
 from serving.protocols.native import ARROW, CSV, PARQUET, parse_body, shape
 from tests.unit.protocols.signatures import LIMITS, NOTHING, column, signed, tensor
 
@@ -160,6 +160,17 @@ def test_tables_feed_tensor_signatures() -> None:
     for shaped in (wide, deep):
         assert isinstance(shaped, TensorInput)
         assert shaped.array.tolist() == [[1.0, 0.5], [2.0, 1.5]]
+
+
+@pytest.mark.parametrize("name", [None, "X", "p"])
+def test_csv_is_typed_by_the_tensor_that_it_becomes(name: str | None) -> None:
+    """Text has no type of its own: 0.1 is the nearest 32-bit float where one is asked for, as it is from JSON."""
+    body = b"p\n0.1\n2\n"
+    shaped = read(CSV, body, signed(tensor(name, "float32", -1, 1)))
+    assert isinstance(shaped, TensorInput | TensorsInput)
+    array = shaped.array if isinstance(shaped, TensorInput) else shaped.arrays[str(name)]
+    assert array.dtype == np.float32
+    assert array.tolist() == [[np.float32(0.1)], [2.0]]
 
 
 @pytest.mark.parametrize(
