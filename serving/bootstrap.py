@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +26,6 @@ from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.routes import SERVING_ROUTES
 from serving.pool.pool import Artifacts, Pool
-from serving.pool.slot import Identity
 from serving.ports import Runtime, SnapshotSource
 from serving.predictor import Predictor
 from serving.protocols.limits import Limits
@@ -93,7 +93,7 @@ class Node:
         file = SnapshotFile(state_of(settings) / "snapshot")
         self._follower = SnapshotFollower(parts.source, file, self.routes, changed=self._changed)
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._stopping = self._broken = False
 
         self.bodies = BodyReader(settings.body_bytes)
         lane = PredictLane(self._predictor, self.bodies, self._metrics.observe, settings.request_seconds)
@@ -104,6 +104,7 @@ class Node:
             snapshot_age=lambda: self._follower.age,
             cached_bytes=lambda: parts.cache.cached_bytes,
             stopping=lambda: self._stopping,
+            broken=lambda: self._broken,
             load_seconds=settings.load_seconds,
         )
         front = Front(lane, build_app(view, platform_version()), self.start, self.stop)
@@ -115,6 +116,8 @@ class Node:
         await self._parts.runtime.start()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._follower.run()), loop.create_task(self._open_cache())]
+        for task in self._tasks:
+            task.add_done_callback(self._notice_end)
         log.event("node_started", models=len(self.routes.table.models))
 
     def leave(self) -> None:
@@ -127,15 +130,21 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.pool.close()
-        self._predictor.close()
-        await self._tables.close()
-        await self._parts.runtime.close()
-        await self._parts.cache.close()
-        await self._parts.source.close()
-        for part in self._parts.beneath:
-            await part.close()
+        async with (
+            AsyncExitStack() as ends
+        ):  # what cannot be ended does not keep the rest from ending; last in, first out
+            for part in (*reversed(self._parts.beneath), self._parts.source, self._parts.cache, self._parts.runtime):
+                ends.push_async_callback(part.close)
+            ends.push_async_callback(self._tables.close)
+            ends.callback(self._predictor.close)
+            ends.push_async_callback(self.pool.close)
         log.event("node_stopped")
+
+    def _notice_end(self, task: asyncio.Task[None]) -> None:
+        # A node that learns nothing any more must not look healthy: it would serve yesterday's plans for ever.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = True
+            log.failure("node_task_failed", error)
 
     async def _open_cache(self) -> None:
         # Beside the start: a large cache takes a moment to read, and who needs it before then waits by itself.
@@ -145,8 +154,7 @@ class Node:
             log.event("cache_unreadable", logging.WARNING, code=error.code)
 
     def _changed(self, table: Table) -> None:
-        wanted = {Identity.of(v.servable) for m in table.models.values() for v in m.versions.values()}
-        self.pool.retain(wanted)
+        self.pool.retain(table.servable)
         self._metrics.retain(table)
 
 

@@ -2,7 +2,8 @@
 
 A *protocol* turns bytes into an ``Input``; a *runtime* turns an ``Input`` into an ``Output``; the protocol turns that
 into
-bytes. Arrays are row-major; axis 0 counts rows.
+bytes. Arrays are row-major; axis 0 counts rows. An output's ``size`` is how many bytes it took on its way from the
+model, 0 where there was no way to go: it tells what writing it costs without walking it.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ class ArrayOutput:
     """The model answered an array."""
 
     array: Array
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class TableOutput:
     """The model answered a DataFrame or a Series (one column; ``"0"`` where it had no name)."""
 
     table: Table
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class TensorsOutput:
     """The model answered a dict of arrays."""
 
     arrays: Mapping[str, Array]
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class JsonOutput:
     """The model answered anything else that JSON can say: a list, dict, str, number, bool or None."""
 
     value: Any
+    size: int = field(default=0, compare=False)
 
 
 Output = ArrayOutput | TableOutput | TensorsOutput | JsonOutput

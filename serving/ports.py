@@ -6,7 +6,7 @@ Everything here is called from the event loop and must not block it; errors are 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -71,6 +71,13 @@ class LoadedVersion(Protocol):
     @property
     def alive(self) -> bool:
         """False once it can never answer again (its process is gone)."""
+        ...
+
+    def when_dead(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called once it can never answer again, on the event loop; soon, where that is so already.
+
+        Called for a version that was closed too.
+        """
         ...
 
     async def predict(self, call: Call, seconds: float) -> Output:

@@ -17,7 +17,6 @@ from time import perf_counter
 from typing import TypeVar
 
 from registry.errors import HeadgateError, ModelFault
-from serving.exchange import ArrayOutput, JsonOutput, Output, TableOutput
 from serving.pool.pool import Pool
 from serving.protocols.answer import Encoded, choose_format, encode_answer
 from serving.protocols.limits import Limits
@@ -25,7 +24,7 @@ from serving.protocols.native import parse_body, shape
 from serving.reader.reader import TableReader
 from serving.routing.choose import Ask, Decision, choose
 from serving.routing.table import Routes
-from serving.telemetry.metrics import Finished
+from serving.telemetry.finished import Finished
 
 T = TypeVar("T")
 JSON = "application/json"
@@ -77,6 +76,9 @@ class Predictor:
         except HeadgateError as error:
             done.code = error.code
             raise
+        except asyncio.CancelledError:
+            done.code = "request_timeout"  # its client has gone, which is no fault of the model or ours
+            raise
         else:
             return answer
         finally:
@@ -88,8 +90,8 @@ class Predictor:
         done.version, done.arm = decision.version, decision.arm
         chosen, limits = decision.chosen, self._limits
         form = choose_format(question.accept)
-        weight = len(question.body)
-        parsed = await self._do(weight, lambda: parse_body(question.content_type, question.body, limits))
+        weight, until = len(question.body), begun + question.seconds
+        parsed = await self._do(weight, until, lambda: parse_body(question.content_type, question.body, limits))
         done.decode = perf_counter() - begun
 
         asked = perf_counter()
@@ -102,7 +104,7 @@ class Predictor:
                 left = _left(question, leased - begun)
                 call = await self._tables.read(parsed, chosen.signature, inputs, seconds=left)
             else:
-                call = await self._do(weight, lambda: shape(parsed, chosen.signature, inputs, limits))
+                call = await self._do(weight, until, lambda: shape(parsed, chosen.signature, inputs, limits))
             shaped = perf_counter()
             done.decode += shaped - leased
             output = await lease.loaded.predict(call, _left(question, shaped - begun))
@@ -112,7 +114,8 @@ class Predictor:
             lease.release()
 
         encoded = await self._do(
-            _weight(output) if form == JSON else HEAVY_BYTES + 1,
+            output.size if form == JSON else HEAVY_BYTES + 1,
+            until,
             lambda: encode_answer(
                 output,
                 form,
@@ -125,10 +128,14 @@ class Predictor:
         done.encode = perf_counter() - predicted
         return Answer(encoded, decision)
 
-    async def _do(self, weight: int, work: Callable[[], T]) -> T:
+    async def _do(self, weight: int, until: float, work: Callable[[], T]) -> T:
         if weight <= HEAVY_BYTES:
             return work()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            async with asyncio.timeout(max(0.0, until - perf_counter())):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except TimeoutError:
+            raise ModelFault("model_timeout", "the time for this request was over while others were read") from None
 
     def close(self) -> None:
         """End the threads; they are idle by then."""
@@ -140,16 +147,3 @@ def _left(question: Question, spent: float) -> float:
     if left <= 0:
         raise ModelFault("model_timeout", "the time for this request was over before the model could run")
     return left
-
-
-def _weight(output: Output) -> int:
-    match output:
-        case ArrayOutput(array):
-            return int(array.nbytes)
-        case TableOutput(table):
-            return sum(int(a.nbytes) for a in table.arrays)
-        case JsonOutput(value):
-            # A guess: how much a nested value holds is only known by walking it, which is the work itself.
-            return len(value) * 128 if isinstance(value, list | dict | str) else 0
-        case _:
-            return sum(int(a.nbytes) for a in output.arrays.values())

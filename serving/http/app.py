@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -33,7 +34,10 @@ MAX_LISTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """What the routes may see of the node. ``stopping`` tells whether it is on its way out."""
+    """What the routes may see of the node.
+
+    ``stopping`` tells whether it is on its way out, ``broken`` whether something that it cannot do without has ended.
+    """
 
     routes: Routes
     pool: Pool
@@ -41,6 +45,7 @@ class NodeView:
     snapshot_age: Callable[[], float | None]
     cached_bytes: Callable[[], int]
     stopping: Callable[[], bool]
+    broken: Callable[[], bool]
     load_seconds: float
 
 
@@ -62,6 +67,9 @@ def build_app(node: NodeView, version: str) -> FastAPI:
 
 
 def _add_health(app: FastAPI, node: NodeView) -> None:
+    # A thread of its own: those of the loop may all be waiting for the disk.
+    threads = ThreadPoolExecutor(1, thread_name_prefix="metrics")
+
     @app.get("/livez", tags=["health"], summary="Tell that the event loop turns")
     async def livez() -> shapes.Alive:
         return shapes.Alive()
@@ -82,7 +90,8 @@ def _add_health(app: FastAPI, node: NodeView) -> None:
         pool, table = node.pool, node.routes.table
         node.metrics.read(Readings(table, pool.slots(), node.snapshot_age(), node.cached_bytes()))
         # A page of a thousand versions takes a while to write: beside the loop.
-        return Response(await asyncio.to_thread(node.metrics.page), media_type=CONTENT_TYPE)
+        page = await asyncio.get_running_loop().run_in_executor(threads, node.metrics.page)
+        return Response(page, media_type=CONTENT_TYPE)
 
 
 def _readiness(node: NodeView) -> shapes.Ready:
@@ -93,6 +102,10 @@ def _readiness(node: NodeView) -> shapes.Ready:
         snapshot = shapes.SnapshotView(revision=table.revision, models=len(table.models), age_seconds=age)
     if node.stopping():
         return shapes.Ready(ready=False, reason="this node is shutting down", snapshot=snapshot)
+    if node.broken():
+        return shapes.Ready(
+            ready=False, reason="a part of this node has failed; its log has the place", snapshot=snapshot
+        )
     if snapshot is None:
         return shapes.Ready(ready=False, reason="the registry has not answered yet, and no snapshot is on disk")
     return shapes.Ready(ready=True, snapshot=snapshot)

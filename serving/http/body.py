@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 from registry.edge.gate import Receive
 from registry.errors import HeadgateError, InvalidRequest, Refused, quote
@@ -14,6 +15,8 @@ from registry.errors import HeadgateError, InvalidRequest, Refused, quote
 MAX_PIECES = 65_536
 MAX_BODIES_AT_ONCE = 32
 READ_SECONDS = 30.0
+QUICK_BYTES = 128 * 1024
+"""What is expanded on the event loop; more would hold up everybody else's requests."""
 
 
 class ClientGoneError(Exception):
@@ -31,6 +34,7 @@ class BodyReader:
         self.seconds = seconds
         self.budget = self.free_bytes = limit * MAX_BODIES_AT_ONCE
         self._limit = limit
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="gunzip")
 
     async def read(self, length: bytes, encoding: bytes, receive: Receive) -> bytes:
         """Return the whole body, expanded.
@@ -50,7 +54,7 @@ class BodyReader:
         try:
             async with asyncio.timeout(self.seconds):
                 body = await self._collect(receive, held)
-            return body if gunzip is None else self._expand(gunzip, body, held)
+                return body if gunzip is None else await self._expand(gunzip, body, held)
         except TimeoutError:
             self.free(held[0])
             message = f"the body did not arrive within {self.seconds:g} seconds"
@@ -81,10 +85,13 @@ class BodyReader:
                     "body_too_large", f"the body came in more than {MAX_PIECES} pieces; send larger ones"
                 )
 
-    def _expand(self, gunzip: zlib._Decompress, body: bytes, held: list[int]) -> bytes:
+    async def _expand(self, gunzip: zlib._Decompress, body: bytes, held: list[int]) -> bytes:
         try:
             # One byte more than allowed shows that there is more, without making it.
-            expanded = gunzip.decompress(body, self._limit + 1)
+            expanded = gunzip.decompress(body, min(QUICK_BYTES, self._limit + 1))
+            if not gunzip.eof and QUICK_BYTES <= len(expanded) <= self._limit:
+                loop = asyncio.get_running_loop()
+                expanded = await loop.run_in_executor(self._threads, _go_on, gunzip, expanded, self._limit + 1)
         except zlib.error:
             raise InvalidRequest(
                 "invalid_argument", "the body is not gzip, although Content-Encoding says so"
@@ -110,6 +117,10 @@ class BodyReader:
             f"a body may have at most {self._limit} bytes after expansion (HEADGATE_BODY_BYTES)",
             {"limit": self._limit},
         )
+
+
+def _go_on(gunzip: zlib._Decompress, expanded: bytes, most: int) -> bytes:
+    return expanded + gunzip.decompress(gunzip.unconsumed_tail, most - len(expanded))
 
 
 def _gunzip_for(encoding: bytes) -> zlib._Decompress | None:

@@ -18,6 +18,8 @@ from serving.http.body import ClientGoneError
 from serving.http.lane import PredictLane, is_predict
 
 SLOW_SECONDS = 1.0
+_UNLOGGED = ("/livez", "/readyz")
+"""Asked many times a second, by whoever waits for this node to start."""
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 64 * 1024 * 1024
 
@@ -62,6 +64,8 @@ class Front:
             log.failure("request_raised", error, request_id=scope["headgate.request_id"])
             await _refuse(scope, watched, Internal("internal", "a fault of the platform; its log has the place"))
         seconds = perf_counter() - begun
+        if scope["path"] in _UNLOGGED:
+            return
         if watched.status >= 500 or seconds > SLOW_SECONDS or log.debugging():
             _write_access_line(scope, watched.status, seconds)
 

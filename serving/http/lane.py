@@ -16,6 +16,7 @@ from registry.edge.gate import Receive, Scope, Send
 from registry.errors import HeadgateError, InvalidRequest
 from registry.records import ModelName, parse_alias, parse_model_name, parse_version
 from serving.http.body import BodyReader
+from serving.http.hangup import Hangup
 from serving.predictor import Answer, Question
 from serving.routing.choose import Ask
 from serving.telemetry.finished import Finished
@@ -73,9 +74,10 @@ class PredictLane:
             self._observe(Finished(model=ask.model, version=ask.version or "", code=error.code))
             raise
         try:
-            answer = await self._predictor.predict(
-                Question(ask, body, head.content_type, head.accept, request_id, seconds)
-            )
+            with Hangup(receive):
+                answer = await self._predictor.predict(
+                    Question(ask, body, head.content_type, head.accept, request_id, seconds)
+                )
         finally:
             self._bodies.free(len(body))
         await send({"type": "http.response.start", "status": 200, "headers": _headers(answer, request_id)})

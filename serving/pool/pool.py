@@ -6,9 +6,9 @@
       │             (everybody else waits for the same one)
       └── failed ── the same error again, until its back-off is over
 
-Versions do not wait for one another: no lock is held across a load, and two load at once. What a plan names no more
-is drained: it ends when its last lease is back. Not here: which version a request gets (``routing``), how one is
-loaded (``runtimes``), how much memory all may take (eviction, with the runtime work).
+Versions do not wait for one another: nothing is held across a load. What a plan names no more is drained: it ends when
+its last lease is back. Not here: which version a request gets (``routing``), how one is loaded and how many at once
+(``runtimes``), how much memory all may take (eviction, with the runtime work).
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from registry import log
 from registry.errors import Conflict, HeadgateError, Internal, Refused, Unavailable
-from registry.records import Digest, ModelName, ServableVersion
-from serving.pool.slot import Identity, Lease, Residence, Slot, Status
+from registry.records import Digest, ModelName, ServableVersion, VersionNumber
+from serving.pool.slot import Identity, Lease, Named, Residence, Slot, Status
 from serving.pool.state import State, backoff_seconds
 from serving.ports import ArtifactLease, Runtime
 
-PARALLEL_LOADS = 2
 MAX_WAITING = 1024
+CLOSE_SECONDS = 20.0
 _GRACE_SECONDS = 5.0
+
+Servables = Callable[[ModelName, VersionNumber], ServableVersion | None]
+"""Tells which bytes and libraries a model's version has now; None where it may not serve."""
 
 
 class Artifacts(Protocol):
@@ -73,7 +76,7 @@ class Pool:
         self._load_seconds = load_seconds
         self._clock = clock
         self._slots: dict[Identity, Slot] = {}
-        self._loads = asyncio.Semaphore(PARALLEL_LOADS)
+        self._servables: Servables | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -111,10 +114,11 @@ class Pool:
         """Return what the pool keeps, for metrics; read, do not touch."""
         return self._slots.values()
 
-    def retain(self, wanted: Collection[Identity]) -> None:
-        """Drain every version that is not among ``wanted``; one that is again stays."""
+    def retain(self, servables: Servables) -> None:
+        """Drain every version that none of its names stands for any more; one that is wanted again stays."""
+        self._servables = servables
         for identity, slot in list(self._slots.items()):
-            slot.wanted = identity in wanted
+            slot.wanted = any(self._stands_for(name, identity) for name in slot.names)
             if slot.wanted or slot.state is State.LOADING:
                 continue
             if slot.state is State.READY:
@@ -150,8 +154,12 @@ class Pool:
                 slot.loading.cancel()
             if slot.residence is not None:
                 self._close_soon(slot.residence)
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        except TimeoutError:
+            log.event("versions_not_unloaded", logging.WARNING, tasks=len(self._tasks))
         self._slots.clear()
 
     def _slot(self, model: ModelName, servable: ServableVersion) -> Slot:
@@ -160,9 +168,16 @@ class Pool:
         identity = Identity.of(servable)
         slot = self._slots.get(identity)
         if slot is None:
-            slot = self._slots[identity] = Slot(servable)
+            # Who chose by the table before the last may ask for what nobody names any more: once, and then it goes.
+            slot = self._slots[identity] = Slot(servable, wanted=self._stands_for((model, servable.version), identity))
         slot.names.add((model, servable.version))
         return slot
+
+    def _stands_for(self, name: Named, identity: Identity) -> bool:
+        if self._servables is None:
+            return True
+        servable = self._servables(*name)
+        return servable is not None and Identity.of(servable) == identity
 
     def _lend(self, slot: Slot) -> Lease | None:
         residence = slot.residence
@@ -206,10 +221,14 @@ class Pool:
         if slot.waiting >= MAX_WAITING:
             raise Refused("overloaded", f"{MAX_WAITING} requests wait for this version to load already", retry_after=1)
         slot.waiting += 1
+        done: set[asyncio.Task[None]] = set()
         try:
             done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
         finally:
             slot.waiting -= 1
+            if not done and slot.state is State.READY:
+                # It was kept for whoever waits, and the last of them has left in the moment that it became ready.
+                self._let_go_if_unwanted(slot)
         if self._closed:
             raise Unavailable("shutting_down", "this node is shutting down; send the request again", retry_after=1)
         if not done:
@@ -221,9 +240,7 @@ class Pool:
     async def _load(self, slot: Slot) -> None:
         begun = self._clock()
         try:
-            async with self._loads:
-                begun = self._clock()
-                slot.residence = await self._load_one(slot.servable, begun)
+            residence = slot.residence = await self._load_one(slot.servable, begun)
         except asyncio.CancelledError:
             slot.lifecycle.move(State.COLD)
             raise
@@ -237,6 +254,7 @@ class Pool:
         else:
             slot.lifecycle.move(State.READY)
             slot.failure, slot.failures = None, 0
+            residence.loaded.when_dead(lambda: self._notice_death(slot, residence))
             model, version = slot.name
             seconds = self._clock() - begun
             self._watcher.version_loaded(model, version, seconds)
@@ -273,6 +291,11 @@ class Pool:
                 self._drain(slot, "unwanted")
         elif self._slots.get(Identity.of(slot.servable)) is slot:
             del self._slots[Identity.of(slot.servable)]
+
+    def _notice_death(self, slot: Slot, residence: Residence) -> None:
+        if slot.residence is residence and not residence.leaving:
+            self._drop_dead(slot, residence)
+            self._let_go_if_unwanted(slot)
 
     def _drop_dead(self, slot: Slot, residence: Residence) -> None:
         slot.lifecycle.move(State.COLD)
@@ -330,5 +353,9 @@ class Pool:
 
 
 def _again(error: HeadgateError, seconds: float) -> HeadgateError:
-    """Return the error anew: raising one object over and over would grow its traceback for ever."""
-    return type(error)(error.code, error.message, error.details, retry_after=max(1.0, seconds))
+    """Return the error anew: raising one object over and over would grow its traceback for ever.
+
+    One that promised nothing of a retry still does not, though a retry is let through after the back-off.
+    """
+    retry_after = None if error.retry_after is None else max(1.0, seconds)
+    return type(error)(error.code, error.message, error.details, retry_after=retry_after)

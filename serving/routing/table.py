@@ -50,6 +50,12 @@ class Table:
     revision: int = 0
     known: bool = False
 
+    def servable(self, model: str, version: str) -> ServableVersion | None:
+        """Return what a version is now; None where it may not answer."""
+        routed = self.models.get(model)
+        found = None if routed is None else routed.versions.get(VersionNumber(version))
+        return None if found is None else found.servable
+
     def merged(self, page: SnapshotPage) -> Table:
         """Return the table after a page: a full one replaces everything, any other only what it names."""
         models = {} if page.full else dict(self.models)

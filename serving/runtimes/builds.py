@@ -32,8 +32,8 @@ TURN_SECONDS = 3600.0
 NICENESS = 10
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "XDG_CACHE_HOME", "NETRC")
 _KEPT_PREFIXES = ("UV_", "SSL_CERT_", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "no_proxy")
-# Where the system keeps certificates, uv shall trust them, as every other program on the machine does: behind a company's
-# proxy the bundled ones know nobody.
+# Where the system keeps certificates, uv shall trust them, as every other program on the machine does: behind a
+# company's proxy the bundled ones know nobody.
 _SYSTEM_CERTS = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 _BOUNDS = {"UV_CONCURRENT_DOWNLOADS": "4", "UV_CONCURRENT_BUILDS": "1", "UV_CONCURRENT_INSTALLS": "1"}
 _ADDRESS = re.compile(r"[a-z+]+://[^\s`'\",)]+", re.IGNORECASE)

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -33,9 +34,13 @@ from serving.runtimes.builds import Builder
 
 FAILURE_SECONDS = 30.0
 RETRY_SECONDS = 5.0
+MOST_REMEMBERED = 1000
+"""How many sets of requirements are remembered, of those that were asked for last."""
 _MLFLOW = ("mlflow", "mlflow-skinny")
 
 Installed = Callable[[str], str | None]
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 def installed(name: str) -> str | None:
@@ -125,6 +130,7 @@ class Environments:
     def _is_own(self, version: ServableVersion, requirements: list[Requirement]) -> bool:
         asked = (version.requirements, version.python)
         if asked not in self._own:
+            _make_room(self._own)
             same = version.python is None or _minor(version.python) == _minor(platform.python_version())
             self._own[asked] = same and next(unsatisfied(requirements, self._have), None) is None
         return self._own[asked]
@@ -132,7 +138,8 @@ class Environments:
     async def _built(self, key: str, lines: list[str], python: str, seconds: float) -> Path:
         failed = self._failures.get(key)
         if failed is not None and time.monotonic() - failed[0] < FAILURE_SECONDS:
-            raise failed[1]
+            error = failed[1]  # anew: raising one object over and over would grow its traceback for ever
+            raise type(error)(error.code, error.message, error.details, retry_after=error.retry_after)
         if key not in self._builds:
             self._builds[key] = asyncio.get_running_loop().create_task(self._build(key, lines, python))
         build = self._builds[key]
@@ -146,7 +153,14 @@ class Environments:
         try:
             return await self._builder.build(key, lines, python)
         except HeadgateError as error:
+            self._failures.pop(key, None)
+            _make_room(self._failures)
             self._failures[key] = (time.monotonic(), error)
             raise
         finally:
             del self._builds[key]
+
+
+def _make_room(remembered: dict[K, V]) -> None:
+    if len(remembered) >= MOST_REMEMBERED:
+        del remembered[next(iter(remembered))]

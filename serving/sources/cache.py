@@ -28,6 +28,7 @@ _T = TypeVar("_T")
 _BLOBS_AT_ONCE = 4
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
+_OUTAGE_SECONDS = 3.0
 
 
 @dataclass(slots=True, eq=False)
@@ -66,12 +67,17 @@ class ArtifactCache:
         directory: Where to keep them; made where it is missing.
         limit_bytes: How much the sealed files may take together.
         source: Where they come from.
+        outage_seconds: How long a source that fails without a break is tried again before its callers are told. Long
+            enough for a restart of it; short, because they have better things to do than to wait for one that is down.
     """
 
-    def __init__(self, directory: Path, limit_bytes: int, source: SealedSource) -> None:
+    def __init__(
+        self, directory: Path, limit_bytes: int, source: SealedSource, outage_seconds: float = _OUTAGE_SECONDS
+    ) -> None:
         self._shelf = Shelf(directory.absolute())
         self._limit = limit_bytes
         self._source = source
+        self._outage_seconds = outage_seconds
         self._opening = asyncio.Lock()
         self._opened = self._closed = False
         self._artifacts: OrderedDict[Digest, Kept] = OrderedDict()  # the one held longest ago comes first
@@ -216,23 +222,36 @@ class ArtifactCache:
 
     def _evict(self, excess: int) -> list[Path | None]:
         """Take things off the shelf until ``excess`` bytes are gone or nothing may go; return what is to be deleted."""
-        target = self.cached_bytes - excess
-        gone: list[Path | None] = []
-        if self.cached_bytes > target:
-            gone += self._take_orphans()
+        if excess <= 0:
+            return []
+        # Renames, on the loop: whoever asks for one of these next must find it gone, as our books say.
+        uses = self._uses()
+        orphans = [digest for digest in self._blobs if not uses[digest]]
+        excess -= sum(self._blobs[digest] for digest in orphans)
+        gone = [self._take_blob(digest) for digest in orphans]
         for digest in list(self._artifacts):
-            if self.cached_bytes <= target:
+            if excess <= 0:
                 break
-            if self._wanted[digest] == 0 and digest not in self._flights:
-                del self._artifacts[digest]
-                gone += self._shelf.take_artifact(digest)
-                gone += self._take_orphans()
+            if self._wanted[digest] or digest in self._flights:
+                continue
+            kept = self._artifacts.pop(digest)
+            excess -= kept.copied
+            gone += self._shelf.take_artifact(digest)
+            for blob in {entry.digest for entry in kept.manifest.entries}:
+                uses[blob] -= 1
+                if not uses[blob] and blob in self._blobs:
+                    excess -= self._blobs[blob]
+                    gone.append(self._take_blob(blob))
         return gone
 
-    def _take_orphans(self) -> list[Path | None]:
-        used = {entry.digest for kept in self._artifacts.values() for entry in kept.manifest.entries}
-        used.update(digest for flight in self._flights.values() for digest in flight.blobs)
-        return [self._take_blob(digest) for digest in list(self._blobs) if digest not in used]
+    def _uses(self) -> Counter[Digest]:
+        """Return by how many artifacts, here or on their way, each blob is used."""
+        uses: Counter[Digest] = Counter()
+        for kept in self._artifacts.values():
+            uses.update({entry.digest for entry in kept.manifest.entries})
+        for flight in self._flights.values():
+            uses.update(flight.blobs.keys())
+        return uses
 
     def _take_blob(self, digest: Digest) -> Path | None:
         self._blobs.pop(digest, None)
@@ -248,10 +267,11 @@ class ArtifactCache:
     async def _have_blob(self, flight: _Flight, entry: ManifestEntry) -> None:
         """See to it that a verified blob is on the shelf; two flights that share one fetch it once."""
         lock = self._locks.setdefault(entry.digest, asyncio.Lock())
-        async with lock, self._downloads:
-            stamp = await asyncio.to_thread(self._shelf.stamp, entry.digest)
-            if stamp is None or stamp != self._verified.get(entry.digest):
-                stamp = await asyncio.to_thread(self._shelf.verify_blob, entry)
+        async with lock:
+            async with self._downloads:
+                stamp = await asyncio.to_thread(self._shelf.stamp, entry.digest)
+                if stamp is None or stamp != self._verified.get(entry.digest):
+                    stamp = await asyncio.to_thread(self._shelf.verify_blob, entry)
             if stamp is None:
                 self._chore([self._take_blob(entry.digest)])
                 stamp = await self._patiently(flight, lambda: self._fetch(entry))
@@ -259,6 +279,10 @@ class ArtifactCache:
             self._blobs[entry.digest] = entry.size
 
     async def _fetch(self, entry: ManifestEntry) -> Stamp:
+        async with self._downloads:  # not while it waits to try again: others may have more luck
+            return await self._fetch_now(entry)
+
+    async def _fetch_now(self, entry: ManifestEntry) -> Stamp:
         writer = self._shelf.write_blob(entry)
         pieces = self._source.stream(entry.digest)
         try:
@@ -273,9 +297,10 @@ class ArtifactCache:
                 await aclose()
 
     async def _patiently(self, flight: _Flight, work: Callable[[], Awaitable[_T]]) -> _T:
-        """Do ``work``; again while S3 fails and somebody waits, once more for wrong bytes, once more on a full disk."""
+        """Do ``work``; again while S3 fails, not for ever; once more for wrong bytes or a full disk."""
         wrong = full = False
         pause = _FIRST_PAUSE
+        hopeless: float | None = None
         while True:
             try:
                 result = await work()
@@ -286,7 +311,9 @@ class ArtifactCache:
                     wrong = True
                     continue
                 flight.trouble = error
-                left = flight.until - asyncio.get_running_loop().time()
+                now = asyncio.get_running_loop().time()
+                hopeless = hopeless or now + self._outage_seconds
+                left = min(flight.until, hopeless) - now
                 if left <= 0:
                     raise
                 # Jitter: after an outage the nodes must not all come back in the same moment.

@@ -27,6 +27,11 @@ from serving.ports import SnapshotSource
 from serving.routing.table import Routes, Table
 
 WAIT_SECONDS = 25.0
+WHOLE_SECONDS = 120.0
+"""How long an answer may take from its beginning to its end."""
+QUICK_BYTES = 64 * 1024
+QUICK_VERSIONS = 100
+"""Pages above these are read and merged beside the event loop, which must go on turning."""
 _ANSWER_SECONDS = 10.0
 _BACKOFF_MAX = 5.0
 
@@ -48,21 +53,29 @@ class HttpSnapshotSource:
         """
         timeout = httpx.Timeout(_ANSWER_SECONDS, connect=3.0, read=seconds + _ANSWER_SECONDS)
         try:
-            answer = await self._client.get(self._url, params={"since": since, "wait": f"{seconds:g}"}, timeout=timeout)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(seconds + WHOLE_SECONDS):  # the other one is for each piece of the answer
+                asked = {"since": str(since), "wait": f"{seconds:g}"}
+                answer = await self._client.get(self._url, params=asked, timeout=timeout)
+        except (httpx.HTTPError, TimeoutError) as error:
             raise Unavailable(
                 "registry_unavailable", f"the registry does not answer ({type(error).__name__})"
             ) from error
         if answer.status_code != httpx.codes.OK:
             raise Unavailable("registry_unavailable", f"the registry answered {answer.status_code}, not a snapshot")
         try:
-            return SnapshotPage.from_json(orjson.loads(answer.content))
+            if len(answer.content) <= QUICK_BYTES:
+                return _read_page(answer.content)
+            return await asyncio.to_thread(_read_page, answer.content)
         except (KeyError, TypeError, ValueError, AttributeError, HeadgateError) as error:
             raise Unavailable("registry_unavailable", "the registry's answer is no snapshot") from error
 
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.aclose()
+
+
+def _read_page(body: bytes) -> SnapshotPage:
+    return SnapshotPage.from_json(orjson.loads(body))
 
 
 class SnapshotFile:
@@ -105,7 +118,7 @@ class SnapshotFile:
         try:
             if hashlib.sha256(body).hexdigest().encode() != digest:
                 raise ValueError("digest")
-            return SnapshotPage.from_json(orjson.loads(body)), age
+            return _read_page(body), age
         except (KeyError, TypeError, ValueError, AttributeError, HeadgateError) as error:
             log.event("snapshot_file_damaged", logging.WARNING, error=type(error).__name__)
             return None
@@ -157,7 +170,7 @@ class SnapshotFollower:
             return False
         page, age = kept
         self._confirmed_at = self._clock() - age
-        self._put_in_force(page)
+        self._put_in_force(self._routes.table.merged(page))
         log.event("snapshot_from_file", revision=page.revision, models=len(page.models), age_seconds=round(age))
         return True
 
@@ -191,7 +204,7 @@ class SnapshotFollower:
             return
         self._since = page.revision
         if page.full or page.models or page.removed:
-            self._adopt(page)
+            await self._adopt(page)
         if not page.revision:
             # An empty registry answers at once, since 0 asks for everything.
             await asyncio.sleep(0.2)
@@ -218,17 +231,17 @@ class SnapshotFollower:
             # What serves is in memory; a full disk only costs the next start its head start.
             log.event("snapshot_not_kept", logging.WARNING, error=type(error).__name__)
 
-    def _adopt(self, page: SnapshotPage) -> None:
+    async def _adopt(self, page: SnapshotPage) -> None:
         before = self._routes.table
-        self._put_in_force(page)
-        after = self._routes.table
-        if after != before:
+        quick = sum(len(m.versions) + len(m.others) for m in page.models) <= QUICK_VERSIONS
+        after = _merged(before, page) if quick else await asyncio.to_thread(_merged, before, page)
+        if after is not before:
+            self._put_in_force(after)
             log.event("snapshot_changed", revision=page.revision, models=len(after.models))
             self._learnt = after
             self._unsaved.set()
 
-    def _put_in_force(self, page: SnapshotPage) -> None:
-        table = self._routes.table.merged(page)
+    def _put_in_force(self, table: Table) -> None:
         self._routes.swap(table)
         self._changed(table)
 
@@ -239,3 +252,9 @@ class SnapshotFollower:
             log.event("snapshot_unavailable", logging.WARNING, reason=reason, failures=self._failures)
         most = min(_BACKOFF_MAX, 0.2 * float(1 << min(self._failures - 1, 10)))
         return most * random.uniform(0.5, 1.0)  # noqa: S311  # spreads nodes out; no secret depends on it
+
+
+def _merged(before: Table, page: SnapshotPage) -> Table:
+    """Return the table after a page; ``before`` itself where nothing has changed."""
+    after = before.merged(page)
+    return before if after == before else after

@@ -35,33 +35,14 @@ from serving.telemetry.catalogue import (
     VERSIONS,
     Metric,
 )
+from serving.telemetry.finished import Finished
 
-__all__ = ["CATALOGUE", "CONTENT_TYPE", "MAX_GROUPS", "OTHER", "Finished", "Metrics", "Readings"]
+__all__ = ["CATALOGUE", "CONTENT_TYPE", "MAX_GROUPS", "OTHER", "Metrics", "Readings"]
 
 OTHER = "other"
 MAX_GROUPS = 1000
 STAGES = ("decode", "queue", "predict", "encode")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-@dataclass(slots=True)
-class Finished:
-    """One finished request as monitoring sees it. Times are seconds; a stage that was not reached stays 0.
-
-    ``model`` and ``version`` may name what does not exist; metrics count that as ``other``. ``code`` is the error's, or
-    empty; ``queue`` is the wait for a lease.
-    """
-
-    model: str = ""
-    version: str = ""
-    arm: str = ""
-    protocol: str = "native"
-    code: str = ""
-    seconds: float = 0.0
-    decode: float = 0.0
-    queue: float = 0.0
-    predict: float = 0.0
-    encode: float = 0.0
 
 
 class _Group:
@@ -108,8 +89,7 @@ class Metrics:
         self._cached = _gauge(CACHED, registry)
         self._groups: dict[tuple[str, str], _Group] = {}
         self._labelled: set[tuple[str, str]] = set()
-        self._known: frozenset[tuple[str, str]] = frozenset()
-        self._models: frozenset[str] = frozenset()
+        self._table = Table()
 
     def observe(self, done: Finished) -> None:
         """Count one finished request."""
@@ -148,15 +128,14 @@ class Metrics:
 
     def retain(self, table: Table) -> None:
         """Learn which models and versions exist; remove the series of those that do no more."""
-        self._models = frozenset(table.models)
-        self._known = frozenset((m.name, v) for m in table.models.values() for v in m.versions)
+        self._table = table
         per_version = (self._requests, self._seconds, self._stages, self._loads, self._restarts)
         for model, version in [pair for pair in self._labelled if not self._exists(*pair)]:
             self._labelled.discard((model, version))
             self._groups.pop((model, version), None)
             for metric in per_version:
                 metric.remove_by_labels({"model": model, "version": version})
-            if model not in self._models:
+            if model not in self._table.models:
                 self._refused.remove_by_labels({"model": model})
 
     def page(self) -> bytes:
@@ -171,7 +150,7 @@ class Metrics:
             states[slot.state] += 1
             if slot.memory_bytes:
                 for model, version in islice(slot.names, MAX_GROUPS):
-                    if (model, version) in self._known:
+                    if self._table.servable(model, version) is not None:
                         self._memory.labels(model, version).set(slot.memory_bytes)
         versions = sum(len(m.versions) for m in now.table.models.values())
         states[State.COLD] += max(0, versions - sum(states.values()))
@@ -184,15 +163,17 @@ class Metrics:
         self._cached.set(now.cached_bytes)
 
     def _exists(self, model: str, version: str) -> bool:
-        return (model, version) in self._known or (version == OTHER and (model in self._models or model == OTHER))
+        if version == OTHER:
+            return model in self._table.models or model == OTHER
+        return self._table.servable(model, version) is not None
 
     def _labels(self, model: str, version: str) -> tuple[str, str]:
         """Return what to call a version: itself, ``other`` of a model that exists, or ``other`` altogether."""
         pair = (model, version)
         if pair in self._labelled:
             return pair
-        if pair not in self._known:
-            pair = (model, OTHER) if model in self._models else (OTHER, OTHER)
+        if self._table.servable(model, version) is None:
+            pair = (model, OTHER) if model in self._table.models else (OTHER, OTHER)
         if pair not in self._labelled and len(self._labelled) >= MAX_GROUPS:
             return (OTHER, OTHER)
         self._labelled.add(pair)

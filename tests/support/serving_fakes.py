@@ -149,17 +149,20 @@ class FakeArtifactLease:
 
 
 class FakeCache:
-    """An artifact cache whose downloads succeed at once, unless ``errors`` has one for the digest."""
+    """An artifact cache whose downloads succeed at once, unless told to wait (``gates``) or to fail (``errors``)."""
 
     def __init__(self, directory: Path = Path("unused")) -> None:
         self.directory = directory
         self.held: Counter[Digest] = Counter()
         self.errors: dict[Digest, HeadgateError] = {}
+        self.gates: dict[Digest, asyncio.Event] = {}
         self.cached_bytes = 0
         self.closed = False
 
     async def hold(self, digest: Digest, seconds: float) -> FakeArtifactLease:
         """Hand out a lease."""
+        if digest in self.gates:
+            await self.gates[digest].wait()
         if digest in self.errors:
             raise self.errors[digest]
         self.held[digest] += 1
@@ -185,6 +188,17 @@ class FakeLoaded:
         self.calls = 0
         self.error: Exception | None = None
         self.hold: asyncio.Event | None = None
+        self._tell_death: Callable[[], None] | None = None
+
+    def when_dead(self, tell: Callable[[], None]) -> None:
+        """Remember whom to tell."""
+        self._tell_death = tell
+
+    def die(self) -> None:
+        """End by itself, as a process that crashes."""
+        if self.alive and self._tell_death is not None:
+            self._tell_death()
+        self.alive = False
 
     async def predict(self, call: Call, seconds: float) -> Output:
         """Sum the rows; raise what was put into ``error``, or ``model_timeout``."""

@@ -60,13 +60,13 @@ async def running(home: Path, *models: ModelSnapshot, **settings: Any) -> AsyncI
 
 
 @asynccontextmanager
-async def listening(world: FakeWorld) -> AsyncIterator[int]:
+async def listening(world: FakeWorld, connection: type[Connection] = Connection) -> AsyncIterator[int]:
     """Give the port of a real server around a world that is not started; its life is the server's."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
         world.node.app,
-        http=Connection,
+        http=connection,
         ws="none",
         lifespan="on",
         log_config=None,

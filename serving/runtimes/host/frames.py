@@ -207,19 +207,20 @@ def read_output(frame: Frame) -> Output:
 
 def _read_output(spec: Header, buffers: Sequence[memoryview]) -> Output:
     kind = spec["kind"]
+    size = sum(map(len, buffers))
     if kind == "array":
-        return ArrayOutput(read_array(spec["array"], buffers))
+        return ArrayOutput(read_array(spec["array"], buffers), size)
     if kind == "json":
-        return JsonOutput(json.loads(bytes(buffers[_index(spec["buffer"])])))
+        return JsonOutput(json.loads(bytes(buffers[_index(spec["buffer"])])), size)
     names = tuple(_text(n) for n in spec["names"])
     arrays = tuple(read_array(a, buffers) for a in spec["arrays"])
     if len(names) != len(arrays):
         raise FrameError("an answer has other names than arrays")
     if kind == "tensors":
-        return TensorsOutput({name: arrays[i] for i, name in enumerate(names)})
+        return TensorsOutput({name: arrays[i] for i, name in enumerate(names)}, size)
     if kind != "table" or any(a.shape != (spec["rows"],) for a in arrays):
         raise FrameError("an answer is of no known kind, or its columns differ in length")
-    return TableOutput(Table(names, arrays))
+    return TableOutput(Table(names, arrays), size)
 
 
 def _index(value: object) -> int:

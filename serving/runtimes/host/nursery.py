@@ -1,6 +1,7 @@
 """One environment's parent: started once, again when it has died (with back-off), or bare where it cannot fork safely.
 
-Not here: what a parent is (``parent.py``), and which environments there are (``runtime.py``).
+A parent that turns out to be unsafe is kept, beside its successor, until its last host has gone: its hosts are loaded
+versions. Not here: what a parent is (``parent.py``), and which environments there are (``runtime.py``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from serving.runtimes.host.parent import CannotFork, Fork, ParentDied, WarmParen
 
 BACKOFF_SECONDS = 0.2
 BACKOFF_LIMIT_SECONDS = 10.0
+START_SECONDS = 120.0
 FAILURES_UNTIL_BARE = 2
 
 
@@ -24,15 +26,22 @@ class Nursery:
     Args:
         python: The environment's interpreter.
         home: A directory for its parents to live in.
+        idle_seconds: After what time without hosts its parent ends; the next fork starts another. None: never.
+        start_seconds: How long a parent may take to import what it imports.
     """
 
-    def __init__(self, python: Path, home: Path) -> None:
+    def __init__(
+        self, python: Path, home: Path, idle_seconds: float | None = None, *, start_seconds: float = START_SECONDS
+    ) -> None:
         self._python, self._home = python, home
+        self._idle_seconds, self._start_seconds = idle_seconds, start_seconds
         self._parent: WarmParent | None = None
         self._starting: asyncio.Task[WarmParent] | None = None
+        self._leaving: dict[WarmParent, asyncio.Task[None]] = {}
+        self._rest: asyncio.TimerHandle | None = None
+        self._callers = 0
         self._warm = True
         self._failures = 0
-        self._closed = False
 
     @property
     def parent(self) -> WarmParent | None:
@@ -45,31 +54,40 @@ class Nursery:
             self._starting = asyncio.get_running_loop().create_task(self._start())
             self._starting.add_done_callback(_seen)
 
+    async def ready(self) -> WarmParent:
+        """Return a parent that is ready, started if need be. Raises ParentDied where it cannot be."""
+        self._look_again_later()
+        self.warm_up()
+        assert self._starting is not None
+        return await asyncio.shield(self._starting)  # whoever gives up waiting must not stop it for the others
+
     async def fork(self, model: Path, home: Path, connection: int, output: int) -> Fork:
         """Return a forked host, from a bare parent where a warm one cannot fork. Raises ParentDied."""
-        parent = await self._ready()
+        self._callers += 1
         try:
-            return await parent.fork(model, home, connection, output)
-        except CannotFork as refusal:
-            if self._warm:
-                self._give_up_warmth(f"threads: {refusal}")
-                await parent.close()
-            return await (await self._ready()).fork(model, home, connection, output)
+            parent = await self.ready()
+            try:
+                return await parent.fork(model, home, connection, output)
+            except CannotFork as refusal:
+                if self._warm:
+                    self._give_up_warmth(f"threads: {refusal}")
+                    self._replace(parent)
+                return await (await self.ready()).fork(model, home, connection, output)
+        finally:
+            self._callers -= 1
 
     async def close(self) -> None:
-        """End the parent and its hosts."""
-        self._closed = True
+        """End the parents and their hosts."""
+        if self._rest is not None:
+            self._rest.cancel()
         if self._starting is not None:
             self._starting.cancel()
             with contextlib.suppress(asyncio.CancelledError, ParentDied):
                 await self._starting
-        if self._parent is not None:
-            await self._parent.close()
-
-    async def _ready(self) -> WarmParent:
-        self.warm_up()
-        assert self._starting is not None
-        return await asyncio.shield(self._starting)  # whoever gives up waiting must not stop it for the others
+        parents = [*self._leaving, *([self._parent] if self._parent is not None else [])]
+        for outliving in self._leaving.values():
+            outliving.cancel()
+        await asyncio.gather(*(parent.close() for parent in parents))
 
     async def _start(self) -> WarmParent:
         while True:
@@ -80,13 +98,14 @@ class Nursery:
             self._parent = parent = WarmParent(self._python, self._home, self._warm)
             await parent.start()
             try:
-                await parent.ready
-            except ParentDied:
+                async with asyncio.timeout(self._start_seconds):
+                    await parent.ready
+            except (ParentDied, TimeoutError):
                 self._failures += 1
                 if not self._warm and self._failures > 2 * FAILURES_UNTIL_BARE:
-                    raise
+                    raise ParentDied from None
                 if self._warm and self._failures >= FAILURES_UNTIL_BARE:
-                    self._give_up_warmth("it died while importing")
+                    self._give_up_warmth("it died while importing, or took too long")
             else:
                 self._failures = 0
                 return parent
@@ -94,6 +113,31 @@ class Nursery:
     def _give_up_warmth(self, reason: str) -> None:
         self._warm = False
         event("warm_parent_unusable", logging.WARNING, reason=reason, instead="fresh processes, slower to load")
+
+    def _replace(self, parent: WarmParent) -> None:
+        """Have the next fork come from a new parent; the old one ends after its hosts."""
+        if self._parent is parent:
+            self._parent = None
+        self._leaving[parent] = asyncio.get_running_loop().create_task(self._outlive(parent))
+
+    async def _outlive(self, parent: WarmParent) -> None:
+        await parent.childless()
+        await parent.close()
+        self._leaving.pop(parent, None)
+
+    def _look_again_later(self) -> None:
+        if self._idle_seconds is not None:
+            if self._rest is not None:
+                self._rest.cancel()
+            self._rest = asyncio.get_running_loop().call_later(self._idle_seconds, self._rest_if_idle)
+
+    def _rest_if_idle(self) -> None:
+        parent = self._parent
+        starting = self._starting is not None and not self._starting.done()
+        if self._callers or starting or (parent is not None and parent.hosts):
+            self._look_again_later()
+        elif parent is not None and parent.alive:
+            self._replace(parent)
 
 
 def _seen(task: asyncio.Task[WarmParent]) -> None:

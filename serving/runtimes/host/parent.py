@@ -141,6 +141,11 @@ class WarmParent:
             raise ParentDied from error
         return await answer
 
+    async def childless(self) -> None:
+        """Return when its last host has ended and none is on its way."""
+        while self._orders or self._hosts:
+            await asyncio.wait(self._orders.values() or self._hosts.values())
+
     async def close(self) -> None:
         """End it and its hosts; return when it has ended."""
         self._died()

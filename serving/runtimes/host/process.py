@@ -70,6 +70,7 @@ class HostProcess(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._burial: asyncio.Task[None] | None = None
         self._end = ""
+        self._tell_death: Callable[[], None] | None = None
         self.load_seconds = 0.0
         self.confined: tuple[str, ...] = ()
         self._memory = 0
@@ -102,6 +103,13 @@ class HostProcess(asyncio.Protocol):
         """The end of what the model printed. It may hold inputs: for the version's owner, never for a log."""
         return self._output.text
 
+    def when_dead(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called once the process can answer no more; see ``LoadedVersion``."""
+        if self.alive:
+            self._tell_death = tell
+        else:
+            self._loop.call_soon(tell)
+
     async def predict(self, call: Call, seconds: float) -> Output:
         """Run the model on one request; see ``LoadedVersion``."""
         request = self._admit(max(call.data.rows, 1), seconds)
@@ -111,6 +119,7 @@ class HostProcess(asyncio.Protocol):
                 request.frame = await _off_loop(_weight(call), pack_call, request.number, call)
             except (TypeError, ValueError) as error:
                 raise InvalidRequest("invalid_input", f"the input cannot be given to a model: {error}") from None
+            self._check_alive()  # it may have died meanwhile, and nobody would see to what is put in line now
             self._waiting.append(request)
             self._pump()
             frame = await request.answer
@@ -148,17 +157,21 @@ class HostProcess(asyncio.Protocol):
     # ---- requests -------------------------------------------------------------------------------------------------
 
     def _admit(self, rows: int, seconds: float) -> _Request:
-        if not self.alive:
-            raise ModelFault("model_error", f"the process of this version died: {self._end}", {"started": False})
+        self._check_alive()
         if self._rows and self._rows + rows > self._queue_rows:
             raise Refused(
                 "overloaded",
-                f"{self._rows} rows wait for this version already, of {self._queue_rows} that may; retry later",
+                f"{self._rows} rows wait for this version already, of {self._queue_rows} that may "
+                "(HEADGATE_QUEUE_ROWS)",
                 {"queue_rows": self._queue_rows},
                 retry_after=1.0,
             )
         self._rows += rows
         return _Request(next(self._numbers), rows, seconds, self._loop.create_future())
+
+    def _check_alive(self) -> None:
+        if not self.alive:
+            raise ModelFault("model_error", f"the process of this version died: {self._end}", {"started": False})
 
     def _pump(self) -> None:
         while self._waiting and len(self._sent) < WINDOW and self._transport is not None:
@@ -249,6 +262,8 @@ class HostProcess(asyncio.Protocol):
             if end:
                 self._fork.kill()
             self._burial = self._loop.create_task(self._bury(asked=bool(end)))
+            if self._tell_death is not None:
+                self._loop.call_soon(self._tell_death)
 
     async def _bury(self, asked: bool) -> None:
         done, _ = await asyncio.wait([self._fork.exited], timeout=BURY_SECONDS)

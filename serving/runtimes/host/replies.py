@@ -14,8 +14,9 @@ from registry.errors import ModelFault
 from registry.signature import Schema, Tensor
 
 MESSAGE_LIMIT = 1024
-# The folders of a path, whose last part is left: what a model says must not map this machine.
-_FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/'\",:;()]+/)+")
+# The folders of a path, whose last part is left: what a model says must not map this machine. Addresses on the web
+# stay.
+_WEB_OR_FOLDERS = re.compile(r"(https?://[^\s'\"]+)|(?<![\w.])/(?:[^\s/'\",:;()]+/)+")
 
 
 def fault(header: Mapping[str, Any], what: str) -> ModelFault:
@@ -23,7 +24,7 @@ def fault(header: Mapping[str, Any], what: str) -> ModelFault:
     error = header.get("error")
     error = error if isinstance(error, dict) else {}
     code = "model_output_invalid" if error.get("code") == "model_output_invalid" else "model_error"
-    message = _FOLDERS.sub("", str(error.get("message", ""))[:MESSAGE_LIMIT])
+    message = _WEB_OR_FOLDERS.sub(lambda found: found[1] or "", str(error.get("message", ""))[:MESSAGE_LIMIT])
     kind = str(error.get("type", "an error"))[:100]
     if code == "model_output_invalid":
         return ModelFault(code, message)

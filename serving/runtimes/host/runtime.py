@@ -6,7 +6,6 @@ Not here: when to load and unload (``serving/pool``), how an environment comes t
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import socket
 import sys
@@ -23,6 +22,10 @@ from serving.runtimes.host.parent import ParentDied
 from serving.runtimes.host.process import HostProcess
 
 QUEUE_ROWS = 1024
+PARALLEL_LOADS = 2
+"""How many models are loaded at once: each takes a processor for itself."""
+IDLE_SECONDS = 300.0
+"""After what time without a host the parent of an environment ends, so that its memory returns."""
 
 
 class Pythons(Protocol):
@@ -42,7 +45,7 @@ class HostRuntime:
 
     Args:
         environments: Where interpreters come from.
-        directory: Where hosts have their temporary directories; leftovers of nodes that are gone are removed.
+        directory: Where hosts have their temporary directories; this node's own, so leftovers in it are removed.
         queue_rows: How many rows may wait for one version.
     """
 
@@ -51,6 +54,7 @@ class HostRuntime:
         self._home: Path | None = None
         self._nurseries: dict[Path, Nursery] = {}
         self._hosts: set[HostProcess] = set()
+        self._turns = asyncio.Semaphore(PARALLEL_LOADS)
 
     async def start(self) -> None:
         """Begin to warm the platform's own environment, in the background."""
@@ -85,11 +89,18 @@ class HostRuntime:
     def _nursery(self, python: Path) -> Nursery:
         assert self._home is not None, "start() comes first"
         if python not in self._nurseries:
-            self._nurseries[python] = Nursery(python, self._home)
+            own = python == Path(sys.executable)  # most versions run in it, so it stays warm
+            self._nurseries[python] = Nursery(python, self._home, None if own else IDLE_SECONDS)
         return self._nurseries[python]
 
     async def _start_host(self, python: Path, directory: Path) -> HostProcess:
         nursery = self._nursery(python)
+        # Not in a turn of its own: a parent that cannot be started must not hold up the others.
+        await nursery.ready()
+        async with self._turns:
+            return await self._fork_host(nursery, directory)
+
+    async def _fork_host(self, nursery: Nursery, directory: Path) -> HostProcess:
         home = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="host-", dir=self._home))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         output = OutputTail()
@@ -115,20 +126,8 @@ class HostRuntime:
 
 
 def _own_directory(directory: Path) -> Path:
-    """Make this node's directory below ``directory``, and remove those of nodes that are gone."""
+    """Make a directory below ``directory``, and remove what nodes before this one have left there."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for old in directory.glob("node-*-*"):
-        pid = old.name.split("-")[1]
-        if pid.isdigit() and not _runs(int(pid)):
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"node-{os.getpid()}-", dir=directory))
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    for old in directory.glob("node-*"):
+        shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix="node-", dir=directory))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from serving.http.routes import SERVING_ROUTES
-from tests.support.serving_fakes import settle, snapshot
+from tests.support.serving_fakes import eventually, settle, snapshot
 from tests.support.serving_node import ROW, FakeWorld, churn, running
 
 pytestmark = pytest.mark.anyio
@@ -167,3 +168,46 @@ async def test_the_page_loads_nothing_from_anywhere(world: FakeWorld) -> None:
     assert "<script" not in answer.text
     assert "http" not in answer.text.replace("/openapi.json", "")
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+async def test_health_is_never_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A node that is asked ten times a second whether it is ready does not fill its log; other refusals are there."""
+    world = FakeWorld(tmp_path)
+    with caplog.at_level(logging.DEBUG, logger="headgate"):
+        assert (await world.client.get("/readyz")).status_code == 503
+        assert (await world.client.get("/livez")).status_code == 200
+        assert "access" not in caplog.messages
+        await world.client.get("/models")
+        assert "access" in caplog.messages
+    await world.client.aclose()
+
+
+async def boom() -> None:
+    """Fail as nobody expected."""
+    raise RuntimeError("boom")
+
+
+async def test_a_node_that_has_lost_a_part_of_itself_is_not_ready(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task that ends by a fault is logged and ends readiness, because nobody else would notice."""
+    world = FakeWorld(tmp_path, churn())
+    world.cache.open = boom  # type: ignore[method-assign]  # the situation drawn
+    await world.node.start()
+    await eventually(lambda: world.node.routes.table.known)
+    answer = await world.client.get("/readyz")
+    assert (answer.status_code, "failed" in answer.json()["reason"]) == (503, True)
+    assert "node_task_failed" in caplog.messages
+    await world.client.aclose()
+    await world.node.stop()
+
+
+async def test_what_cannot_end_does_not_keep_the_rest_from_ending(tmp_path: Path) -> None:
+    """A part that fails to stop is told, after everything else has stopped."""
+    world = FakeWorld(tmp_path, churn())
+    await world.node.start()
+    world.runtime.close = boom  # type: ignore[method-assign]  # the situation drawn
+    with pytest.raises(RuntimeError):
+        await world.node.stop()
+    assert world.cache.closed
+    await world.client.aclose()

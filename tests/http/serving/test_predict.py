@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import gzip
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from registry.errors import ModelFault, Refused, Unavailable
 from registry.records import Plan, VersionNumber
+from serving.predictor import HEAVY_BYTES
 from tests.support.serving_fakes import FakeLoaded, eventually, settle, snapshot
 from tests.support.serving_node import ROW, FakeWorld, churn, running
 
@@ -197,3 +199,16 @@ async def test_requests_are_counted_with_what_they_met(world: FakeWorld) -> None
 async def test_a_query_is_refused(world: FakeWorld) -> None:
     """What stands in the query would be ignored without a word: it is refused instead."""
     assert problem(await world.client.post("/models/churn/predict?scale=3", json=ROW)) == (400, "invalid_argument")
+
+
+async def test_a_body_that_nobody_has_time_to_read_is_told_so(tmp_path: Path) -> None:
+    """A large body waits its turn for as long as its caller does, and no longer."""
+    async with running(tmp_path, churn()) as world:
+        free = threading.Event()
+        for _ in range(2):
+            world.node._predictor._threads.submit(free.wait)
+        body = b" " * HEAVY_BYTES + json.dumps(ROW).encode()
+        head = {"content-type": "application/json", "x-request-timeout-ms": "50"}
+        answer = await world.client.post("/models/churn/predict", content=body, headers=head)
+        free.set()
+        assert problem(answer) == (504, "model_timeout")

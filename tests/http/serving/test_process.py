@@ -91,6 +91,24 @@ def test_a_node_starts_without_a_registry_and_ends_cleanly(tmp_path: Path) -> No
     assert events[-1] == "node_stopped"
 
 
+def test_a_client_who_has_begun_to_speak_is_answered_by_a_node_that_ends(tmp_path: Path) -> None:
+    """Half a head before SIGTERM and the rest after it: the answer comes, and says that it is the last."""
+    env = environment(tmp_path, free_port())
+    with node(env) as process:
+        address = ("127.0.0.1", int(env["HEADGATE_SERVING_PORT"]))
+        with socket.create_connection(address) as begun, socket.create_connection(address) as silent:
+            begun.sendall(b"GET /livez HTTP/1.1\r\n")
+            process.send_signal(signal.SIGTERM)
+            silent.settimeout(10)
+            assert silent.recv(1) == b""  # who says nothing is let go; the listener is closed by now
+            begun.settimeout(10)
+            begun.sendall(b"Host: 127.0.0.1\r\n\r\n")
+            said = b"".join(iter(lambda: begun.recv(4096), b"")).lower()
+        assert said.startswith(b"http/1.1 200")
+        assert b"connection: close" in said
+        assert process.wait(20) == 0
+
+
 def test_a_second_node_on_the_same_home_or_port_is_refused(tmp_path: Path) -> None:
     """Both are one clear line and exit code 2."""
     env = environment(tmp_path / "one", free_port())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from registry.edge import connection as connection_module
+from registry.edge.connection import Connection
 from tests.support.serving_fakes import FakeLoaded, eventually, settle
 from tests.support.serving_node import ROW, FakeWorld, churn, listening
 
@@ -161,10 +161,21 @@ async def test_an_endless_head_is_cut_off(port: int) -> None:
         assert await wire.refusal() == (431, "headers_too_large")
 
 
-async def test_slow_heads_are_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+class Impatient(Connection):
+    """A server that soon has enough of waiting."""
+
+    head_seconds = 0.1
+
+
+class Small(Connection):
+    """A server for one connection."""
+
+    max_connections = 1
+
+
+async def test_slow_heads_are_closed(world: FakeWorld) -> None:
     """A head must come in time; a client that says nothing at all is closed too (H10)."""
-    monkeypatch.setattr(connection_module, "HEAD_SECONDS", 0.1)
-    async with Wire(port) as wire, Wire(port) as silent:
+    async with listening(world, Impatient) as port, Wire(port) as wire, Wire(port) as silent:
         await wire.send(b"GET /livez HTTP/1.1\r\nHost: ")
         assert await wire.refusal() == (408, "request_timeout")
         assert await silent.closed()
@@ -186,10 +197,15 @@ async def test_clients_that_vanish_leave_nothing_behind(world: FakeWorld, port: 
     loaded = world.copy_of("2")
     assert isinstance(loaded, FakeLoaded)
     loaded.hold = asyncio.Event()
+    bodies = world.node.bodies
     for n in range(40):
+        before, calls = bodies.free_bytes, loaded.calls
         async with Wire(port) as wire:
             await wire.post(f"Content-Length: {len(BODY)}", body=BODY if n % 2 else BODY[:5])
-            await asyncio.sleep(0.002)
+            if n % 2:
+                await eventually(lambda calls=calls: loaded.calls > calls)  # type: ignore[misc]  # bound at once
+            else:
+                await eventually(lambda before=before: bodies.free_bytes < before)  # type: ignore[misc]  # bound at once
     loaded.hold.set()
     loaded.hold = None
     async with Wire(port) as wire:
@@ -227,10 +243,8 @@ async def test_a_request_that_asks_first_is_told_to_go_on(port: int) -> None:
     """Expect: 100-continue works for a body within the limits."""
     async with Wire(port) as wire:
         await wire.post(f"Content-Length: {len(BODY)}", "Expect: 100-continue")
-        await asyncio.sleep(0.05)
+        assert (await asyncio.wait_for(wire._reader.readuntil(b"\r\n\r\n"), 10)).startswith(b"HTTP/1.1 100")
         await wire.send(BODY)
-        reader = wire._reader
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
         assert (await wire.answer())[0] == 200
 
 
@@ -258,10 +272,9 @@ async def test_health_answers_while_others_misbehave(port: int) -> None:
         await wire.__aexit__()
 
 
-async def test_beyond_the_connection_limit_health_alone_is_answered(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_beyond_the_connection_limit_health_alone_is_answered(world: FakeWorld) -> None:
     """A full node says 503 at once, and still shows that it lives (H13)."""
-    monkeypatch.setattr(connection_module, "MAX_CONNECTIONS", 1)
-    async with Wire(port) as first:
+    async with listening(world, Small) as port, Wire(port) as first:
         await first.send(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         await first.answer()
         async with Wire(port) as second:
@@ -285,7 +298,17 @@ async def test_requests_in_a_row_on_one_write_are_answered_in_order(port: int) -
 
 async def test_what_is_in_flight_at_the_end_is_answered(world: FakeWorld) -> None:
     """A server that is told to stop answers what it has begun, closes, and unloads everything."""
-    async with listening(world) as port:
+    answer_now: list[Callable[[], None]] = []
+
+    class Ending(Connection):
+        """A connection whose model answers once the server has begun to end."""
+
+        def shutdown(self) -> None:
+            super().shutdown()
+            for answer in answer_now:
+                answer()
+
+    async with listening(world, Ending) as port:
         await eventually(lambda: world.node.routes.table.known)
         wire = Wire(port)
         await wire.__aenter__()
@@ -296,7 +319,7 @@ async def test_what_is_in_flight_at_the_end_is_answered(world: FakeWorld) -> Non
         loaded.hold = asyncio.Event()
         await wire.post(f"Content-Length: {len(BODY)}", body=BODY)
         await eventually(lambda: loaded.calls == 2)
-        asyncio.get_running_loop().call_later(0.3, loaded.hold.set)
+        answer_now.append(loaded.hold.set)
     status, headers, _ = await wire.answer()
     assert (status, headers["connection"]) == (200, "close")
     assert await wire.closed()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,9 @@ from serving.exchange import Call, JsonOutput
 from serving.runtimes.environments import Environments
 from serving.runtimes.host.runtime import HostRuntime
 from tests.integration.runtimes.conftest import rows
+from tests.integration.runtimes.test_faults import gone
 from tests.support.models import SavedModels
+from tests.support.serving_fakes import eventually
 
 pytestmark = pytest.mark.integration
 OTHER = ("mlflow-skinny==3.17.2", "numpy", "pandas==2.3.3")
@@ -108,10 +113,20 @@ def test_an_environment_that_cannot_be_had_says_why_and_is_not_tried_at_every_re
 
 def test_a_python_that_this_machine_does_not_have_is_named(tmp_path: Path) -> None:
     """No interpreter is downloaded; the one that is wanted is named."""
-    with pytest.raises(Unavailable) as caught:
-        asyncio.run(Environments(tmp_path).python_for(version("numpy", python="3.7.9"), 60))
-    assert caught.value.code == "environment_unavailable"
-    assert "Python 3.7" in caught.value.message
+
+    async def ask_twice() -> list[Unavailable]:
+        environments, heard = Environments(tmp_path), []
+        for _ in range(2):
+            with pytest.raises(Unavailable) as caught:
+                await environments.python_for(version("numpy", python="3.7.9"), 60)
+            heard.append(caught.value)
+        return heard
+
+    first, second = asyncio.run(ask_twice())
+    assert first is not second  # one object raised over and over would grow
+    assert (first.code, first.message) == (second.code, second.message)
+    assert first.code == "environment_unavailable"
+    assert "Python 3.7" in first.message
 
 
 def test_a_home_that_cannot_be_written_is_told(tmp_path: Path) -> None:
@@ -134,3 +149,52 @@ def test_closing_stops_a_build(tmp_path: Path) -> None:
 
     asyncio.run(begin_and_close())
     assert not (tmp_path / "environments" / "building").exists()
+
+
+INSTALLER = """#!/bin/sh
+sleep 600 &
+echo $$ $! > {pids}
+wait
+"""
+
+
+def installer(directory: Path) -> Path:
+    """Return a program that writes its number and its child's into ``pids``, and never ends."""
+    path = directory / "installer"
+    path.write_text(INSTALLER.format(pids=directory / "pids"))
+    path.chmod(0o755)
+    return path
+
+
+async def begun(directory: Path) -> list[int]:
+    """Wait for the installer; return its number and its child's."""
+    pids = directory / "pids"
+    await eventually(lambda: pids.exists() and pids.read_text().count(" ") == 1 and pids.read_text()[-1] == "\n", 20)
+    return [int(pid) for pid in pids.read_text().split()]
+
+
+def test_closing_ends_an_installer_and_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that is cancelled leaves no process behind."""
+    program = installer(tmp_path)
+    monkeypatch.setattr("uv.find_uv_bin", lambda: str(program))
+
+    async def begin_and_close() -> list[int]:
+        environments = Environments(tmp_path)
+        with contextlib.suppress(Unavailable):
+            await environments.python_for(version("absent"), 0)
+        pids = await begun(tmp_path)
+        await environments.close()
+        return pids
+
+    assert all(gone(pid) for pid in asyncio.run(begin_and_close()))
+
+
+def test_an_installer_does_not_outlive_a_node_that_is_killed(tmp_path: Path) -> None:
+    """The kernel ends it where nobody else can."""
+    code = "import os, subprocess, sys; from pathlib import Path; subprocess.run("
+    code += "[sys.executable, '-m', 'serving.runtimes.launch', str(os.getpid()), sys.argv[1]])"
+    with subprocess.Popen([sys.executable, "-c", code, str(installer(tmp_path))]) as node:
+        program, child = asyncio.run(begun(tmp_path))
+        node.kill()
+    assert gone(program)
+    os.kill(child, signal.SIGKILL)

@@ -14,6 +14,7 @@ import pytest
 from registry.errors import HeadgateError, ModelFault, Refused
 from serving.exchange import ArrayOutput, Call, JsonOutput, Output
 from tests.integration.runtimes.conftest import Hosts, rows
+from tests.support.serving_fakes import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -104,8 +105,8 @@ def test_a_cancelled_request_does_not_disturb_its_neighbours(hosts: Hosts) -> No
 
     async def half_of_them_leave(host: Any) -> list[float]:
         tasks = [asyncio.ensure_future(host.predict(Call(rows(start=float(i))), 20)) for i in range(20)]
-        await asyncio.sleep(0.02)
-        for task in tasks[::2]:
+        await tasks[0]  # the next are with the host by now, and the rest is in line
+        for task in tasks[2::2]:
             task.cancel()
         outputs = await asyncio.gather(*tasks[1::2])
         return [o.array.tolist()[0] for o in outputs]
@@ -134,8 +135,7 @@ def test_a_flood_of_prints_neither_blocks_nor_fills_memory(hosts: Hosts) -> None
     """Sixty-four megabytes of output pass, and the last of it is kept."""
     with hosts.loaded("printing") as host:
         assert hosts.predict(host, rows()) == JsonOutput([1])
-        hosts.run(asyncio.sleep(0.1))
-        assert host.last_output.endswith("the last line\n")
+        hosts.run(eventually(lambda: host.last_output.endswith("the last line\n")))
         assert len(host.last_output) <= 8192
 
 

@@ -17,9 +17,12 @@ import uvloop
 from registry.errors import Unavailable
 from registry.records import ServableVersion
 from serving.exchange import ArrayOutput, Call
-from serving.runtimes.host.runtime import HostRuntime
-from tests.integration.runtimes.conftest import OneEnvironment, rows
+from serving.runtimes.host.nursery import Nursery
+from serving.runtimes.host.process import HostProcess
+from serving.runtimes.host.runtime import PARALLEL_LOADS, HostRuntime
+from tests.integration.runtimes.conftest import Hosts, OneEnvironment, rows
 from tests.support.models import SavedModels
+from tests.support.serving_fakes import eventually
 
 pytestmark = pytest.mark.integration
 # An interpreter whose warm parents have a thread, as a library could start one at import.
@@ -33,6 +36,16 @@ threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 ' "$@"
+"""
+
+# The same, but the thread begins at a signal: as if a library started it at its first use.
+LATE = THREADED.replace(
+    "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
+    "import signal; signal.signal(signal.SIGUSR1, lambda *_: threading.Thread("
+    "target=time.sleep, args=(600,), daemon=True).start())",
+)
+BARE = """#!/bin/sh
+exec {python} "$1" "$2" "$3" "$4" "$5" "$6" bare
 """
 
 
@@ -121,12 +134,9 @@ def test_an_interpreter_that_does_not_work_is_a_version_that_cannot_be_loaded_no
 
 
 def test_directories_of_nodes_that_are_gone_are_removed(tmp_path: Path) -> None:
-    """A node that was killed leaves a directory; the next one removes it, and its own when it ends."""
-    with subprocess.Popen(["true"]) as ended:
-        pass
-    (tmp_path / f"node-{ended.pid}-x").mkdir()
-    living = tmp_path / f"node-{os.getpid()}-x"
-    living.mkdir()
+    """A node that was killed leaves a directory, whoever has its number now; the next one removes it, and its own."""
+    (tmp_path / f"node-{os.getpid()}-x").mkdir()
+    (tmp_path / "other").mkdir()
 
     async def live() -> None:
         runtime = HostRuntime(OneEnvironment(), tmp_path)
@@ -134,7 +144,7 @@ def test_directories_of_nodes_that_are_gone_are_removed(tmp_path: Path) -> None:
         await runtime.close()
 
     asyncio.run(live())
-    assert list(tmp_path.iterdir()) == [living]
+    assert list(tmp_path.iterdir()) == [tmp_path / "other"]
 
 
 def test_threads_that_are_not_known_to_be_safe_are_found() -> None:
@@ -150,3 +160,71 @@ print(json.dumps([before, len(unsafe_threads())]))
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
     )
     assert json.loads(done.stdout) == [[], 1]
+
+
+def test_a_parent_that_gets_threads_later_keeps_the_versions_that_it_has_loaded(
+    saved_models: SavedModels, tmp_path: Path
+) -> None:
+    """The next version comes from a bare parent beside; the old one ends with its last host."""
+    python = program(tmp_path / "python", LATE.format(python=sys.executable))
+
+    async def story() -> None:
+        runtime = HostRuntime(OtherEnvironment(python), tmp_path / "hosts")
+        await runtime.start()
+        try:
+            saved = saved_models.get("sum")
+            first = await runtime.load(saved.version, saved.directory, 90)
+            old = runtime._nurseries[python].parent
+            assert old is not None
+            os.kill(old.pid, signal.SIGUSR1)
+            second = await runtime.load(saved.version, saved.directory, 90)
+            assert runtime._nurseries[python].parent is not old
+            for host in (first, second):
+                assert isinstance(await host.predict(Call(rows()), 20), ArrayOutput)
+            await first.close()
+            await eventually(lambda: not old.alive)
+            assert isinstance(await second.predict(Call(rows()), 20), ArrayOutput)
+        finally:
+            await runtime.close()
+
+    asyncio.run(story())
+
+
+def test_a_parent_that_nobody_needs_ends_and_is_started_again(tmp_path: Path) -> None:
+    """Some time after it was last needed a parent ends, and whoever needs one next has another."""
+    python = program(tmp_path / "python", BARE.format(python=sys.executable))
+
+    async def story() -> None:
+        nursery = Nursery(python, tmp_path, idle_seconds=0.05)
+        try:
+            parent = await nursery.ready()
+            await eventually(lambda: not parent.alive)
+            assert (await nursery.ready()).alive
+        finally:
+            await nursery.close()
+
+    asyncio.run(story())
+
+
+def test_few_models_are_loaded_at_once(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads take turns, and all come to theirs."""
+    now, most, loaded = 0, 0, HostProcess.loaded
+
+    async def counted(host: HostProcess) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(now, most)
+        try:
+            await loaded(host)
+        finally:
+            now -= 1
+
+    monkeypatch.setattr(HostProcess, "loaded", counted)
+    saved = hosts.models.get("sum")
+
+    async def load_many() -> None:
+        loads = (hosts.runtime.load(saved.version, saved.directory, 60) for _ in range(5))
+        await asyncio.gather(*[host.close() for host in await asyncio.gather(*loads)])
+
+    hosts.run(load_many())
+    assert most == PARALLEL_LOADS

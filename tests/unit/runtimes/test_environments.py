@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import platform
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 
 from registry.errors import Unavailable
 from registry.records import Digest, ServableVersion, VersionNumber
-from serving.runtimes.builds import meaningful_line
-from serving.runtimes.environments import Environments, parse_requirements, unsatisfied, wanted
+from serving.runtimes.builds import Builder, meaningful_line
+from serving.runtimes.environments import MOST_REMEMBERED, Environments, parse_requirements, unsatisfied, wanted
 
 PLATFORM = {"mlflow": "3.17.2", "numpy": "2.4.6", "pandas": "3.1.1", "scikit-learn": "1.9.1", "torch": "2.4.0+cpu"}
 
@@ -85,3 +86,26 @@ def test_the_installers_last_words_are_fit_to_be_shown(said: str, told: str) -> 
 def test_long_complaints_are_cut() -> None:
     """No message is longer than 300 characters."""
     assert len(meaningful_line("error: " + "word " * 400)) == 300
+
+
+def test_a_builder_does_not_wait_for_another_process_for_ever(tmp_path: Path) -> None:
+    """Where another process holds the lock, a build is given up in time, in words."""
+    builder = Builder(tmp_path, turn_seconds=0.05)
+    with (tmp_path / "builder.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Unavailable, match="another process") as caught:
+            asyncio.run(builder.build("wanted", ["x"], "3.11"))
+    assert caught.value.code == "environment_unavailable"
+    assert not (tmp_path / "building").exists()
+
+
+def test_what_is_remembered_of_versions_is_bounded(tmp_path: Path) -> None:
+    """However many sets of requirements are asked for, the oldest answers are forgotten."""
+    environments = Environments(tmp_path, PLATFORM.get)
+
+    async def ask(count: int) -> None:
+        for n in range(count):
+            await environments.python_for(version(f"numpy<=9.{n}"), 1)
+
+    asyncio.run(ask(MOST_REMEMBERED + 10))
+    assert len(environments._own) == MOST_REMEMBERED

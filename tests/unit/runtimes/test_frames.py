@@ -252,3 +252,9 @@ def test_tables_dicts_and_values_come_back_as_such() -> None:
     assert isinstance(tensors, TensorsOutput)
     assert {k: v.tolist() for k, v in tensors.arrays.items()} == {"m": [1.5], "n": ["u"]}
     assert at_the_node([{"score": np.float32(0.5)}]) == JsonOutput([{"score": 0.5}])
+
+
+@pytest.mark.parametrize("output", [np.zeros(1000), ["x" * 8000], {"a": np.zeros(1000)}])
+def test_an_output_tells_how_large_it_was(output: object) -> None:
+    """Whoever writes an output knows what that will cost, without walking it."""
+    assert at_the_node(output).size >= 8000

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 from collections.abc import Iterable
 
 import pytest
 
 from registry.edge.gate import Message, Receive
 from registry.errors import HeadgateError
-from serving.http.body import MAX_BODIES_AT_ONCE, MAX_PIECES, BodyReader, ClientGoneError
+from serving.http.body import MAX_BODIES_AT_ONCE, MAX_PIECES, QUICK_BYTES, BodyReader, ClientGoneError
 
 pytestmark = pytest.mark.anyio
 LIMIT = 1000
@@ -123,3 +124,29 @@ async def test_all_bodies_share_a_budget_and_give_it_back() -> None:
         with pytest.raises(HeadgateError):
             await reader.read(b"", b"gzip", Sender([b"x" * LIMIT]).receive)
     assert len(await reader.read(b"", b"", Sender([b"x" * LIMIT]).receive)) == LIMIT
+
+
+@pytest.mark.parametrize("size", [QUICK_BYTES - 1, QUICK_BYTES, QUICK_BYTES + 1, 4 * QUICK_BYTES])
+async def test_large_bodies_expand_as_small_ones_do(size: int) -> None:
+    """Up to the limit a body arrives whole, whichever part of it is expanded beside the event loop."""
+    reader = BodyReader(4 * QUICK_BYTES)
+    for data in (b"0" * size, bytes(random.Random(1).choices(b"0123", k=size))):
+        assert await reader.read(b"", b"gzip", Sender([gzip.compress(data)]).receive) == data
+        reader.free(size)
+    assert reader.free_bytes == reader.budget
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (gzip.compress(b"0" * (4 * QUICK_BYTES + 1)), "body_too_large"),
+        (gzip.compress(b"0" * 4 * QUICK_BYTES)[:-8] + bytes(8), "invalid_argument"),
+        (gzip.compress(b"0" * 4 * QUICK_BYTES)[:-1], "invalid_argument"),
+        (gzip.compress(b"0" * 4 * QUICK_BYTES) + b"x", "invalid_argument"),
+    ],
+)
+async def test_large_bodies_are_refused_as_small_ones_are(body: bytes, code: str) -> None:
+    """One byte too many, a wrong checksum, a missing end and a trailer are seen beside the event loop too."""
+    with pytest.raises(HeadgateError) as error:
+        await BodyReader(4 * QUICK_BYTES).read(b"", b"gzip", Sender([body]).receive)
+    assert error.value.code == code

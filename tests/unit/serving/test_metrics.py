@@ -7,7 +7,8 @@ from typing import Any
 from registry.records import SnapshotPage
 from serving.pool.slot import Slot
 from serving.routing.table import Table
-from serving.telemetry.metrics import CATALOGUE, MAX_GROUPS, Finished, Metrics, Readings
+from serving.telemetry.finished import Finished
+from serving.telemetry.metrics import CATALOGUE, MAX_GROUPS, Metrics, Readings
 from tests.support.serving_fakes import servable, snapshot
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from registry.errors import Conflict, HeadgateError, Internal, ModelFault, Unavailable
-from registry.records import ModelName
-from serving.pool.pool import PARALLEL_LOADS, Pool
-from serving.pool.slot import Identity
+from registry.records import ModelName, ServableVersion, VersionNumber
+from serving.pool.pool import Pool
 from serving.pool.state import State
 from tests.support.serving_fakes import Clock, FakeCache, FakeRuntime, FakeWatcher, servable, settle
 
@@ -24,6 +24,11 @@ class World:
     def __init__(self) -> None:
         self.cache, self.runtime, self.watcher, self.clock = FakeCache(), FakeRuntime(), FakeWatcher(), Clock()
         self.pool = Pool(self.cache, self.runtime, self.watcher, load_seconds=60, clock=self.clock)
+
+
+def only(*versions: ServableVersion) -> Callable[[ModelName, VersionNumber], ServableVersion | None]:
+    """Return a table in which a model has these versions and no others."""
+    return lambda model, number: {v.version: v for v in versions}.get(number)
 
 
 @pytest.fixture
@@ -65,17 +70,17 @@ async def test_versions_do_not_wait_for_one_another(world: World) -> None:
     (await slow).release()
 
 
-async def test_at_most_two_load_at_once(world: World) -> None:
-    """Loads are limited, and all come to their turn."""
-    versions = [servable(str(n)) for n in range(1, 8)]
-    gate = asyncio.Event()
-    world.runtime.gates = {v.digest: gate for v in versions}
-    waiting = [asyncio.create_task(world.pool.lease(CHURN, v, 5)) for v in versions]
+async def test_artifacts_that_cannot_be_had_hold_up_nobody_else(world: World) -> None:
+    """However many versions wait for their files, another one loads at once."""
+    stuck = [servable(str(n)) for n in range(1, 8)]
+    world.cache.gates = {v.digest: asyncio.Event() for v in stuck}
+    waiting = [asyncio.create_task(world.pool.lease(CHURN, v, 5)) for v in stuck]
     await settle()
-    gate.set()
+    (await world.pool.lease(CHURN, servable("9"), 1)).release()
+    for gate in world.cache.gates.values():
+        gate.set()
     for lease in await asyncio.gather(*waiting):
         lease.release()
-    assert world.runtime.most_loading == PARALLEL_LOADS
 
 
 async def test_who_cannot_wait_long_enough_is_told_to_come_again(world: World) -> None:
@@ -142,14 +147,54 @@ async def test_an_error_that_is_repeated_is_a_new_object_each_time(world: World)
 
 
 async def test_a_version_whose_process_died_is_loaded_anew(world: World) -> None:
-    """A dead copy is dropped on the next lease, and its artifact given back."""
+    """A dead copy is dropped at once, without a request, and its artifact given back; the next lease loads."""
     (await world.pool.lease(CHURN, V1, 5)).release()
-    world.runtime.newest(V1).alive = False
+    world.runtime.newest(V1).die()
+    assert world.pool.status(V1).state is State.COLD
+    await settle()
+    assert world.cache.held[V1.digest] == 0
     (await world.pool.lease(CHURN, V1, 5)).release()
     await settle()
     assert world.runtime.loads[V1.digest] == 2
     assert world.cache.held[V1.digest] == 1
     assert ("died", "churn", "1") in world.watcher.events
+
+
+async def test_a_version_that_dies_under_a_lease_keeps_its_files_until_it_is_back(world: World) -> None:
+    """The artifact of a dead copy is given back with the last lease on it."""
+    lease = await world.pool.lease(CHURN, V1, 5)
+    world.runtime.newest(V1).die()
+    await settle()
+    assert world.cache.held[V1.digest] == 1
+    lease.release()
+    await settle()
+    assert world.cache.held[V1.digest] == 0
+    assert world.pool.status(V1).state is State.COLD
+
+
+async def test_a_dead_version_that_nobody_wants_is_forgotten(world: World) -> None:
+    """A copy that dies while it drains leaves nothing behind."""
+    lease = await world.pool.lease(CHURN, V1, 5)
+    world.pool.retain(only())
+    world.runtime.newest(V1).die()
+    lease.release()
+    await settle()
+    assert list(world.pool.slots()) == []
+    assert not +world.cache.held
+
+
+async def test_a_failure_that_promised_no_retry_still_does_not(world: World) -> None:
+    """What cannot succeed invites nobody to try again; what may, says when."""
+    world.runtime.errors = {
+        V1.digest: Unavailable("environment_unavailable", "no such library", retry_after=None),
+        V2.digest: Unavailable("artifact_unavailable", "S3 does not answer"),
+    }
+    told = []
+    for version in (V1, V1, V2, V2):
+        with pytest.raises(Unavailable) as refused:
+            await world.pool.lease(CHURN, version, 5)
+        told.append(refused.value.retry_after)
+    assert told == [None, None, 1, 1]
 
 
 async def test_unloading_waits_for_the_last_lease(world: World) -> None:
@@ -201,7 +246,7 @@ async def test_what_no_snapshot_names_goes(world: World) -> None:
     """Versions outside the wanted set are drained and forgotten; the others stay."""
     for version in (V1, V2):
         (await world.pool.lease(CHURN, version, 5)).release()
-    world.pool.retain({Identity.of(V2)})
+    world.pool.retain(only(V2))
     await settle()
     assert [copy.closed for copy in world.runtime.loaded] == [True, False]
     assert [slot.servable for slot in world.pool.slots()] == [V2]
@@ -213,7 +258,7 @@ async def test_a_load_nobody_wants_any_more_still_serves_who_waits_and_then_goes
     world.runtime.gates[V1.digest] = asyncio.Event()
     waiting = asyncio.create_task(world.pool.lease(CHURN, V1, 5))
     await settle()
-    world.pool.retain(set())
+    world.pool.retain(only())
     world.runtime.gates[V1.digest].set()
     lease = await waiting
     await settle()
@@ -221,6 +266,30 @@ async def test_a_load_nobody_wants_any_more_still_serves_who_waits_and_then_goes
     lease.release()
     await settle()
     assert world.runtime.newest(V1).closed
+    assert list(world.pool.slots()) == []
+
+
+async def test_a_waiter_who_leaves_as_the_load_ends_leaves_nothing_loaded(world: World) -> None:
+    """A version that nobody wants goes, although its last waiter left in the very moment that it became ready."""
+    world.runtime.gates[V1.digest] = asyncio.Event()
+    waiting = asyncio.create_task(world.pool.lease(CHURN, V1, 5))
+    await settle()
+    world.pool.retain(only())
+    world.watcher.version_loaded = lambda *_: waiting.cancel()  # type: ignore[assignment,method-assign]  # the moment
+    world.runtime.gates[V1.digest].set()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await settle()
+    assert waiting.cancelled()
+    assert world.runtime.newest(V1).closed
+    assert list(world.pool.slots()) == []
+
+
+async def test_who_asks_for_what_has_just_gone_is_answered_once(world: World) -> None:
+    """A request that chose by the table before the last is served, and nothing stays loaded for it."""
+    world.pool.retain(only(V2))
+    lease = await world.pool.lease(CHURN, V1, 5)
+    lease.release()
+    await settle()
     assert list(world.pool.slots()) == []
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from registry.errors import Conflict, ModelFault, Unavailable
 from registry.records import ModelName
 from serving.pool.pool import Pool
-from serving.pool.slot import Identity, Lease
+from serving.pool.slot import Lease
 from serving.pool.state import State
 from tests.support.serving_fakes import Clock, FakeCache, FakeRuntime, FakeWatcher, servable, settle
 
@@ -51,14 +51,14 @@ class Story:
             case "mend":
                 self.runtime.errors.pop(version.digest, None)
             case "die" if self.runtime.loaded:
-                self.runtime.loaded[n % len(self.runtime.loaded)].alive = False
+                self.runtime.loaded[n % len(self.runtime.loaded)].die()
             case "unload":
                 try:
                     self.pool.unload(version)
                 except Conflict:
                     assert self.pool.status(version).state is State.LOADING
             case "retain":
-                self.pool.retain({Identity.of(v) for v in VERSIONS[:n]})
+                self.pool.retain(lambda model, number: {v.version: v for v in VERSIONS[:n]}.get(number))
             case "later":
                 self.clock.now += 2**n
         await settle()
@@ -87,7 +87,7 @@ class Story:
         for lease in self.leases:
             lease.release()
         await settle()
-        self.pool.retain(set())
+        self.pool.retain(lambda model, number: None)
         await settle()
         assert list(self.pool.slots()) == []
         assert not +self.cache.held, "an artifact is still held"

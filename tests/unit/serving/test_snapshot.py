@@ -11,7 +11,7 @@ import pytest
 from registry.errors import Unavailable
 from registry.records import SnapshotPage
 from serving.routing.table import Routes, Table
-from serving.sources.snapshot import SnapshotFile, SnapshotFollower
+from serving.sources.snapshot import QUICK_VERSIONS, SnapshotFile, SnapshotFollower
 from tests.support.serving_fakes import Clock, FakeRegistry, eventually, settle, snapshot
 
 pytestmark = pytest.mark.anyio
@@ -181,3 +181,17 @@ async def test_a_disk_that_is_slow_does_not_hold_up_a_change(tmp_path: Path) -> 
     kept = world.file.load()
     assert kept is not None
     assert kept[0].revision == 2
+
+
+async def test_a_large_page_is_in_force_like_a_small_one_and_only_once(tmp_path: Path) -> None:
+    """What is merged beside the event loop takes effect; the same page again changes nothing."""
+    world = World(tmp_path, *(snapshot(f"m{n}") for n in range(QUICK_VERSIONS)))
+    await world.follower.follow_once()
+    assert len(world.names) == QUICK_VERSIONS
+    first = world.routes.table
+    again = World(tmp_path, *(snapshot(f"m{n}") for n in range(QUICK_VERSIONS)))
+    world.follower.save()
+    assert again.follower.start_from_file()
+    await again.follower.follow_once()
+    assert again.routes.table == first
+    assert len(again.seen) == 1

@@ -184,6 +184,21 @@ def test_an_unreachable_store_is_unavailable_in_time(tmp_path: Path) -> None:
     run(story)
 
 
+def test_a_store_that_stays_away_is_told_long_before_the_callers_time_is_over(tmp_path: Path) -> None:
+    """Whoever has an hour is not kept for an hour: an outage that lasts is an answer."""
+
+    async def story() -> None:
+        source = MemorySealedSource()
+        digest = source.put(FILES)
+        source.down = True
+        cache = ArtifactCache(tmp_path, LIMIT, source, outage_seconds=0.02)
+        assert await code_of(cache, digest, 3600) == "artifact_unavailable"
+        source.down = False
+        assert await held(cache, digest) == FILES
+
+    run(story)
+
+
 def test_a_waiter_that_leaves_hurts_nobody(tmp_path: Path) -> None:
     """Cancelling one waiter, or all, lets the download go on; the next hold finds it done."""
 
@@ -436,5 +451,39 @@ def test_closing_ends_what_is_under_way(tmp_path: Path) -> None:
         assert await waiter == "shutting_down"
         assert await code_of(cache, digest) == "shutting_down"
         assert unfinished(tmp_path) == []
+
+    run(story)
+
+
+class PartlyDown(MemorySealedSource):
+    """A source that has lost some of its files for now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost: set[Digest] = set()
+
+    async def stream(self, digest: Digest) -> AsyncIterator[bytes]:
+        """Yield the bytes of a sealed file, unless it is among those that are lost."""
+        if digest in self.lost:
+            raise Unavailable("artifact_unavailable", "the object store cannot be reached; try again")
+        async for piece in super().stream(digest):
+            yield piece
+
+
+def test_files_that_cannot_be_had_do_not_hold_up_others(tmp_path: Path) -> None:
+    """While many downloads wait to be tried again, another version is fetched at once."""
+
+    async def story() -> None:
+        source = PartlyDown()
+        stuck = source.put({str(n): b"%d" % n for n in range(8)})
+        source.lost = set(source.blobs)
+        other = source.put(FILES)
+        cache = ArtifactCache(tmp_path, LIMIT, source, outage_seconds=60)
+        waiter = asyncio.create_task(code_of(cache, stuck))
+        while not source.manifests_read[stuck]:
+            await asyncio.sleep(0)
+        assert await asyncio.wait_for(held(cache, other), 2) == FILES
+        await cache.close()
+        await waiter
 
     run(story)

@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,3 +65,26 @@ async def _follow(directory: Path, steps: Steps) -> None:
         lease.release()
     await cache.close()
     assert sum(p.stat().st_size for p in (directory / "blobs").glob("*")) == cache.cached_bytes
+
+
+def test_evicting_stops_as_soon_as_there_is_room(tmp_path: Path) -> None:
+    """What is shared with an artifact that stays is no gain; the one held longest ago goes, and no more than needed."""
+
+    async def story() -> None:
+        source = MemorySealedSource()
+        shared = b"s" * 100
+        first, second, third, last = (
+            source.put({"s": shared, "own": letter * 100}) for letter in (b"a", b"b", b"c", b"d")
+        )
+        cache = ArtifactCache(tmp_path, 400, source)
+        for digest in (first, second, third, last):
+            (await cache.hold(digest, 5)).release()
+            assert cache.cached_bytes <= 400
+        source.down = True
+        for digest in (second, third, last):
+            (await cache.hold(digest, 5)).release()
+        with pytest.raises(Unavailable):
+            await cache.hold(first, 0.1)
+        await cache.close()
+
+    asyncio.run(story())
