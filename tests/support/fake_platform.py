@@ -149,12 +149,24 @@ class Situation:
         record["reason"] = "; ".join(self.rejections)
         record["state"] = "rejected" if self.rejections else "ready"
 
+    def stable(self, name: str) -> str | None:
+        """Return who has a model's traffic."""
+        journal = self.find(name).journal
+        plan = journal[-1]["plan"] if journal else None
+        return plan["stable"] if plan else None
+
+    def require_unused(self, record: dict[str, Any]) -> None:
+        """Refuse where a plan or an alias names the version."""
+        shown = self.shown(record)
+        if shown["stable"] or shown["aliases"]:
+            raise Problem(409, "in_use", f"version {record['version']} is in use")
+
     def shown(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return a version's JSON."""
         model = self.find(record["model"])
-        stable = model.journal[-1]["plan"]["stable"] if model.journal else None
+        stable = self.stable(record["model"])
         aliases = sorted(a for a, v in model.aliases.items() if v == record["version"])
-        return {**record, "aliases": aliases, "stable": stable == record["version"], "signature": None}
+        return {"signature": None, **record, "aliases": aliases, "stable": stable == record["version"]}
 
     def model_shown(self, name: str) -> dict[str, Any]:
         """Return a model's JSON."""
@@ -182,17 +194,27 @@ class _Front:
 
     def __init__(self, app: ASGIApp, situation: Situation) -> None:
         self._app, self._situation = app, situation
+        self.serving_port = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         line = f"{scope['method']} {scope['path']}"
         self._situation.requests.append((scope["method"], scope["path"], dict(request.headers)))
+        if self._is_elsewhere(scope):
+            body = {"code": "not_found", "message": "nothing is at this path", "request_id": "r-4", "details": {}}
+            await JSONResponse({"error": body}, 404)(scope, receive, send)
+            return
         for failure in self._situation.failures:
             if failure.times and re.search(failure.pattern, line):
                 failure.times -= 1
                 await _fail(failure, scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _is_elsewhere(self, scope: Scope) -> bool:
+        """Tell whether the path belongs to the other process."""
+        serving = scope["server"][1] == self.serving_port
+        return bool(scope["path"].startswith("/registry/" if serving else "/models"))
 
 
 async def _fail(failure: Failure, scope: Scope, receive: Receive, send: Send) -> None:
@@ -225,7 +247,9 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 def _health_routes(s: Situation) -> list[Route]:
     async def ready(request: Request) -> Response:
-        if request.url.port == request.app.state.serving_port and not s.serving_ready:
+        if request.url.port != request.app.state.serving_port:
+            return JSONResponse({"status": "ready"})
+        if not s.serving_ready:
             return JSONResponse({"ready": False, "reason": "the registry has not answered yet"}, 503)
         return JSONResponse({"ready": True})
 
@@ -270,12 +294,28 @@ def _model_routes(s: Situation) -> list[Route]:
             s.models[name].aliases[body["alias"]] = record["version"]
         return JSONResponse(s.shown(record), 201)
 
+    async def admit(request: Request) -> Response:
+        record = s.version(request.path_params["name"], request.path_params["version"])
+        if record["state"] == "rejected":
+            record["state"] = "checking"
+        return JSONResponse(s.shown(record), 202)
+
+    async def retire(request: Request) -> Response:
+        record = s.version(request.path_params["name"], request.path_params["version"])
+        s.require_unused(record)
+        record["state"] = "retired"
+        return Response(status_code=204) if request.method == "DELETE" else JSONResponse(s.shown(record))
+
+    one = f"{API}/models/{{name}}/versions/{{version}}"
     return [
         Route(f"{API}/models", models),
         Route(f"{API}/models/{{name}}", model),
         Route(f"{API}/models/{{name}}/versions", versions),
         Route(f"{API}/models/{{name}}/versions", create, methods=["POST"]),
-        Route(f"{API}/models/{{name}}/versions/{{version}}", version),
+        Route(one, version),
+        Route(one, retire, methods=["DELETE"]),
+        Route(f"{one}/admit", admit, methods=["POST"]),
+        Route(f"{one}/retire", retire, methods=["POST"]),
     ]
 
 
@@ -319,7 +359,7 @@ def _upload_routes(s: Situation) -> list[Route]:
 
 
 def _traffic_routes(s: Situation) -> list[Route]:
-    def append(name: str, plan: dict[str, Any], why: str) -> Response:
+    def append(name: str, plan: dict[str, Any] | None, why: str) -> Response:
         model = s.find(name)
         revision = len(model.journal) + 1
         at = "2026-11-20T08:00:00.000Z"
@@ -342,12 +382,21 @@ def _traffic_routes(s: Situation) -> list[Route]:
             raise Problem(409, "not_ready", f"version {plan['stable']} is not ready")
         return append(name, plan, plan["note"] or "plan replaced")
 
+    async def clear(request: Request) -> Response:
+        name = request.path_params["name"]
+        revision = len(s.find(name).journal)
+        if request.headers.get("if-match") != f'"{revision}"':
+            raise Problem(409, "revision_conflict", f"the plan has revision {revision}", revision=revision)
+        return append(name, None, "all traffic taken away")
+
     async def history(request: Request) -> Response:
         return JSONResponse({"revisions": s.find(request.path_params["name"]).journal[::-1]})
 
     async def rollback(request: Request) -> Response:
         name, body = request.path_params["name"], await request.body()
         journal = s.find(name).journal
+        if not journal:
+            raise Problem(404, "no_plan", f'{name} has no plan yet; PUT …/traffic with If-Match: "0"')
         wanted = json.loads(body)["revision"] if body else len(journal) - 1
         if wanted < 1:
             raise Problem(409, "not_ready", "nothing to roll back to")
@@ -366,6 +415,7 @@ def _traffic_routes(s: Situation) -> list[Route]:
     return [
         Route(f"{prefix}/traffic", show),
         Route(f"{prefix}/traffic", replace, methods=["PUT"]),
+        Route(f"{prefix}/traffic", clear, methods=["DELETE"]),
         Route(f"{prefix}/traffic/history", history),
         Route(f"{prefix}/traffic/rollback", rollback, methods=["POST"]),
         Route(f"{prefix}/aliases/{{alias}}", alias, methods=["PUT", "DELETE"]),
@@ -397,9 +447,9 @@ def _serving_routes(s: Situation) -> list[Route]:
         if alias := request.path_params.get("alias"):
             number, arm = model.aliases[alias], "alias"
         if number is None:
-            if not model.journal:
+            number, arm = s.stable(name), "stable"
+            if number is None:
                 raise Problem(404, "no_plan", f"{name} has no plan")
-            number, arm = model.journal[-1]["plan"]["stable"], "stable"
         predictions = s.answer(json.loads(body) if media_type == "application/json" else body)
         answer = {"predictions": predictions, "model_name": name, "model_version": number, "request_id": "r-3"}
         headers = {"X-Headgate-Arm": arm, "X-Headgate-Revision": str(len(model.journal))}
@@ -430,7 +480,7 @@ def fake_servers() -> Iterator[FakePlatform]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     registry, serving = (s.getsockname()[1] for s in sockets)
     starlette: Any = app._app
-    starlette.state.serving_port = serving
+    starlette.state.serving_port = app.serving_port = serving
     config = uvicorn.Config(
         app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
     )

@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from headgate import Client, InvalidRequest, NotFound, RevisionConflict, Unavailable
+from headgate import (
+    BadSettings,
+    Client,
+    Conflict,
+    ConnectionFailed,
+    InvalidRequest,
+    NotFound,
+    RevisionConflict,
+    Unavailable,
+)
 from headgate.estimators import save
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import RandomForestRegressor
@@ -110,6 +119,39 @@ def test_plans_aliases_and_conflicts(
     client.delete_alias(name, "champion")
     assert client.model(name).aliases == {}
     assert [t.revision for t in client.history(name)] == [revision]
+
+
+def test_versions_end_and_traffic_goes(client: Client, name: str, saved: Path) -> None:
+    """What has traffic cannot be retired; once it is taken away, nobody answers, and the version can go for good."""
+    with pytest.raises(NotFound):
+        client.rollback(name)
+    number = client.register(saved, name=name).version
+    with pytest.raises(NotFound, match="promote a version first"):
+        client.rollback(name)
+    assert client.admit(name, number).state == "ready"
+    client.promote(name, number)
+    with pytest.raises(Conflict) as caught:
+        client.retire(name, number)
+    assert caught.value.code == "in_use"
+    assert client.clear_traffic(name).stable is None
+    with pytest.raises(NotFound) as unplanned:
+        client.predict(name, X.head(1))
+    assert unplanned.value.code == "no_plan"
+    assert client.retire(name, number).state == "retired"
+    client.delete_version(name, number)
+
+
+def test_swapped_urls_are_told(platform: Platform, name: str) -> None:
+    """The real processes tell which they are, so that swapped URLs are told as that."""
+    with Client(platform.serving_url, platform.registry_url) as client:
+        with pytest.raises(BadSettings, match="is a serving node, not a registry: swap the URLs"):
+            client.models()
+        with pytest.raises(BadSettings, match="is a registry, not a serving node: swap the URLs"):
+            client.predict(name, [[1]])
+        assert client.status().serving.kind == "registry"
+    plain = platform.registry_url.replace("http:", "https:")
+    with Client(plain, platform.serving_url) as client, pytest.raises(ConnectionFailed, match="does not speak TLS"):
+        client.models()
 
 
 def test_mistakes_are_told(client: Client, name: str, saved: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from headgate.cli.app import app
@@ -17,7 +18,8 @@ from tests.support.fake_platform import Failure, FakePlatform, free_port
 
 Run = Callable[..., Result]
 COMMANDS = [
-    ("models",), ("models", "list"), ("models", "show"), ("versions", "list"), ("versions", "show"), ("register",),
+    ("models",), ("models", "list"), ("models", "show"), ("versions", "list"), ("versions", "show"),
+    ("versions", "admit"), ("versions", "retire"), ("versions", "delete"), ("register",), ("traffic", "clear"),
     ("predict",), ("promote",), ("rollback",), ("traffic", "show"), ("traffic", "history"), ("alias", "list"),
     ("alias", "set"), ("alias", "delete"), ("status",), ("doctor",),
 ]  # fmt: skip
@@ -31,7 +33,7 @@ def run(fake: FakePlatform, monkeypatch: pytest.MonkeyPatch) -> Run:
     return lambda *words, **more: CliRunner().invoke(app, list(words), **more)
 
 
-def document(result: Result) -> object:
+def document(result: Result) -> Any:
     """Return what was printed as JSON, nothing else having been printed."""
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -249,8 +251,10 @@ def test_doctor_names_what_is_wrong(run: Run, fake: FakePlatform, monkeypatch: p
     monkeypatch.setenv("HEADGATE_SERVIN_URL", "x")
     result = run("doctor")
     assert result.exit_code == 0
-    assert "did you mean HEADGATE_SERVING_URL?" in result.stdout
-    assert "churn (serving 0, registry 1)" in result.stdout
+    assert "HEADGATE_SERVING_URL?" in result.stdout
+    found = {f["check"]: f["found"] for f in document(run("doctor", "-o", "json"))}
+    assert "churn (serving 0, registry 1)" in found["plans"]
+    assert "did you mean HEADGATE_SERVING_URL?" in found["variables"]
     monkeypatch.setenv("HEADGATE_SERVING_URL", f"http://127.0.0.1:{free_port()}")
     assert run("doctor").exit_code == 1
     monkeypatch.setenv("HEADGATE_SERVING_URL", "nowhere")
@@ -258,7 +262,7 @@ def test_doctor_names_what_is_wrong(run: Run, fake: FakePlatform, monkeypatch: p
 
 
 def test_a_pipe_gets_whole_lines_and_no_colour(fake: FakePlatform) -> None:
-    """Without a terminal nothing is cut, wrapped or coloured, and no progress is drawn."""
+    """Without a terminal no word is cut, nothing is coloured, and no progress is drawn."""
     long = "n" + "x" * 120
     fake.situation.add(long)
     env = os.environ | {"HEADGATE_REGISTRY_URL": fake.registry_url}
@@ -273,3 +277,14 @@ def test_no_traceback_ever(fake: FakePlatform) -> None:
     done = subprocess.run([sys.executable, "-m", "headgate.cli", "models"], env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_versions_show_tells_of_a_missing_signature(run: Run, fake: FakePlatform) -> None:
+    """A sealed version without a signature says so; spelling and digest are for people."""
+    flavours = {"flavors": ["python_function", "sklearn"], "digest": "sha256:" + "ab" * 32}
+    fake.situation.new_version("churn", "ready", **flavours)
+    lines = dict(line.split(maxsplit=1) for line in run("versions", "show", "churn", "1").stdout.splitlines())
+    assert (lines["inputs"], lines["flavours"]) == ("none (no signature)", "sklearn")
+    assert (lines["digest"], lines["created"]) == ("sha256:abababababab…", "2026-11-20 08:00 UTC")
+    shown = document(run("versions", "show", "churn", "1", "-o", "json"))
+    assert {name: shown[name] for name in flavours} == flavours

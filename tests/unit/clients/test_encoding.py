@@ -154,8 +154,8 @@ def test_arrays_of_times_text_and_objects() -> None:
         (pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b")])), "several levels"),
         (pd.DataFrame({"d": pd.to_timedelta([1], unit="s")}), "column 'd' has the dtype timedelta64"),
         (np.array([1j]), "dtype complex128"),
-        ([{1: 2}], "records has the key '1', a int"),
-        (object(), "inputs holds a object"),
+        ([{1: 2}], "records has the key '1', an int"),
+        (object(), "inputs holds an object"),
         ({"a": {1, 2}}, "inputs.'a' holds a set"),
     ],
 )

@@ -5,6 +5,7 @@ from headgate.client import Client
 from headgate.errors import (
     AccessDenied,
     BadSettings,
+    ClientClosed,
     Conflict,
     ConnectionFailed,
     HeadgateError,
@@ -33,6 +34,7 @@ __all__ = [
     "Version",
     "HeadgateError",
     "BadSettings",
+    "ClientClosed",
     "ConnectionFailed",
     "Timeout",
     "InvalidRequest",

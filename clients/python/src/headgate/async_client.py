@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any
 
 from headgate import flows, registration
 from headgate.encoding import Data
 from headgate.records import Model, Prediction, Status, Traffic, Version
-from headgate.registration import RegisterOptions
+from headgate.registration import Progress, Wishes
 from headgate.requests import Target
 from headgate.settings import Settings, resolve
 
@@ -18,8 +18,10 @@ class AsyncClient:
     """Talks to one platform. Any number of calls at once; close it, or use it in an ``async with`` statement.
 
     Args:
-        registry_url: Base URL of the registry; by default ``HEADGATE_REGISTRY_URL``, else ``http://127.0.0.1:5000``.
-        serving_url: Base URL of serving; by default ``HEADGATE_SERVING_URL``, else ``http://127.0.0.1:8080``.
+        registry_url: Base URL of the registry; by default ``HEADGATE_REGISTRY_URL``, else this machine at
+            ``HEADGATE_REGISTRY_PORT``, else ``http://127.0.0.1:5000``.
+        serving_url: Base URL of serving; by default ``HEADGATE_SERVING_URL``, else this machine at
+            ``HEADGATE_SERVING_PORT``, else ``http://127.0.0.1:8080``.
         api_key: By default ``HEADGATE_API_KEY``.
         timeout: Longest wait for one answer, in seconds; by default ``HEADGATE_TIMEOUT_SECONDS``, else 60.
 
@@ -61,17 +63,31 @@ class AsyncClient:
         """Return one version."""
         return await self._driver.run(flows.version(name, version))
 
-    async def register(self, model: Data, name: str, **options: Unpack[RegisterOptions]) -> Version:
+    async def register(  # noqa: PLR0913 - spelt out, so that a misspelt option is refused at once
+        self,
+        model: Data,
+        name: str,
+        *,
+        example: Data = None,
+        alias: str | None = None,
+        wait: bool = True,
+        timeout: float = 120.0,  # noqa: ASYNC109 - how long the platform may take; the same word as in Client
+        progress: Progress | None = None,
+    ) -> Version:
         """Register a model; wait until it is ready, or raise VersionRejected with the reasons.
 
         Args:
             model: A saved MLflow model directory (str or Path), ``runs:/<run id>/<path>``, ``models:/m-…``, or a fitted
                 estimator (with ``headgate[mlflow]``): scikit-learn, XGBoost, LightGBM, ONNX or a pyfunc PythonModel.
             name: Of the model; it is created where it does not exist.
-            **options: ``example`` (inputs to read the signature off), ``alias``, ``wait`` (True), ``timeout`` (120 s),
-                ``progress`` (called with bytes sent and bytes in all).
+            example: For an estimator: inputs that it can predict (DataFrame or array); the signature is read off them.
+            alias: Points to the version once it is ready.
+            wait: Whether to wait for the verdict.
+            timeout: Seconds to wait for it.
+            progress: Called with bytes sent and bytes in all, while a directory is uploaded.
         """
-        return await self._driver.run(registration.register(self._settings, model, name, options))
+        wishes = Wishes(example, alias, wait, timeout, progress)
+        return await self._driver.run(registration.register(self._settings, model, name, wishes))
 
     async def wait_until_ready(
         self,
@@ -82,6 +98,18 @@ class AsyncClient:
     ) -> Version:
         """Return the version once it is ready; raise VersionRejected, or Timeout after ``timeout`` seconds."""
         return await self._driver.run(flows.wait_until_ready(name, version, timeout))
+
+    async def admit(self, name: str, version: str | int, *, wait: bool = True, timeout: float = 120.0) -> Version:  # noqa: ASYNC109 - how long the platform may take; the same word as in Client
+        """Check a rejected version again, from the start; wait as ``register`` does."""
+        return await self._driver.run(flows.admit(name, version, timeout if wait else None))
+
+    async def retire(self, name: str, version: str | int) -> Version:
+        """Take a version out of service for good; raise Conflict while a plan or an alias names it."""
+        return await self._driver.run(flows.retire(name, version))
+
+    async def delete_version(self, name: str, version: str | int) -> None:
+        """Retire a version and delete MLflow's record of it; its number is never used again."""
+        await self._driver.run(flows.delete_version(name, version))
 
     async def predict(
         self,
@@ -96,7 +124,8 @@ class AsyncClient:
 
         Args:
             name: Of the model.
-            data: An array (rows first), a DataFrame, a list of records, a dict of columns or tensors, or nested lists.
+            data: An array (rows first), a DataFrame, a list of records, a dict of columns or tensors, nested lists, or
+                a whole body: a dict of ``dataframe_split``, ``dataframe_records``, ``instances`` or ``inputs``.
             version: Ask this version; without it and without ``alias`` the plan chooses.
             alias: Ask the version that this names.
             params: Inference parameters, for models that take some.
@@ -150,6 +179,13 @@ class AsyncClient:
     async def rollback(self, name: str, *, revision: int | None = None) -> Traffic:
         """Go back to the plan before, or to the plan of ``revision``; that makes a new revision."""
         return await self._driver.run(flows.rollback(name, revision))
+
+    async def clear_traffic(self, name: str, *, expect: int | None = None) -> Traffic:
+        """Take all traffic away, so that only versions and aliases that are named answer.
+
+        Where nobody has traffic nothing is changed. ``expect`` is the revision that you saw, as in ``promote``.
+        """
+        return await self._driver.run(flows.clear_traffic(name, expect))
 
     async def set_alias(self, name: str, alias: str, version: str | int) -> None:
         """Point an alias at a version that is ready."""

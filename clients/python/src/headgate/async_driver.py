@@ -12,7 +12,7 @@ import httpx
 
 from headgate.errors import HeadgateError
 from headgate.settings import Settings
-from headgate.transport import PIECE_BYTES, answer_from, client_options, count_sent, prepare, translated
+from headgate.transport import PIECE_BYTES, answer_from, client_options, count_sent, prepare, require_open, translated
 from headgate.wire import Answer, Done, Effect, FileBody, Flow, Now, Parallel, Pause, Request, Work, step
 
 T = TypeVar("T")
@@ -33,6 +33,7 @@ class AsyncDriver:
         outcome: object = None
         failure: HeadgateError | None = None
         try:
+            require_open(self._http)
             while True:
                 effect = step(flow, outcome, failure)
                 if isinstance(effect, Done):
@@ -72,6 +73,7 @@ class AsyncDriver:
                 return await asyncio.to_thread(call)
 
     async def _send(self, request: Request) -> Answer:
+        require_open(self._http)  # it may have been closed since the flow began
         prepared = prepare(request, self._settings)
         content = _pieces(request.body) if isinstance(request.body, FileBody) else request.body
         with translated(prepared.url, self._settings):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any
 
 from headgate import flows, registration
 from headgate.encoding import Data
 from headgate.records import Model, Prediction, Status, Traffic, Version
-from headgate.registration import RegisterOptions
+from headgate.registration import Progress, Wishes
 from headgate.requests import Target
 from headgate.settings import Settings, resolve
 
@@ -18,8 +18,10 @@ class Client:
     """Talks to one platform. Safe for several threads; close it, or use it in a ``with`` statement.
 
     Args:
-        registry_url: Base URL of the registry; by default ``HEADGATE_REGISTRY_URL``, else ``http://127.0.0.1:5000``.
-        serving_url: Base URL of serving; by default ``HEADGATE_SERVING_URL``, else ``http://127.0.0.1:8080``.
+        registry_url: Base URL of the registry; by default ``HEADGATE_REGISTRY_URL``, else this machine at
+            ``HEADGATE_REGISTRY_PORT``, else ``http://127.0.0.1:5000``.
+        serving_url: Base URL of serving; by default ``HEADGATE_SERVING_URL``, else this machine at
+            ``HEADGATE_SERVING_PORT``, else ``http://127.0.0.1:8080``.
         api_key: By default ``HEADGATE_API_KEY``.
         timeout: Longest wait for one answer, in seconds; by default ``HEADGATE_TIMEOUT_SECONDS``, else 60.
 
@@ -61,21 +63,47 @@ class Client:
         """Return one version."""
         return self._driver.run(flows.version(name, version))
 
-    def register(self, model: Data, name: str, **options: Unpack[RegisterOptions]) -> Version:
+    def register(  # noqa: PLR0913 - spelt out, so that a misspelt option is refused at once
+        self,
+        model: Data,
+        name: str,
+        *,
+        example: Data = None,
+        alias: str | None = None,
+        wait: bool = True,
+        timeout: float = 120.0,
+        progress: Progress | None = None,
+    ) -> Version:
         """Register a model; wait until it is ready, or raise VersionRejected with the reasons.
 
         Args:
             model: A saved MLflow model directory (str or Path), ``runs:/<run id>/<path>``, ``models:/m-…``, or a fitted
                 estimator (with ``headgate[mlflow]``): scikit-learn, XGBoost, LightGBM, ONNX or a pyfunc PythonModel.
             name: Of the model; it is created where it does not exist.
-            **options: ``example`` (inputs to read the signature off), ``alias``, ``wait`` (True), ``timeout`` (120 s),
-                ``progress`` (called with bytes sent and bytes in all).
+            example: For an estimator: inputs that it can predict (DataFrame or array); the signature is read off them.
+            alias: Points to the version once it is ready.
+            wait: Whether to wait for the verdict.
+            timeout: Seconds to wait for it.
+            progress: Called with bytes sent and bytes in all, while a directory is uploaded.
         """
-        return self._driver.run(registration.register(self._settings, model, name, options))
+        wishes = Wishes(example, alias, wait, timeout, progress)
+        return self._driver.run(registration.register(self._settings, model, name, wishes))
 
     def wait_until_ready(self, name: str, version: str | int, *, timeout: float = 120.0) -> Version:
         """Return the version once it is ready; raise VersionRejected, or Timeout after ``timeout`` seconds."""
         return self._driver.run(flows.wait_until_ready(name, version, timeout))
+
+    def admit(self, name: str, version: str | int, *, wait: bool = True, timeout: float = 120.0) -> Version:
+        """Check a rejected version again, from the start; wait as ``register`` does."""
+        return self._driver.run(flows.admit(name, version, timeout if wait else None))
+
+    def retire(self, name: str, version: str | int) -> Version:
+        """Take a version out of service for good; raise Conflict while a plan or an alias names it."""
+        return self._driver.run(flows.retire(name, version))
+
+    def delete_version(self, name: str, version: str | int) -> None:
+        """Retire a version and delete MLflow's record of it; its number is never used again."""
+        self._driver.run(flows.delete_version(name, version))
 
     def predict(
         self,
@@ -90,7 +118,8 @@ class Client:
 
         Args:
             name: Of the model.
-            data: An array (rows first), a DataFrame, a list of records, a dict of columns or tensors, or nested lists.
+            data: An array (rows first), a DataFrame, a list of records, a dict of columns or tensors, nested lists, or
+                a whole body: a dict of ``dataframe_split``, ``dataframe_records``, ``instances`` or ``inputs``.
             version: Ask this version; without it and without ``alias`` the plan chooses.
             alias: Ask the version that this names.
             params: Inference parameters, for models that take some.
@@ -143,6 +172,13 @@ class Client:
     def rollback(self, name: str, *, revision: int | None = None) -> Traffic:
         """Go back to the plan before, or to the plan of ``revision``; that makes a new revision."""
         return self._driver.run(flows.rollback(name, revision))
+
+    def clear_traffic(self, name: str, *, expect: int | None = None) -> Traffic:
+        """Take all traffic away, so that only versions and aliases that are named answer.
+
+        Where nobody has traffic nothing is changed. ``expect`` is the revision that you saw, as in ``promote``.
+        """
+        return self._driver.run(flows.clear_traffic(name, expect))
 
     def set_alias(self, name: str, alias: str, version: str | int) -> None:
         """Point an alias at a version that is ready."""

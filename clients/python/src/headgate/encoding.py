@@ -20,10 +20,14 @@ from enum import Enum, auto
 from typing import Any
 
 from headgate.errors import InvalidRequest
-from headgate.names import quoted
+from headgate.names import a_type, quoted
 
 # The SDK takes what people have; these names say so without importing it.
 Data = Any
+
+
+FORMS = frozenset({"dataframe_split", "dataframe_records", "instances", "inputs"})
+"""The keys under which serving reads input; a body has exactly one of them."""
 
 
 class Kind(Enum):
@@ -46,12 +50,14 @@ class Encoded:
 def encode(data: Data, params: Mapping[str, Any] | None = None) -> Encoded:
     """Return the JSON body for ``data``.
 
-    A DataFrame (or Series) goes as ``dataframe_split``, a list of records as ``dataframe_records``, anything else
-    (array, nested list, dict of columns or tensors) as ``inputs``.
+    A DataFrame (or Series) goes as ``dataframe_split``, a list of records as ``dataframe_records``, a whole body (see
+    ``is_body``) as it is, anything else (array, nested list, dict of columns or tensors) as ``inputs``.
 
     Raises:
         InvalidRequest: Where JSON cannot carry a value; the message names its place and type.
     """
+    if is_body(data):
+        return _whole(data, params)
     key, value, kind, index = _shape(data)
     document: dict[str, Any] = {key: value}
     if params:
@@ -74,6 +80,22 @@ def restore(predictions: Data, encoded: Encoded) -> Data:
     if predictions and all(isinstance(row, dict) for row in predictions):
         return _frame(predictions, encoded.index) if encoded.kind is Kind.FRAME else _records_array(predictions)
     return _array(predictions)
+
+
+def is_body(data: Data) -> bool:
+    """Tell whether this is a whole body: a dict of nothing but the forms that serving reads, and ``params``."""
+    return isinstance(data, Mapping) and bool(FORMS & data.keys()) and data.keys() <= FORMS | {"params"}
+
+
+def _whole(body: Mapping[str, Any], params: Mapping[str, Any] | None) -> Encoded:
+    if params and "params" in body:
+        raise InvalidRequest("params are given twice, in the body and beside it; give them once")
+    document = {key: _plain(value, key) for key, value in body.items()}
+    if params:
+        document["params"] = _plain(dict(params), "params")
+    values = [item for value in body.values() for item in (value.values() if isinstance(value, Mapping) else (value,))]
+    kind = Kind.ARRAY if any(_is_array(value) for value in values) else Kind.PLAIN
+    return Encoded(json.dumps(document, allow_nan=False).encode(), kind)
 
 
 def _shape(data: Data) -> tuple[str, Any, Kind, Any]:
@@ -151,8 +173,7 @@ def _plain_scalar(value: Data, where: str) -> Any:
     if isinstance(value, (dt.datetime, dt.date)):
         return value.isoformat()
     raise InvalidRequest(
-        f"{where} holds a {type(value).__name__}, which JSON cannot carry; "
-        "send numbers, text, booleans, bytes or datetimes"
+        f"{where} holds {a_type(value)}, which JSON cannot carry; send numbers, text, booleans, bytes or datetimes"
     )
 
 
@@ -188,7 +209,7 @@ def _with_none(array: Data, missing: Data) -> Any:
 
 def _key(key: object, where: str) -> str:
     if not isinstance(key, str):
-        raise InvalidRequest(f"{where} has the key {quoted(key)}, a {type(key).__name__}; keys must be text")
+        raise InvalidRequest(f"{where} has the key {quoted(key)}, {a_type(key)}; keys must be text")
     return str(key)
 
 

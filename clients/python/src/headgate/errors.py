@@ -2,6 +2,7 @@
 
     HeadgateError
     ├── BadSettings            correct an argument or an environment variable of this client
+    ├── ClientClosed           open another client: this one was closed
     ├── ConnectionFailed       start the process, or correct its URL: nothing answered
     ├── Timeout                wait longer, or look at what came of it: no answer in time
     ├── InvalidRequest         change the request, then send it again
@@ -59,6 +60,12 @@ class BadSettings(HeadgateError):
     """An argument or an environment variable of this client cannot be used."""
 
     default_code = "bad_settings"
+
+
+class ClientClosed(HeadgateError):
+    """This client was closed before it was asked."""
+
+    default_code = "client_closed"
 
 
 class ConnectionFailed(HeadgateError):

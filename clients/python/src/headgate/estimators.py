@@ -16,7 +16,7 @@ from typing import Any
 
 from headgate.encoding import Data
 from headgate.errors import AccessDenied, BadSettings, ConnectionFailed, HeadgateError, InvalidRequest, ServerFault
-from headgate.names import quoted
+from headgate.names import a_type, quoted
 from headgate.settings import Settings
 
 _EXAMPLE_ROWS = 5
@@ -45,7 +45,7 @@ def flavor_of(model: Data) -> str:
         if flavor in roots:
             return flavor
     raise InvalidRequest(
-        f"a {type(model).__name__} is neither a path nor a scikit-learn, XGBoost, LightGBM, ONNX or pyfunc "
+        f"{a_type(model)} is neither a path nor a scikit-learn, XGBoost, LightGBM, ONNX or pyfunc "
         "(PythonModel) model; save it with its MLflow flavour, and register that directory",
         code="unsupported_model",
     )

@@ -5,10 +5,12 @@ Registering has its own page (``registration.py``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from headgate import answers, encoding, requests
+from headgate import answers, encoding, processes, requests
 from headgate.errors import (
     ConnectionFailed,
     HeadgateError,
@@ -30,12 +32,17 @@ PAGE = 200
 _FIRST_POLL_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 1.0
 _HEARD_SECONDS = 3.0
+_MODEL_IN_PATH = re.compile(r"/models/([^/]+)")
 
 
 def ask(request: Request) -> Flow[Answer]:
     """Send a request; return its answer if it succeeded.
 
-    A GET is sent again, twice at most, where no connection came about; nothing else ever is.
+    A GET is sent again, twice at most, where no connection came about; nothing else ever is. A model that is not known
+    is named in the error's details.
+
+    Raises:
+        BadSettings: Where nothing is at this path because the other process answers at that URL.
     """
     left = READ_ATTEMPTS if request.method == "GET" else 1
     while True:
@@ -47,6 +54,12 @@ def ask(request: Request) -> Flow[Answer]:
             if not left:
                 raise
             yield Pause(0.1 * (READ_ATTEMPTS - left))
+        except NotFound as error:
+            if error.code == "not_found":
+                yield from processes.require_right_kind(request)
+            if error.code == "unknown_model" and (named := _MODEL_IN_PATH.search(request.path)):
+                error.details.setdefault("model", named[1])
+            raise
 
 
 def models(query: str = "", limit: int | None = None) -> Flow[list[Model]]:
@@ -109,7 +122,45 @@ def promote(name: str, number: str | int, note: str = "", expect: int | None = N
 
 def rollback(name: str, revision: int | None = None) -> Flow[Traffic]:
     """Go back to the plan before, or to the plan of ``revision``; that makes a new revision."""
-    return (yield from _replanned(name, requests.post_rollback(name, revision)))
+    try:
+        return (yield from _replanned(name, requests.post_rollback(name, revision)))
+    except NotFound as error:
+        if error.code != "no_plan":
+            raise
+        raise NotFound(
+            f"{name} has no plan yet, so nothing to go back to; promote a version first",
+            code=error.code,
+            details=error.details,
+            request_id=error.request_id,
+        ) from error
+
+
+def clear_traffic(name: str, expect: int | None = None) -> Flow[Traffic]:
+    """Take all traffic away, if the plan is still the one that was seen; where nobody has any, change nothing."""
+    if expect is None:
+        seen = yield from traffic(name)
+        if seen.stable is None:
+            return seen
+        expect = seen.revision
+    return (yield from _replanned(name, requests.delete_traffic(name, expect)))
+
+
+def admit(name: str, number: str | int, timeout: float | None) -> Flow[Version]:
+    """Have a rejected version checked again; wait for the verdict for ``timeout`` seconds, or not at all with None."""
+    answer = yield from ask(requests.admit(name, number))
+    found = answers.read_as(answer, Version.from_json)
+    return found if timeout is None else (yield from wait_until_ready(name, number, timeout))
+
+
+def retire(name: str, number: str | int) -> Flow[Version]:
+    """Take a version out of service for good."""
+    answer = yield from ask(requests.retire(name, number))
+    return answers.read_as(answer, Version.from_json)
+
+
+def delete_version(name: str, number: str | int) -> Flow[None]:
+    """Delete a version."""
+    yield from ask(requests.delete_version(name, number))
 
 
 def set_alias(name: str, alias: str, number: str | int) -> Flow[None]:
@@ -183,16 +234,16 @@ def rejection(found: Version) -> VersionRejected:
 
 def status(settings: Settings) -> Flow[Status]:
     """Return how both processes are; one that is down is told, not raised."""
-    registry = yield from _process(Server.REGISTRY, settings.registry_url)
-    serving = yield from _process(Server.SERVING, settings.serving_url)
+    registry = yield from processes.process(Server.REGISTRY, settings.registry_url)
+    serving = yield from processes.process(Server.SERVING, settings.serving_url)
     known: list[Model] = []
     served: dict[str, int] = {}
-    if registry.reachable:
+    if registry.kind in (None, registry.name) and registry.reachable:
         try:
             known = yield from models()
         except HeadgateError as error:
             registry = _worse(registry, error)
-    if serving.reachable:
+    if serving.kind in (None, serving.name) and serving.reachable:
         try:
             served = dict((yield from _pages(requests.served_models, "models", _served, None)))
         except HeadgateError as error:
@@ -227,18 +278,8 @@ def _until_served(request: Request, heard: Callable[[Any], bool]) -> Flow[None]:
         now = yield Now()
 
 
-def _process(server: Server, url: str) -> Flow[ProcessStatus]:
-    try:
-        answer = yield requests.readyz(server)
-    except HeadgateError as error:
-        return ProcessStatus(server.value, url, reachable=False, ready=False, detail=error.message)
-    ready = answer.status == 200
-    detail = "" if ready else answers.unready_reason(answer)
-    return ProcessStatus(server.value, url, True, ready, detail, answer.headers.get("date"))
-
-
 def _worse(process: ProcessStatus, error: HeadgateError) -> ProcessStatus:
-    return ProcessStatus(process.name, process.url, process.reachable, False, error.message, process.clock)
+    return replace(process, ready=False, detail=error.message)
 
 
 def _served(raw: Mapping[str, Any]) -> tuple[str, int]:

@@ -197,6 +197,7 @@ class ProcessStatus:
         ready: Whether it says that it can do its work.
         detail: What is wrong, in words; empty where nothing is.
         clock: Its own time as the ``Date`` header said it, or None.
+        kind: Which process it really is, ``registry`` or ``serving``; None where it does not tell.
     """
 
     name: str
@@ -205,6 +206,7 @@ class ProcessStatus:
     ready: bool
     detail: str = ""
     clock: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

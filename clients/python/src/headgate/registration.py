@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from headgate import answers, directory, flows, requests
 from headgate.directory import LocalFile
@@ -31,22 +31,23 @@ SEND_ROUNDS = 3
 _TOGETHER = 64
 
 
-class RegisterOptions(TypedDict, total=False):
+@dataclass(frozen=True, slots=True)
+class Wishes:
     """What ``register`` can be told besides the model and its name.
 
     Attributes:
         example: Inputs the estimator was or could be fitted on (DataFrame or array); the signature is read off them.
         alias: Points to the version once it is ready.
-        wait: Whether to wait for the verdict; True by default.
-        timeout: Seconds to wait for it; 120 by default.
+        wait: Whether to wait for the verdict.
+        timeout: Seconds to wait for it.
         progress: Called with bytes sent and bytes in all.
     """
 
-    example: Data
-    alias: str | None
-    wait: bool
-    timeout: float
-    progress: Progress | None
+    example: Data = None
+    alias: str | None = None
+    wait: bool = True
+    timeout: float = 120.0
+    progress: Progress | None = None
 
 
 @dataclass(slots=True)
@@ -66,34 +67,33 @@ class _Meter:
         self.set(self.sent + count)
 
 
-def register(settings: Settings, model: Data, name: str, options: RegisterOptions) -> Flow[Version]:
+def register(settings: Settings, model: Data, name: str, wishes: Wishes) -> Flow[Version]:
     """Register a model and, unless told otherwise, wait until it is ready.
 
     Args:
         settings: Where the registry is; an estimator is logged there through MLflow.
         model: A directory (str or Path), ``runs:/<run id>/<path>``, ``models:/m-…``, or a fitted estimator.
         name: Of the model; it is created where it does not exist.
-        options: See ``RegisterOptions``.
+        wishes: See ``Wishes``.
     """
     model_name(name)
-    alias = options.get("alias")
-    if alias is not None:
-        alias_name(alias)
+    if wishes.alias is not None:
+        alias_name(wishes.alias)
     if isinstance(model, (str, os.PathLike)):
-        if options.get("example") is not None:
+        if wishes.example is not None:
             raise InvalidRequest("an example is for a fitted estimator; a saved model has its own")
         place = os.fspath(model)
         if isinstance(place, bytes):
             raise InvalidRequest("give the path as text, not as bytes")
         logged = logged_source(place)
         if logged is None:
-            found = yield from _from_directory(settings, Path(place), name, options)
+            found = yield from _from_directory(settings, Path(place), name, wishes)
         else:
-            found = yield from _create(name, {"source": logged}, uuid.uuid4().hex, alias)
+            found = yield from _create(name, {"source": logged}, uuid.uuid4().hex, wishes.alias)
     else:
-        found = yield from _from_estimator(settings, model, name, options)
-    if options.get("wait", True):
-        return (yield from flows.wait_until_ready(name, found.version, options.get("timeout", 120.0)))
+        found = yield from _from_estimator(settings, model, name, wishes)
+    if wishes.wait:
+        return (yield from flows.wait_until_ready(name, found.version, wishes.timeout))
     return found
 
 
@@ -112,24 +112,24 @@ def logged_source(place: str) -> dict[str, str] | None:
     return None
 
 
-def _from_directory(settings: Settings, path: Path, name: str, options: RegisterOptions) -> Flow[Version]:
+def _from_directory(settings: Settings, path: Path, name: str, wishes: Wishes) -> Flow[Version]:
     files: tuple[LocalFile, ...] = yield Work(partial(directory.scan, path))
     key = directory.registration_key(name, files)
     memory = UploadMemory(memory_directory(), settings.registry_url)
     upload = yield from _open(files, key, memory)
     if not upload.committed:
-        yield from _send(files, upload, _Meter(sum(f.size for f in files), options.get("progress")))
+        yield from _send(files, upload, _Meter(sum(f.size for f in files), wishes.progress))
         yield from flows.ask(requests.commit_upload(upload.id))
-    return (yield from _create(name, {"upload": upload.id}, key, options.get("alias")))
+    return (yield from _create(name, {"upload": upload.id}, key, wishes.alias))
 
 
-def _from_estimator(settings: Settings, model: Data, name: str, options: RegisterOptions) -> Flow[Version]:
+def _from_estimator(settings: Settings, model: Data, name: str, wishes: Wishes) -> Flow[Version]:
     # MLflow's own client tries for minutes when nothing answers; we say so at once.
     yield from flows.ask(requests.livez(Server.REGISTRY))
     from headgate import estimators
 
-    source = yield Work(partial(estimators.log, settings, model, name, options.get("example")))
-    return (yield from _create(name, {"source": source}, uuid.uuid4().hex, options.get("alias")))
+    source = yield Work(partial(estimators.log, settings, model, name, wishes.example))
+    return (yield from _create(name, {"source": source}, uuid.uuid4().hex, wishes.alias))
 
 
 def _create(name: str, source: Mapping[str, Any], key: str, alias: str | None) -> Flow[Version]:

@@ -52,7 +52,7 @@ def list_versions(name: str, page_token: str, limit: int) -> Request:
 
 def get_version(name: str, version: str | int) -> Request:
     """Ask for one version."""
-    return _get(f"{_model(name)}/versions/{version_number(version)}")
+    return _get(_version(name, version))
 
 
 def create_version(name: str, source: Mapping[str, Any], key: str, alias: str | None) -> Request:
@@ -61,6 +61,21 @@ def create_version(name: str, source: Mapping[str, Any], key: str, alias: str | 
     if alias is not None:
         document["alias"] = alias_name(alias)
     return _registry("POST", f"{_model(name)}/versions", document)
+
+
+def admit(name: str, version: str | int) -> Request:
+    """Have a version checked again."""
+    return _registry("POST", f"{_version(name, version)}/admit", None)
+
+
+def retire(name: str, version: str | int) -> Request:
+    """Take a version out of service."""
+    return _registry("POST", f"{_version(name, version)}/retire", None)
+
+
+def delete_version(name: str, version: str | int) -> Request:
+    """Delete a version."""
+    return _registry("DELETE", _version(name, version), None)
 
 
 def create_upload(files: Sequence[Mapping[str, Any]]) -> Request:
@@ -94,6 +109,11 @@ def put_traffic(name: str, version: str | int, note: str, revision: int) -> Requ
     """Replace the plan that has ``revision``."""
     plan = {"stable": version_number(version), "note": note}
     return _registry("PUT", f"{_model(name)}/traffic", plan, {"If-Match": f'"{revision}"'})
+
+
+def delete_traffic(name: str, revision: int) -> Request:
+    """Take all traffic away from the plan that has ``revision``."""
+    return _registry("DELETE", f"{_model(name)}/traffic", None, {"If-Match": f'"{revision}"'})
 
 
 def get_history(name: str) -> Request:
@@ -147,6 +167,10 @@ def predict(target: Target, body: bytes, content_type: str) -> Request:
 
 def _model(name: str) -> str:
     return f"/models/{model_name(name)}"
+
+
+def _version(name: str, version: str | int) -> str:
+    return f"{_model(name)}/versions/{version_number(version)}"
 
 
 def _get(path: str, query: Mapping[str, str] | None = None) -> Request:

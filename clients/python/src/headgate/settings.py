@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from headgate.errors import BadSettings
 
 PREFIX = "HEADGATE_"
+ARGUMENT, DEFAULT = "argument", "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,18 @@ class Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("HEADGATE_REGISTRY_URL", "Base URL of the registry.", "URL", "http://127.0.0.1:5000"),
-    Setting("HEADGATE_SERVING_URL", "Base URL of serving.", "URL", "http://127.0.0.1:8080"),
+    Setting(
+        "HEADGATE_REGISTRY_URL",
+        "Base URL of the registry; without it, HEADGATE_REGISTRY_PORT on this machine, if that is set.",
+        "URL",
+        "http://127.0.0.1:5000",
+    ),
+    Setting(
+        "HEADGATE_SERVING_URL",
+        "Base URL of serving; without it, HEADGATE_SERVING_PORT on this machine, if that is set.",
+        "URL",
+        "http://127.0.0.1:8080",
+    ),
     Setting("HEADGATE_API_KEY", "API key that is sent to both as a bearer token; without it none is sent.", "text", ""),
     Setting("HEADGATE_TIMEOUT_SECONDS", "Longest wait for one answer.", "seconds", "60"),
 )
@@ -60,12 +71,19 @@ _LONGEST_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings, checked: URLs without a final slash, the timeout in seconds. The key never shows in a ``repr``."""
+    """Settings, checked: URLs without a final slash, the timeout in seconds. The key never shows in a ``repr``.
+
+    Attributes:
+        registry_origin: Where the registry's URL came from: ``argument``, a variable's name, or ``default``.
+        serving_origin: The same for serving's.
+    """
 
     registry_url: str
     serving_url: str
     api_key: str | None = field(default=None, repr=False)
     timeout: float = 60.0
+    registry_origin: str = DEFAULT
+    serving_origin: str = DEFAULT
 
 
 def resolve(
@@ -77,6 +95,8 @@ def resolve(
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """Return the settings in force: an argument, else its variable (an empty one counts as unset), else its default.
+
+    A URL is also made of the port that the process on this machine listens on, where only that variable is set.
 
     Raises:
         BadSettings: Where one cannot be used; the message names the argument or the variable.
@@ -90,12 +110,16 @@ def resolve(
 
     key, key_label = read(api_key, "api_key", "HEADGATE_API_KEY")
     seconds, seconds_label = read(None if timeout is None else str(timeout), "timeout", "HEADGATE_TIMEOUT_SECONDS")
+    registry, registry_origin = _place(registry_url, "registry", env)
+    serving, serving_origin = _place(serving_url, "serving", env)
     return Settings(
-        registry_url=_url(*read(registry_url, "registry_url", "HEADGATE_REGISTRY_URL")),
-        serving_url=_url(*read(serving_url, "serving_url", "HEADGATE_SERVING_URL")),
-        api_key=_key(key, key_label),
-        timeout=_seconds(seconds, seconds_label),
+        registry, serving, _key(key, key_label), _seconds(seconds, seconds_label), registry_origin, serving_origin
     )
+
+
+def url_variable(process: str) -> str:
+    """Return the variable that holds the URL of ``registry`` or ``serving``."""
+    return f"{PREFIX}{process.upper()}_URL"
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
@@ -107,6 +131,24 @@ def unknown_variables(names: Iterable[str]) -> list[str]:
             near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
             complaints.append(f"nothing reads {name}" + (f"; did you mean {near[0]}?" if near else ""))
     return complaints
+
+
+def _place(argument: str | None, process: str, env: Mapping[str, str]) -> tuple[str, str]:
+    """Return a process's URL and where it came from."""
+    variable, port_variable = url_variable(process), f"{PREFIX}{process.upper()}_PORT"
+    if argument is not None:
+        return _url(argument, f"{process}_url"), ARGUMENT
+    if given := env.get(variable):
+        return _url(given, variable), variable
+    if port := env.get(port_variable):
+        return f"http://127.0.0.1:{_port(port, port_variable)}", port_variable
+    return _DEFAULTS[variable], DEFAULT
+
+
+def _port(raw: str, label: str) -> int:
+    if not (raw.isascii() and raw.isdecimal() and len(raw) <= 5 and 0 < int(raw) < 65536):
+        raise BadSettings(f"{label} must be a port from 1 to 65535; or set the URL itself, with …_URL")
+    return int(raw)
 
 
 def _url(raw: str, label: str) -> str:

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ssl import SSLCertVerificationError, SSLError
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 
-from headgate.errors import ConnectionFailed, InvalidRequest, Timeout
+from headgate.errors import ClientClosed, ConnectionFailed, InvalidRequest, Timeout
 from headgate.names import quoted
-from headgate.settings import Settings
+from headgate.settings import PREFIX, Settings, url_variable
 from headgate.version import __version__
 from headgate.wire import Answer, FileBody, Request, Server
 
 PIECE_BYTES = 1 << 20
 CONNECT_SECONDS = 5.0
-_HINT = {
-    Server.REGISTRY: "HEADGATE_REGISTRY_URL",
-    Server.SERVING: "HEADGATE_SERVING_URL",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +40,15 @@ def client_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+def require_open(client: httpx.Client | httpx.AsyncClient) -> None:
+    """Raise ClientClosed where the client was closed: httpx would raise a RuntimeError, which is outside the tree."""
+    if client.is_closed:
+        raise ClientClosed("this client is closed; open another one, and use it inside its `with` statement")
+
+
 def prepare(request: Request, settings: Settings) -> Prepared:
     """Return the request with its URL and headers."""
-    base = settings.registry_url if request.server is Server.REGISTRY else settings.serving_url
+    base = _base(request.server, settings)
     query = f"?{urlencode(request.query)}" if request.query else ""
     headers = {"User-Agent": f"headgate-python/{__version__}", **request.headers}
     if settings.api_key is not None:
@@ -62,27 +65,59 @@ def answer_from(response: httpx.Response, url: str) -> Answer:
 def translated(url: str, settings: Settings) -> Iterator[None]:
     """Turn httpx's failures into ours, with the URL and what may help."""
     server = Server.SERVING if url.startswith(settings.serving_url + "/") else Server.REGISTRY
-    base = settings.serving_url if server is Server.SERVING else settings.registry_url
+    base = _base(server, settings)
     try:
         yield
     except httpx.ConnectTimeout as error:
         raise ConnectionFailed(
             f"{server} at {base} took no connection within {min(settings.timeout, CONNECT_SECONDS):g} s; "
-            f"is {_HINT[server]} right?"
+            f"is {_variable(server, settings)} right?"
         ) from error
     except httpx.TimeoutException as error:
         raise Timeout(
             f"{server} at {base} did not answer within {settings.timeout:g} s; "
             "HEADGATE_TIMEOUT_SECONDS sets how long to wait"
         ) from error
-    except httpx.ConnectError as error:
-        raise ConnectionFailed(
-            f"nothing answers at {base} ({server}): is `make up` running, and is {_HINT[server]} right?"
-        ) from error
     except httpx.TransportError as error:
-        raise ConnectionFailed(f"the connection to {base} ({server}) broke before an answer came") from error
+        raise _disconnected(error, server, settings) from error
     except OSError as error:  # never the network's: httpx has names of its own for those
         raise InvalidRequest(f"a file could not be read while it was sent: {error.strerror}") from error
+
+
+def _disconnected(error: httpx.TransportError, server: Server, settings: Settings) -> ConnectionFailed:
+    base = _base(server, settings)
+    variable = _variable(server, settings)
+    tls = _tls_failure(error) if base.startswith("https:") else None
+    if isinstance(tls, SSLCertVerificationError):
+        return ConnectionFailed(
+            f"the certificate of {base} ({server}) is not trusted: {tls.verify_message}", code="untrusted_certificate"
+        )
+    if tls is not None:
+        plain = base.replace("https:", "http:", 1)
+        return ConnectionFailed(f"{base} ({server}) does not speak TLS; is {plain} meant in {variable}?", code="no_tls")
+    if isinstance(error, httpx.ConnectError):
+        return ConnectionFailed(f"nothing answers at {base} ({server}): is `make up` running, and is {variable} right?")
+    return ConnectionFailed(f"the connection to {base} ({server}) broke before an answer came")
+
+
+def _tls_failure(error: BaseException) -> SSLError | ConnectionResetError | None:
+    """Return what ended the handshake, where that is what failed: TLS said so, or the other side hung up on it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (SSLError, ConnectionResetError)):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _base(server: Server, settings: Settings) -> str:
+    return settings.registry_url if server is Server.REGISTRY else settings.serving_url
+
+
+def _variable(server: Server, settings: Settings) -> str:
+    """Return the variable to look at: the one that the URL came from, else the one that could hold it."""
+    origin = settings.registry_origin if server is Server.REGISTRY else settings.serving_origin
+    return origin if origin.startswith(PREFIX) else url_variable(server.value)
 
 
 def count_sent(body: FileBody, sent: int, piece: bytes) -> int:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from headgate.cli import show
-from headgate.cli.session import Format, ListByDefault, Output, open_client
+from headgate.cli.session import Format, ListByDefault, Output, open_client, say
+from headgate.names import model_name, version_number
 from headgate.records import Model, Version
 
 models = typer.Typer(help="Models: list them, show one.")
-versions = typer.Typer(cls=ListByDefault, help="Versions of a model: list them, show one.", no_args_is_help=True)
+versions = typer.Typer(
+    cls=ListByDefault,
+    help="Versions of a model: list them; show, admit, retire or delete one.",
+    no_args_is_help=True,
+)
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
+Number = Annotated[str, typer.Argument(metavar="VERSION", help="Its number.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
 _DEFAULT_LIMIT = 100
 
@@ -65,22 +72,61 @@ def list_versions(
 
 
 @versions.command("show", epilog="Example: headgate versions show churn 3")
-def show_version(
-    context: typer.Context,
-    name: Name,
-    version: Annotated[str, typer.Argument(help="Its number.")],
-    output: Output = Format.TABLE,
-) -> None:
+def show_version(context: typer.Context, name: Name, version: Number, output: Output = Format.TABLE) -> None:
     """Show one version: its state and why, its checks, signature, requirements and lineage."""
     with open_client(context) as client:
         found = client.version(name, version)
+    _print_version(found, output)
+
+
+@versions.command("admit", epilog="Example: headgate versions admit churn 3")
+def admit(
+    context: typer.Context,
+    *,
+    name: Name,
+    version: Number,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the version is ready or rejected.")] = True,
+    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for it.")] = 120.0,
+    output: Output = Format.TABLE,
+) -> None:
+    """Check a rejected version again, from the start."""
+    with open_client(context) as client:
+        found = client.admit(name, version, wait=wait, timeout=timeout)
+    _print_version(found, output)
+
+
+@versions.command("retire", epilog="Example: headgate versions retire churn 3")
+def retire(context: typer.Context, name: Name, version: Number, output: Output = Format.TABLE) -> None:
+    """Take a version out of service for good; its record stays."""
+    with open_client(context) as client:
+        found = client.retire(name, version)
     if output is Format.JSON:
         show.print_json(found)
-        return
-    show.print_facts(_version_facts(found))
-    if found.checks:
-        print()
-        show.print_table(("check", "verdict", "reason"), [(c.name, c.verdict, c.reason) for c in found.checks])
+    else:
+        say(f"{found.model} version {found.version} is {found.state}")
+
+
+@versions.command("delete", epilog="Example: headgate versions delete churn 3 --yes")
+def delete(
+    context: typer.Context,
+    *,
+    name: Name,
+    version: Number,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Retire a version and delete MLflow's record of it; asks first. Its number is never used again."""
+    number = version_number(version)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("nobody can be asked without a terminal; say --yes", param_hint="--yes")
+        typer.confirm(f"Delete {model_name(name)} version {number} for good?", abort=True, err=True)
+    with open_client(context) as client:
+        client.delete_version(name, number)
+    if output is Format.JSON:
+        show.print_json({"model": name, "version": number, "deleted": True})
+    else:
+        say(f"{name} version {number} is deleted")
 
 
 def _list_models(context: typer.Context, query: str, limit: int, output: Format) -> None:
@@ -91,7 +137,7 @@ def _list_models(context: typer.Context, query: str, limit: int, output: Format)
         return
     show.print_table(
         ("model", "versions", "newest", "stable", "aliases"),
-        [(m.name, m.version_count, _newest(m), m.stable, m.aliases) for m in found],
+        [(m.name, show.counted(m), _newest(m), m.stable, m.aliases) for m in found],
         empty="no models yet; `headgate register ./model --name NAME` registers one",
     )
 
@@ -100,28 +146,40 @@ def _newest(model: Model) -> str | None:
     return f"{model.versions[0].version} {model.versions[0].state}" if model.versions else None
 
 
+def _print_version(found: Version, output: Format) -> None:
+    if output is Format.JSON:
+        show.print_json(found)
+        return
+    show.print_facts(_version_facts(found))
+    if found.checks:
+        print()
+        show.print_table(("check", "verdict", "reason"), [(c.name, c.verdict, c.reason) for c in found.checks])
+
+
 def _version_table(found: list[Version]) -> None:
     show.print_table(
-        ("version", "state", "traffic", "aliases", "flavors", "size", "created", "reason"),
-        [
-            (
-                v.version,
-                v.state,
-                "stable" if v.stable else None,
-                v.aliases,
-                v.flavors,
-                show.size(v.size),
-                v.created_at,
-                v.reason,
-            )
-            for v in found
-        ],
+        ("version", "state", "traffic", "aliases", "flavours", "size", "created (utc)"),
+        [_version_row(v) for v in found],
         empty="no versions",
     )
+    if any(v.reason for v in found):
+        print()  # below, since a sentence in a column of what is left of 80 is a tower of words
+        show.print_facts({f"version {v.version}": v.reason for v in found})
+
+
+def _version_row(v: Version) -> list[object]:
+    traffic = "stable" if v.stable else None
+    return [v.version, v.state, traffic, v.aliases, _flavours(v), show.size(v.size), show.moment(v.created_at)]
+
+
+def _flavours(v: Version) -> tuple[str, ...]:
+    """Return what tells one model from another: every MLflow model has ``python_function`` beside its own flavour."""
+    return tuple(name for name in v.flavors if name != "python_function") or v.flavors
 
 
 def _version_facts(v: Version) -> dict[str, object]:
     signature = v.signature or {}
+    unsigned = v.signature is None and v.digest is not None  # before it is sealed, nobody has looked
     return {
         "model": v.model,
         "version": v.version,
@@ -131,17 +189,17 @@ def _version_facts(v: Version) -> dict[str, object]:
         "aliases": v.aliases,
         "tier": v.tier,
         "runtime": v.runtime,
-        "flavors": v.flavors,
-        "digest": v.digest,
+        "flavours": _flavours(v),
+        "digest": show.short_digest(v.digest),
         "size": show.size(v.size) if v.size is not None else None,
-        "inputs": _schema(signature.get("inputs")),
+        "inputs": _schema(signature.get("inputs")) or ("none (no signature)" if unsigned else None),
         "outputs": _schema(signature.get("outputs")),
         "params": _schema(signature.get("params")),
         "python": v.python,
         "requirements": v.requirements,
         "run": v.run_id,
         "user": v.user,
-        "created": v.created_at,
+        "created": show.moment(v.created_at, zone=True),
     }
 
 

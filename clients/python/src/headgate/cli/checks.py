@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from headgate.records import ProcessStatus, Status
-from headgate.settings import Settings, unknown_variables
+from headgate.settings import ARGUMENT, Settings, unknown_variables, url_variable
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 
@@ -29,13 +29,15 @@ class Finding:
 
 
 def check_settings(settings: Settings) -> Finding:
-    """Tell which settings are in force; the key only as present or absent."""
+    """Tell which settings are in force and where the URLs came from; the key only as present or absent."""
     key = "an API key" if settings.api_key else "no API key"
-    return Finding(
-        "settings",
-        OK,
-        f"registry {settings.registry_url}, serving {settings.serving_url}, {key}, {settings.timeout:g} s",
-    )
+    registry = f"registry {settings.registry_url} ({_origin(settings.registry_origin)})"
+    serving = f"serving {settings.serving_url} ({_origin(settings.serving_origin)})"
+    return Finding("settings", OK, f"{registry}, {serving}, {key}, {settings.timeout:g} s")
+
+
+def _origin(origin: str) -> str:
+    return "given here" if origin == ARGUMENT else origin
 
 
 def check_variables(environment: Mapping[str, str]) -> Finding:
@@ -65,8 +67,10 @@ def check_proxies(environment: Mapping[str, str], settings: Settings) -> Finding
 
 def check_process(process: ProcessStatus) -> Finding:
     """Tell whether a process answers and is ready."""
+    variable = url_variable(process.name)
+    if process.kind not in (None, process.name):
+        return Finding(process.name, FAILURE, process.detail, f"correct {variable}")
     if not process.reachable:
-        variable = f"HEADGATE_{process.name.upper()}_URL"
         return Finding(process.name, FAILURE, process.detail, f"start it with `make up`, or correct {variable}")
     if not process.ready:
         return Finding(process.name, FAILURE, f"{process.url} is not ready: {process.detail}", "look at its log")

@@ -11,7 +11,7 @@ import typer
 from headgate.cli import checks, show
 from headgate.cli.session import FAILED, USAGE, Format, Output, open_client
 from headgate.errors import BadSettings
-from headgate.records import Model, Status
+from headgate.records import Model, ProcessStatus, Status
 
 
 def status(context: typer.Context, output: Output = Format.TABLE) -> None:
@@ -23,14 +23,14 @@ def status(context: typer.Context, output: Output = Format.TABLE) -> None:
     else:
         show.print_table(
             ("process", "url", "state", "detail"),
-            [(p.name, p.url, _state(p.reachable, p.ready), p.detail) for p in (found.registry, found.serving)],
+            [(p.name, p.url, _state(p), p.detail) for p in (found.registry, found.serving)],
         )
-        if found.registry.reachable:
+        if found.registry.reachable and found.registry.kind in (None, found.registry.name):
             print()
             show.print_table(
                 ("model", "versions", "stable", "revision", "serving", "aliases"),
                 [
-                    (m.name, m.version_count, m.stable, m.revision or None, _in_step(m, found), m.aliases)
+                    (m.name, show.counted(m), m.stable, m.revision or None, _in_step(m, found), m.aliases)
                     for m in found.models
                 ],
                 empty="no models",
@@ -81,8 +81,10 @@ def _installed(distribution: str) -> str | None:
         return None
 
 
-def _state(reachable: bool, ready: bool) -> str:
-    return "ready" if ready else "not ready" if reachable else "down"
+def _state(process: ProcessStatus) -> str:
+    if process.kind not in (None, process.name):
+        return "wrong"
+    return "ready" if process.ready else "not ready" if process.reachable else "down"
 
 
 def _in_step(model: Model, status: Status) -> str | None:

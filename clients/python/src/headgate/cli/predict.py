@@ -15,11 +15,9 @@ import typer
 from headgate.cli import show
 from headgate.cli.session import Format, Output, open_client, say
 from headgate.client import Client
+from headgate.encoding import FORMS
 from headgate.records import Prediction
 from headgate.requests import Target
-
-# A body with one of these is in serving's own words, and goes as it is.
-_BODY_KEYS = frozenset({"dataframe_split", "dataframe_records", "instances", "inputs"})
 
 
 class Kind(StrEnum):
@@ -117,7 +115,8 @@ def _ask(client: Client, target: Target, given: Given) -> Prediction:
         document = json.loads(given.content)
     except ValueError as error:
         raise typer.BadParameter(f"the data is not JSON: {error}", param_hint="--data / --file") from error
-    if isinstance(document, dict) and _BODY_KEYS & document.keys():
+    # A body with one of the forms is in serving's own words, and goes as it is, mistakes included: it tells them best.
+    if isinstance(document, dict) and FORMS & document.keys():
         return client.predict_body(target.name, given.content, version=target.version, alias=target.alias)
     return client.predict_response(target.name, document, version=target.version, alias=target.alias)
 

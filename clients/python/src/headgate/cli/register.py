@@ -51,7 +51,7 @@ def _print(version: Version, output: Format) -> None:
             "model": version.model,
             "version": version.version,
             "state": version.state,
-            "digest": version.digest,
+            "digest": show.short_digest(version.digest),
             "size": show.size(version.size) if version.size is not None else None,
         }
     )
@@ -61,7 +61,7 @@ def _print(version: Version, output: Format) -> None:
 
 @contextmanager
 def _bar() -> Iterator[Progress | None]:
-    """Draw a progress bar on stderr where that is a terminal; else say nothing."""
+    """Draw a progress bar on stderr where that is a terminal, from the first byte on; else say nothing."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -70,6 +70,14 @@ def _bar() -> Iterator[Progress | None]:
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("uploading"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("upload", total=None)
-        yield lambda sent, total: bar.update(task, completed=sent, total=total)
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("upload", total=None)
+
+    def tell(sent: int, total: int) -> None:
+        bar.start()  # only now is it known that there is something to send; again, it does nothing
+        bar.update(task, completed=sent, total=total)
+
+    try:
+        yield tell
+    finally:
+        bar.stop()

@@ -5,6 +5,7 @@ Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,10 @@ import typer
 from typer.core import TyperGroup
 
 from headgate.client import Client
-from headgate.errors import BadSettings, HeadgateError, ModelFault, ServerFault, VersionRejected
+from headgate.errors import BadSettings, HeadgateError, ModelFault, NotFound, ServerFault, VersionRejected
 
 FAILED, USAGE = 1, 2
+_LOOKED_THROUGH = 200
 
 
 class Format(StrEnum):
@@ -44,7 +46,27 @@ def open_client(context: typer.Context) -> Iterator[Client]:
     """Open a client with the command line's URLs, and close it afterwards."""
     connection = context.obj if isinstance(context.obj, Connection) else Connection()
     with Client(connection.registry_url, connection.serving_url) as client:
-        yield client
+        try:
+            yield client
+        except NotFound as error:
+            near = _nearest(client, str(error.details.get("model", ""))) if error.code == "unknown_model" else None
+            if near is None:
+                raise
+            message = f"{error.message}; did you mean {near}?"
+            raise NotFound(message, code=error.code, details=error.details, request_id=error.request_id) from error
+
+
+def _nearest(client: Client, name: str) -> str | None:
+    """Return the known name nearest to ``name``, for one more GET; None where none is near or none can be had."""
+    if not name:
+        return None
+    try:
+        known = [model.name for model in client.models(name[0], limit=_LOOKED_THROUGH)]
+    except HeadgateError:
+        return None
+    by_lower = {other.lower(): other for other in known if other != name}
+    near = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
+    return by_lower[near[0]] if near else None
 
 
 class Root(TyperGroup):

@@ -3,50 +3,73 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headgate.cli.session import printable
+from headgate.cli.widths import fit
+from headgate.records import Model
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-    from rich.console import Console
 
-# Without a terminal nothing is cut or wrapped: the reader is a program, or a file.
-_ENDLESS = 100_000
+PIPE_WIDTH = 120
+"""Characters in a line where there is no terminal; a word that is longer makes the line longer."""
+
+_GAP = 2
+_DIGEST_CHARACTERS = 12
 
 
 def print_json(value: Any) -> None:
     """Print records (or anything JSON can say) as one JSON document."""
-    json.dump(_plain(value), sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False)
+    print("".join(c if c == "\n" or _can_print(c) else json.dumps(c)[1:-1] for c in text))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "nothing there") -> None:
     """Print rows below their headings; ``empty`` goes to stderr where there are none."""
     from rich import box
+    from rich.cells import cell_len
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(Text(column.upper()), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
-    if table.row_count:
-        _console().print(table)
-    else:
+    headings = [column.upper() for column in columns]
+    body = [[cell(value) for value in row] for row in rows]
+    if not body:
         print(empty, file=sys.stderr)
+        return
+    by_column = list(zip(headings, *body, strict=True))
+    widths = fit(
+        [max(cell_len(text) for text in texts) for texts in by_column],
+        [max(cell_len(word) for text in texts for word in text.split() or [""]) for texts in by_column],
+        _width() - _GAP * (len(headings) - 1),
+        breakable=sys.stdout.isatty(),
+    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for heading, width in zip(headings, widths, strict=True):
+        table.add_column(Text(heading), overflow="fold", width=width)
+    for texts in body:
+        table.add_row(*(Text(text) for text in texts))
+    needed = sum(widths) + _GAP * (len(widths) - 1)
+    if sys.stdout.isatty():
+        Console().print(table)
+    else:
+        Console(width=max(needed, 1), color_system=None).print(table)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
-    """Print names and values, one a line; what is None or empty is left out."""
+    """Print names and values, one a line; what is None or empty is left out, long values go on below themselves."""
     shown = {name: cell(value) for name, value in facts.items() if value not in (None, "", (), {}, [])}
-    width = max((len(name) for name in shown), default=0)
+    indent = max((len(name) for name in shown), default=0) + _GAP
     for name, value in shown.items():
-        print(f"{name:<{width}}  {value}")
+        lines = textwrap.wrap(value, max(_width() - indent, 20), break_long_words=False, break_on_hyphens=False)
+        print(f"{name:<{indent}}" + f"\n{' ' * indent}".join(lines or [""]))
 
 
 def cell(value: object) -> str:
@@ -74,10 +97,50 @@ def size(count: int | None) -> str:
     raise AssertionError("the last unit has no limit")
 
 
-def _console() -> Console:
-    from rich.console import Console
+def moment(at: str | None, *, zone: bool = False) -> str | None:
+    """Return a time of the platform's as people write it, in UTC (``2026-11-20 06:41``), and with ``zone`` say so."""
+    if at is None:
+        return None
+    try:
+        parsed = dt.datetime.fromisoformat(at)
+    except ValueError:
+        return at
+    if parsed.tzinfo is not None:
+        parsed = parsed.astimezone(dt.UTC)
+    return parsed.strftime("%Y-%m-%d %H:%M") + (" UTC" if zone else "")
 
-    return Console() if sys.stdout.isatty() else Console(width=_ENDLESS, color_system=None)
+
+def short_digest(digest: str | None) -> str | None:
+    """Return as much of a digest as tells artifacts apart; JSON has it whole."""
+    if digest is None:
+        return None
+    algorithm, _, value = digest.rpartition(":")
+    if len(value) <= _DIGEST_CHARACTERS:
+        return digest
+    return f"{algorithm}:{value[:_DIGEST_CHARACTERS]}…".removeprefix(":")
+
+
+def counted(model: Model) -> str:
+    """Return how many versions a model has, and how many of them are retired where all of them are at hand."""
+    retired = sum(version.state == "retired" for version in model.versions)
+    if retired and len(model.versions) >= model.version_count:
+        return f"{model.version_count}, {retired} retired"
+    return str(model.version_count)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((PIPE_WIDTH, 24)).columns if sys.stdout.isatty() else PIPE_WIDTH
+
+
+def _can_print(c: str) -> bool:
+    """Tell whether a character can go out as it is: an escape says the same where it could steer a terminal."""
+    if c.isascii():
+        return c.isprintable()
+    try:
+        c.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return c.isprintable()
 
 
 def _plain(value: Any) -> Any:

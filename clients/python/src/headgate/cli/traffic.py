@@ -11,7 +11,7 @@ from headgate.cli.session import Format, ListByDefault, Output, open_client, say
 from headgate.records import Traffic
 
 alias = typer.Typer(cls=ListByDefault, help="Aliases of a model: list, set, delete.", no_args_is_help=True)
-traffic = typer.Typer(help="The plan of a model: show it, and its journal.", no_args_is_help=True)
+traffic = typer.Typer(help="The plan of a model: show it, clear it, and its journal.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str, typer.Argument(help="The version's number.")]
@@ -57,6 +57,21 @@ def show_traffic(context: typer.Context, name: Name, output: Output = Format.TAB
     _print(found, output)
 
 
+@traffic.command("clear", epilog="Example: headgate traffic clear churn")
+def clear_traffic(
+    context: typer.Context,
+    name: Name,
+    expect: Annotated[
+        int | None, typer.Option("--expect", min=0, help="Only if the plan still has this revision.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Take all traffic away: only versions and aliases that are named answer then."""
+    with open_client(context) as client:
+        found = client.clear_traffic(name, expect=expect)
+    _print(found, output)
+
+
 @traffic.command("history", epilog="Example: headgate traffic history churn")
 def show_history(context: typer.Context, name: Name, output: Output = Format.TABLE) -> None:
     """Show the journal of plans, newest first: who, when, what, why."""
@@ -66,8 +81,8 @@ def show_history(context: typer.Context, name: Name, output: Output = Format.TAB
         show.print_json(found)
         return
     show.print_table(
-        ("revision", "stable", "who", "at", "note", "why"),
-        [(t.revision, t.stable, t.who, t.at, t.note, t.why) for t in found],
+        ("revision", "stable", "who", "at (utc)", "note", "why"),
+        [(t.revision, t.stable, t.who, show.moment(t.at), t.note, t.why) for t in found],
         empty="no plan yet",
     )
 
@@ -118,6 +133,6 @@ def _print(found: Traffic, output: Format) -> None:
             "revision": found.revision or "none yet",
             "note": found.note,
             "who": found.who,
-            "at": found.at,
+            "at": show.moment(found.at, zone=True),
         }
     )
