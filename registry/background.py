@@ -32,6 +32,7 @@ class Background:
 
     def __init__(self, reconciler: Reconciler, admission: Admission, prepare: Callable[[], None], pause: float) -> None:
         self._pause = pause
+        self._admission = admission
         self._prepare: Callable[[], None] | None = prepare
         self._stopping = Event()
         self._look = Event()
@@ -78,6 +79,7 @@ class Background:
     def stop(self, seconds: float = 5.0) -> None:
         """End the threads; what one was doing is taken up again at the next start."""
         self._stopping.set()
+        self._admission.stop()
         self.wake()
         deadline = time.monotonic() + seconds
         for thread in self._threads:

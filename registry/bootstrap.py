@@ -33,6 +33,8 @@ from registry.settings import RegistrySettings
 from registry.telemetry import RegistryMetrics
 
 SWEEP_SECONDS = 600
+TRANSFERS = 64
+"""Connections to S3 for what MLflow's clients send and fetch."""
 
 
 class Wake:
@@ -75,7 +77,7 @@ def build(settings: RegistrySettings) -> Process:
     mlflow_config = MlflowConfig(
         database_url=settings.database,
         bucket=settings.s3_bucket,
-        s3_endpoint=settings.s3_endpoint,
+        s3=s3_client(settings.s3_endpoint, settings.s3_region, connections=TRANSFERS),
         guard=Guard(ledger, wake),
     )
     mlflow = Mounted(build_mlflow_app(mlflow_config), MLFLOW_ROUTES, mlflow_problem)

@@ -10,12 +10,16 @@ import hashlib
 import json
 import re
 import unicodedata
+from itertools import accumulate
 
 from registry.errors import InvalidRequest, Unavailable, quote
 from registry.records import Digest, Manifest, ManifestEntry, parse_digest
 
 MAX_FILES = 100_000
 MAX_PATH_CHARS = 1024
+MAX_SEGMENTS = 64
+MAX_SEGMENT_BYTES = 255
+"""The longest name that file systems take: a longer one could be sealed, and never be put on a node's disk."""
 _WINDOWS_DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
 _VCS = frozenset({".git", ".hg", ".svn"})
 
@@ -45,13 +49,21 @@ def _path_problem(path: str) -> str:
         return "must not contain backslashes, colons or control characters"
     if any(0xD800 <= ord(c) <= 0xDFFF for c in path) or unicodedata.normalize("NFC", path) != path:
         return "must be valid Unicode in its composed form (NFC)"
-    for segment in path.split("/"):
-        if segment in ("", ".", ".."):
-            return "must be relative, with no empty, '.' or '..' segment"
-        if segment != segment.strip(" ") or segment.endswith("."):
-            return "must not have segments that begin or end with a space, or end with a dot"
-        if segment.casefold() in _VCS or _WINDOWS_DEVICES.fullmatch(segment):
-            return "must not name a version-control folder or a device"
+    segments = path.split("/")
+    if len(segments) > MAX_SEGMENTS:
+        return f"must have at most {MAX_SEGMENTS} segments"
+    return next(filter(None, map(_segment_problem, segments)), "")
+
+
+def _segment_problem(segment: str) -> str:
+    if segment in ("", ".", ".."):
+        return "must be relative, with no empty, '.' or '..' segment"
+    if len(segment.encode()) > MAX_SEGMENT_BYTES:
+        return f"must not have segments of more than {MAX_SEGMENT_BYTES} bytes"
+    if segment != segment.strip(" ") or segment.endswith("."):
+        return "must not have segments that begin or end with a space, or end with a dot"
+    if segment.casefold() in _VCS or _WINDOWS_DEVICES.fullmatch(segment):
+        return "must not name a version-control folder or a device"
     return ""
 
 
@@ -69,11 +81,20 @@ def check_paths(paths: list[str]) -> None:
                 f"the paths '{quote(path)}' and '{quote(files[folded])}' differ by case alone or not at all",
             )
         files[folded] = path
+    folders: dict[str, str] = {}
     for folded, path in files.items():
-        parts = folded.split("/")
-        for end in range(1, len(parts)):
-            if "/".join(parts[:end]) in files:
+        for place, spelt in zip(_folders(folded), _folders(path), strict=True):
+            if place in files:
                 raise InvalidRequest("invalid_argument", f"the path '{quote(path)}' lies inside another file")
+            if folders.setdefault(place, spelt) != spelt:
+                raise InvalidRequest(
+                    "invalid_argument",
+                    f"the folders '{quote(spelt)}' and '{quote(folders[place])}' differ by case alone",
+                )
+
+
+def _folders(path: str) -> list[str]:
+    return list(accumulate(path.split("/")[:-1], "{}/{}".format))
 
 
 def manifest_of(entries: list[ManifestEntry]) -> Manifest:

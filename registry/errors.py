@@ -118,7 +118,7 @@ class Refused(HeadgateError):
     """Too much at once."""
 
     codes: ClassVar[Mapping[str, str]] = {
-        "overloaded": "Too many rows wait for this version.",
+        "overloaded": "Too many requests of this kind at once.",
         "rate_limited": "Too many requests from this caller.",
     }
 

@@ -14,10 +14,10 @@ is why every step of admission is idempotent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from registry.errors import Conflict, NotFound
-from registry.records import AliasName, ModelName, VersionNumber, VersionRecord, VersionState
+from registry.records import AliasName, ModelName, Plan, VersionNumber, VersionRecord, VersionState
 
 _MOVES: dict[VersionState, frozenset[VersionState]] = {
     VersionState.PENDING: frozenset({VersionState.CHECKING, VersionState.RETIRED}),
@@ -82,3 +82,12 @@ def require_unused(
             f"{model} version {version} is named by {' and '.join(users)}; move them to another version first",
             {"plan_revision": planned_by, "aliases": list(aliases)},
         )
+
+
+def require_idle(model: ModelName, plan: Plan | None, aliases: Iterable[AliasName]) -> None:
+    """Raise Conflict ``in_use`` where the model has a plan in force or an alias."""
+    if plan is not None:
+        raise Conflict("in_use", f"{model} has traffic on version {plan.stable}; take that away first")
+    named = ", ".join(sorted(aliases))
+    if named:
+        raise Conflict("in_use", f"{model} has aliases ({named}); remove them first")

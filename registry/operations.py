@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from registry.digest import check_paths
-from registry.errors import Conflict, InvalidRequest, NotFound, quote
+from registry.errors import Conflict, InvalidRequest, NotFound, Unavailable, quote
 from registry.layout import upload_prefix, upload_source
 from registry.log import event
 from registry.ports import Artifacts, Catalog, Ledger, ModelSummary, Registration
@@ -33,6 +33,7 @@ from registry.records import (
 )
 
 REGISTRATION_TAG = "headgate.registration"
+REGISTERING_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,13 @@ class Operations:
         known = self.ledger.registrations.begin(Registration(model, mark, fingerprint, None))
         if known.fingerprint != fingerprint:
             raise Conflict("already_exists", "this idempotency key was used for other content; use a new key")
-        with self._registering:
+        # One after the other in this process, so that a client's impatient retry does not use up a number.
+        if not self._registering.acquire(timeout=REGISTERING_SECONDS):
+            raise Unavailable("registry_unavailable", "other registrations are taking long; send the same one again")
+        try:
             return self._register_once(model, source, uri, mark)
+        finally:
+            self._registering.release()
 
     def _register_once(self, model: ModelName, source: Source, uri: str, mark: str) -> tuple[VersionRecord, bool]:
         known = self.ledger.registrations.begin(Registration(model, mark, "", None))
@@ -117,7 +123,13 @@ class Operations:
         earlier = self._catalog.find_version(model, REGISTRATION_TAG, mark)
         created = earlier or self._create(model, source, uri, {REGISTRATION_TAG: mark})
         record = self._observe(created)
-        self.ledger.registrations.complete(model, mark, created.version)
+        try:
+            self.ledger.registrations.complete(model, mark, created.version)
+        except Conflict:
+            # Another replica registered under this key at the same moment and was first: nobody was told of ours.
+            if earlier is None:
+                self.delete(model, created.version)
+            return self._register_once(model, source, uri, mark)
         return record, earlier is None
 
     def _resolve(self, source: Source) -> tuple[str, str]:
@@ -176,7 +188,12 @@ class Operations:
         if declared.arrived:
             return declared
         self._artifacts.receive(upload_prefix(upload_id) + path, chunks, declared.size, declared.digest)
-        self.ledger.uploads.arrived(upload_id, path)
+        try:
+            self.ledger.uploads.arrived(upload_id, path)
+        except NotFound:
+            # It was swept while this file came, and nobody else would find the file any more.
+            self._artifacts.delete_prefix(upload_prefix(upload_id))
+            raise
         return UploadFile(declared.path, declared.size, declared.digest, arrived=True)
 
     def commit_upload(self, upload_id: str) -> Upload:
@@ -186,8 +203,8 @@ class Operations:
         return self.upload(upload_id)
 
     def sweep_uploads(self, before_ms: int) -> None:
-        """Remove uploads begun before ``before_ms`` and never committed."""
-        for upload_id in self.ledger.uploads.abandoned(before_ms):
+        """Remove uploads that were never committed and of which nothing came since ``before_ms``."""
+        for upload_id in self.ledger.uploads.abandon(before_ms):
             self._artifacts.delete_prefix(upload_prefix(upload_id))
             self.ledger.uploads.forget(upload_id)
             event("uploads.swept", upload=upload_id)
@@ -290,19 +307,7 @@ class Guard:
 
     def before_delete_model(self, model: str) -> None:
         """Raise Conflict ``in_use`` while the model has a plan or an alias; otherwise retire all its versions."""
-        name = ModelName(model)
-        summary = self._ledger.models.get(name)
-        if summary is None:
-            return
-        if summary.plan is not None and summary.plan.plan is not None:
-            raise Conflict("in_use", f"{name} has traffic on version {summary.plan.plan.stable}; take that away first")
-        if summary.aliases:
-            raise Conflict("in_use", f"{name} has aliases ({', '.join(sorted(summary.aliases))}); remove them first")
-        before = 0
-        while page := self._ledger.versions.page(name, 1000, before):
-            for record in page:
-                self._ledger.versions.retire(name, record.version)
-            before = int(page[-1].version)
+        self._ledger.models.retire_all(ModelName(model))
 
     def highest_version(self, model: str) -> int:
         """Return the highest number the model ever had, as far as our records know; 0 for none."""

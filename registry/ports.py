@@ -39,6 +39,10 @@ class Catalog(Protocol):
         """Return models whose MLflow record changed at or after ``updated_ms``, with all their present versions."""
         ...
 
+    def model(self, name: ModelName) -> CatalogModel | None:
+        """Return one model as it is now, or None."""
+        ...
+
     def names(self) -> frozenset[str]:
         """Return the names of all models."""
         ...
@@ -142,6 +146,13 @@ class Models(Protocol):
 
     def remember_number(self, model: ModelName, number: int) -> None:
         """Record that ``number`` is used for ever, also where the model is unknown here. Idempotent."""
+        ...
+
+    def retire_all(self, model: ModelName) -> None:
+        """Retire every version; raise Conflict ``in_use`` while the model has a plan or an alias, in one transaction.
+
+        Nothing happens where the model is unknown.
+        """
         ...
 
     def remove(self, model: ModelName) -> None:
@@ -259,19 +270,23 @@ class Uploads(Protocol):
         ...
 
     def arrived(self, upload_id: str, path: str) -> None:
-        """Record that a file is stored."""
+        """Record that a file is stored, now; raise NotFound ``unknown_upload`` where the upload is gone."""
         ...
 
     def commit(self, upload_id: str) -> None:
         """Close it: idempotent; raise Conflict ``not_ready`` naming files that have not come."""
         ...
 
-    def abandoned(self, before_ms: int) -> Sequence[str]:
-        """Return the ids of uploads that were begun before ``before_ms`` and never committed."""
+    def abandon(self, before_ms: int) -> Sequence[str]:
+        """Give up uploads that were never committed and of which nothing came since ``before_ms``; return the ids of
+        all that were given up, now or earlier, and not forgotten yet, oldest first.
+
+        From then on nobody finds or commits them, so that their files may go.
+        """
         ...
 
     def forget(self, upload_id: str) -> None:
-        """Remove the record of an upload that was never committed."""
+        """Remove the record of an upload that was given up."""
         ...
 
 
@@ -293,7 +308,7 @@ class Registrations(Protocol):
         ...
 
     def complete(self, model: ModelName, key: str, version: VersionNumber) -> None:
-        """Record the version that came of it."""
+        """Record the version that came of it; raise Conflict ``already_exists`` where another one is recorded."""
         ...
 
 

@@ -72,7 +72,10 @@ def signature_json(raw: Mapping[str, Any] | None) -> dict[str, Any] | None:
     decoded: dict[str, Any] = {}
     for part in ("inputs", "outputs", "params"):
         value = raw.get(part)
-        decoded[part] = json.loads(value) if isinstance(value, str) else value
+        try:
+            decoded[part] = json.loads(value) if isinstance(value, str) else value
+        except RecursionError as error:
+            raise ValueError("the model signature nests too deeply") from error
     parse_signature(decoded)
     return decoded
 
@@ -88,7 +91,7 @@ def parse_signature(raw: Mapping[str, Any] | None) -> Signature:
             outputs=_parse_schema(raw.get("outputs")),
             params=None if params is None else tuple(_parse_param(p) for p in params),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"the model signature cannot be read: {error!r}") from error
 
 

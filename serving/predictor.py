@@ -10,6 +10,7 @@ Not here: HTTP (``http/lane.py``), how bytes become arrays (``protocols``; table
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ class Predictor:
         self._limits = limits
         self._observe = observe
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="heavy")
+        self._heavy = 0
 
     async def predict(self, question: Question) -> Answer:
         """Answer; raise the errors of ``choose``, the protocol, the pool and the runtime."""
@@ -131,11 +133,26 @@ class Predictor:
     async def _do(self, weight: int, until: float, work: Callable[[], T]) -> T:
         if weight <= HEAVY_BYTES:
             return work()
+        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        self._rest_collector()
+        running.add_done_callback(self._wake_collector)
         try:
             async with asyncio.timeout(max(0.0, until - perf_counter())):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+                return await running
         except TimeoutError:
             raise ModelFault("model_timeout", "the time for this request was over while others were read") from None
+
+    def _rest_collector(self) -> None:
+        # A large body may be millions of small lists, and each few hundred wake the collector, which looks at all the
+        # others again and holds the interpreter meanwhile: the event loop would stand still for seconds. There are no
+        # cycles in what is read and written here.
+        self._heavy += 1
+        gc.disable()
+
+    def _wake_collector(self, _: object) -> None:
+        self._heavy -= 1
+        if not self._heavy:
+            gc.enable()
 
     def close(self) -> None:
         """End the threads; they are idle by then."""

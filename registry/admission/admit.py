@@ -22,14 +22,16 @@ from registry.admission.libraries import libraries
 from registry.admission.mlmodel import ModelFile, parse_mlmodel
 from registry.admission.tier import tier_of
 from registry.digest import check_paths, manifest_of
-from registry.errors import HeadgateError, InvalidRequest, Unavailable
+from registry.errors import Conflict, HeadgateError, InvalidRequest, NotFound, Unavailable
 from registry.layout import source_prefix
-from registry.log import WARNING, event
-from registry.ports import Artifacts, Versions
+from registry.log import WARNING, event, failure
+from registry.ports import Artifacts, SourceFile, Versions
 from registry.records import Check, Manifest, ManifestEntry, Sealed, Verdict, VersionRecord, VersionState
 
-CLAIM_MS = 60_000
+CLAIM_MS = 15_000
+"""How long a claim lasts unless it is renewed: what a killed registry was checking waits that long for the next one."""
 RETRY_MS = 5_000
+MAX_STUMBLES = 3
 SEAL_THREADS = 4
 MAX_TEXT_BYTES = 2**20
 
@@ -42,6 +44,7 @@ class Admission:
         versions: Where verdicts are recorded.
         clock: Milliseconds since the epoch.
         count: Called with the verdict of each admission.
+        claim_ms: How long a claim lasts unless it is renewed.
     """
 
     def __init__(
@@ -50,31 +53,62 @@ class Admission:
         versions: Versions,
         clock: Callable[[], int],
         count: Callable[[VersionState], None] = lambda _: None,
+        *,
+        claim_ms: int = CLAIM_MS,
     ) -> None:
         self._artifacts = artifacts
         self._versions = versions
         self._clock = clock
         self._count = count
+        self._claim_ms = claim_ms
+        self._stumbles: dict[tuple[str, str], int] = {}
+        self._stopping = Event()
 
     def run_once(self) -> bool:
         """Claim a version and settle it; return False where there was nothing to do."""
-        record = self._versions.claim(self._clock(), self._clock() + CLAIM_MS)
+        record = self._versions.claim(self._clock(), self._clock() + self._claim_ms)
         if record is None:
             return False
         checks: list[Check] = []
         try:
             with self._kept(record):
                 sealed = self._check(record, checks)
+            self._settle(record, VersionState.READY, checks, sealed)
         except Unavailable as error:
             event("admission.postponed", WARNING, model=record.model, version=record.version, code=error.code)
-            self._versions.renew(record.model, record.version, self._clock() + RETRY_MS)
+            self._postpone(record)
             return True
         except InvalidRequest as error:
-            checks.append(Check(_STEPS[len(checks)], Verdict.FAILED, error.message))
-            self._settle(record, VersionState.REJECTED, checks, None)
+            self._reject(record, checks, error.message)
+        except Exception as error:  # noqa: BLE001 (what came with a model met a fault of ours: others must go on)
+            self._stumble(record, checks, error)
             return True
-        self._settle(record, VersionState.READY, checks, sealed)
+        self._stumbles.pop((record.model, record.version), None)
         return True
+
+    def stop(self) -> None:
+        """Seal no further file; what was being checked is checked again by whoever claims it next."""
+        self._stopping.set()
+
+    def _postpone(self, record: VersionRecord) -> None:
+        with suppress(Conflict, NotFound):  # retired or deleted meanwhile: then nobody need try again
+            self._versions.renew(record.model, record.version, self._clock() + RETRY_MS)
+
+    def _stumble(self, record: VersionRecord, checks: list[Check], error: Exception) -> None:
+        """Try again later; a version at which the check itself fails each time is rejected, and not tried for ever."""
+        failure("admission.failed", error, model=record.model, version=record.version)
+        name = (record.model, record.version)
+        times = self._stumbles[name] = self._stumbles.get(name, 0) + 1
+        if times < MAX_STUMBLES:
+            self._postpone(record)
+            return
+        del self._stumbles[name]
+        reason = f"the platform itself failed at this check ({type(error).__name__}); report it, then admit again"
+        self._reject(record, checks, reason)
+
+    def _reject(self, record: VersionRecord, checks: list[Check], reason: str) -> None:
+        step = _STEPS[min(len(checks), len(_STEPS) - 1)]
+        self._settle(record, VersionState.REJECTED, [*checks, Check(step, Verdict.FAILED, reason)], None)
 
     def _check(self, record: VersionRecord, checks: list[Check]) -> Sealed:
         """Run the steps, appending a passed check for each; the first failure raises InvalidRequest."""
@@ -109,8 +143,14 @@ class Admission:
             )
         check_paths([file.path for file in found])
 
+        def seal(file: SourceFile) -> ManifestEntry:
+            # The interpreter joins these threads before it ends, so that a stop would wait for every file of a model.
+            if self._stopping.is_set():
+                raise Unavailable("shutting_down", "the registry is stopping")
+            return self._artifacts.seal(prefix, file)
+
         with ThreadPoolExecutor(min(SEAL_THREADS, len(found)), thread_name_prefix="seal") as threads:
-            return manifest_of(list(threads.map(lambda file: self._artifacts.seal(prefix, file), found)))
+            return manifest_of(list(threads.map(seal, found)))
 
     @contextmanager
     def _kept(self, record: VersionRecord) -> Iterator[None]:
@@ -118,9 +158,15 @@ class Admission:
         done = Event()
 
         def renew() -> None:
-            while not done.wait(CLAIM_MS / 3000):
-                with suppress(Unavailable):
-                    self._versions.renew(record.model, record.version, self._clock() + CLAIM_MS)
+            while not done.wait(self._claim_ms / 3000):
+                try:
+                    self._versions.renew(record.model, record.version, self._clock() + self._claim_ms)
+                except Unavailable:
+                    continue
+                except HeadgateError as error:
+                    # Retired or deleted meanwhile: there is no claim any more, and settling will find that out.
+                    event("admission.claim_lost", model=record.model, version=record.version, code=error.code)
+                    return
 
         thread = Thread(target=renew, name="claim", daemon=True)
         thread.start()
@@ -146,7 +192,7 @@ class Admission:
     ) -> None:
         try:
             self._versions.settle(record.model, record.version, state, checks, sealed)
-        except HeadgateError as error:
+        except (Conflict, NotFound) as error:
             # Somebody retired or deleted it meanwhile: their word stands.
             event("admission.overtaken", model=record.model, version=record.version, code=error.code)
             return

@@ -38,6 +38,9 @@ def _from_conda(text: str) -> list[str]:
         document = load_plain_yaml(text.encode())
         entries = document["dependencies"] if isinstance(document, dict) else ()
         nested = [entry["pip"] for entry in entries if isinstance(entry, dict) and "pip" in entry]
-        return [strip_comment(str(line)) for group in nested for line in group]
+        if not all(isinstance(group, list) and all(isinstance(line, str) for line in group) for group in nested):
+            # A text is a list of letters to Python, and each letter is the name of somebody's package.
+            raise TypeError
+        return [strip_comment(line) for group in nested for line in group]
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidRequest("not_servable", "the file conda.yaml cannot be read") from error

@@ -5,6 +5,7 @@
 * at most 10,000 connections; beyond that 503 for all but health and metrics
 * a client that does not take its answer is cut off
 * what is no HTTP gets the contract's error body
+* when the server ends, a request that is on its way is still answered
 
 Not here: what the gate can decide from a parsed head, and bodies (``serving/http/body.py``).
 """
@@ -24,10 +25,13 @@ from registry.errors import HeadgateError, InvalidRequest, Unavailable
 HEAD_SECONDS = 10.0
 WRITE_SECONDS = 30.0
 LINGER_SECONDS = 1.0
+LAST_CALL_SECONDS = 0.5
+"""How long a server that ends still listens to connections on which nothing is being answered."""
 MAX_CONNECTIONS = 10_000
 MAX_HEAD_BYTES = MAX_HEADER_BYTES + 16_384
 MAX_CHUNKS = 65_536
 _LEAST_PROGRESS = 256 * 1024
+_CLOSE = (b"connection", b"close")
 _ALWAYS = (b"/livez", b"/readyz", b"/metrics")
 
 
@@ -36,6 +40,10 @@ class Connection(HttpToolsProtocol):
 
     max_chunks = MAX_CHUNKS
     """Most chunks of one body; a server that takes large files raises it."""
+    max_connections = MAX_CONNECTIONS
+    head_seconds = HEAD_SECONDS
+    ending = False
+    """Whether the server ends; set on the class that it made for itself."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._head_bytes = 0
@@ -82,9 +90,11 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._head_came()
-        if len(self.connections) > MAX_CONNECTIONS:
+        if len(self.connections) > self.max_connections:
             self.app = self.config.loaded_app if self.url.startswith(_ALWAYS) else _full
         super().on_headers_complete()
+        if self.ending:
+            self._answer_last()
 
     def on_chunk_header(self) -> None:
         """Count the chunks of a body: uvicorn joins them, so nobody further in can."""
@@ -116,13 +126,31 @@ class Connection(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
 
+    def shutdown(self) -> None:
+        """Close once nothing is on its way: uvicorn would hang up on clients who have just begun to speak."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._answer_last()
+        else:
+            self.loop.call_later(LAST_CALL_SECONDS, self._close_if_silent)
+
+    def _answer_last(self) -> None:
+        """Have the client told, with this answer, that no other comes on this connection."""
+        self.cycle.keep_alive = False
+        if not self.cycle.response_started:
+            self.cycle.default_headers = [*self.cycle.default_headers, _CLOSE]
+
+    def _close_if_silent(self) -> None:
+        # What has begun to speak is answered, or cut off by the limits above.
+        if self._between_requests() and not self._head_bytes:
+            self.transport.close()
+
     _in_head = True
 
     def _between_requests(self) -> bool:
         return self._in_head or self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
+        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
 
     def _head_came(self) -> None:
         if self._head_timer is not None:
@@ -134,7 +162,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._head_bytes:
-            self._refuse(InvalidRequest("request_timeout", f"send the headers within {HEAD_SECONDS:g} seconds"))
+            self._refuse(InvalidRequest("request_timeout", f"send the headers within {self.head_seconds:g} seconds"))
         else:
             self.transport.close()
 
@@ -177,7 +205,9 @@ class Connection(HttpToolsProtocol):
 async def _full(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer every request of a connection too many."""
     request_id = uuid.uuid4().hex
-    error = Unavailable("no_capacity", f"this node has its {MAX_CONNECTIONS} connections; try again", retry_after=1)
+    error = Unavailable(
+        "no_capacity", "this process has all the connections that it may have; try again", retry_after=1
+    )
     body = problem_body(error, request_id)
     headers = [*problem_headers(error, request_id), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": STATUS[error.code], "headers": headers})

@@ -52,12 +52,14 @@ class Route:
     """One line of the table.
 
     ``template`` is a path whose segments are literal, ``{name}`` for exactly one segment that is not empty, or a final
-    ``{path...}`` for one or more. HEAD goes where GET goes.
+    ``{path...}`` for one or more. HEAD goes where GET goes. A route that ``streams`` takes bodies of any length, piece
+    by piece, within limits of its own.
     """
 
     methods: str
     template: str
     access: Access
+    streams: bool = False
 
 
 @dataclass(slots=True)

@@ -5,10 +5,12 @@ Shared by both processes, so that they start and stop alike.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
@@ -51,9 +53,10 @@ def serve(app: ASGIApp, listener: socket.socket, *, leave: Callable[[], None], m
         leave: Called at the signal: readiness ends there.
         max_chunks: Most chunks of one chunked body.
     """
+    connection: type[Connection] = type("Connection", (Connection,), {"max_chunks": max_chunks})
     config = uvicorn.Config(
         app,
-        http=type("Connection", (Connection,), {"max_chunks": max_chunks}),
+        http=connection,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -67,20 +70,50 @@ def serve(app: ASGIApp, listener: socket.socket, *, leave: Callable[[], None], m
     # uvicorn raises the signal again once it is done, for whoever was there before: that is us, and all is well then.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    _Server(config, leave).run(sockets=[listener])
+    _Server(config, connection, leave).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which says that it leaves from the moment of the signal on."""
+    """uvicorn, which says that it leaves from the moment of the signal on, and leaves nobody unanswered."""
 
-    def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, connection: type[Connection], leave: Callable[[], None]) -> None:
         super().__init__(config)
+        self._connection = connection
         self._leave = leave
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end."""
         self._leave()
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take those who have knocked, then close the door; uvicorn does the rest."""
+        self._connection.ending = True
+        # No await up to the closing of the listeners, which is the first thing that uvicorn does: who connects between
+        # the two would be reset by the kernel.
+        knocked = [client for listener in sockets or () for client in _knocked(listener)]
+        taking = asyncio.gather(*(self._take(client) for client in knocked), return_exceptions=True)
+        await super().shutdown(sockets)
+        await taking
+
+    async def _take(self, client: socket.socket) -> None:
+        def protocol() -> Connection:
+            return self._connection(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state, _loop=None
+            )
+
+        _, connection = await asyncio.get_running_loop().connect_accepted_socket(protocol, client)
+        connection.shutdown()
+
+
+def _knocked(listener: socket.socket) -> Iterator[socket.socket]:
+    """Yield the connections that the kernel has made and nobody has taken yet."""
+    with contextlib.suppress(OSError):  # none is left
+        listener.setblocking(False)
+        while True:
+            client, _ = listener.accept()
+            client.setblocking(False)
+            yield client
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -16,9 +16,21 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from registry.edge.documents import PAGE_POLICY, describe_errors, page
-from registry.edge.gate import ASGIApp, Gate, ProblemWriter, Receive, Route, RouteTable, Scope, Send, native_problem
+from registry.edge.gate import (
+    ASGIApp,
+    Gate,
+    Message,
+    ProblemWriter,
+    Receive,
+    Route,
+    RouteTable,
+    Scope,
+    Send,
+    native_problem,
+)
 from registry.edge.problems import STATUS, problem_body, problem_headers
-from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound
+from registry.edge.unread import EndsUnread
+from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, quote
 from registry.http.strict import BodyLimit, Problem
 from registry.log import failure
 
@@ -40,17 +52,30 @@ class Mounted:
 def build_app(ours: FastAPI, our_routes: Sequence[Route], mlflow: Mounted, hosts: Sequence[str]) -> Gate:
     """Return the whole application: the gate, then our routes, then MLflow's."""
     own = RouteTable(our_routes)
+    streaming = RouteTable(route for route in our_routes if route.streams)
     limited = BodyLimit(ours, BODY_BYTES)
 
     async def split(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] == "lifespan" or own.find(path) is not None:
-            unlimited = scope["type"] == "lifespan" or "/files/" in path
-            await (ours if unlimited else limited)(scope, receive, send)
+        if scope["type"] == "lifespan" or streaming.find(path) is not None:
+            await ours(scope, receive, send)
+        elif own.find(path) is not None:
+            await limited(*_head_as_get(scope, receive, send))
         else:
             await mlflow.app(scope, receive, send)
 
-    return Gate(split, RouteTable((*our_routes, *mlflow.routes)), hosts, mlflow.problem)
+    return Gate(EndsUnread(split), RouteTable((*our_routes, *mlflow.routes)), hosts, mlflow.problem)
+
+
+def _head_as_get(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+    """Return what our routes see: HEAD as GET, the answer's body left out. MLflow answers HEAD itself."""
+    if scope["method"] != "HEAD":
+        return scope, receive, send
+
+    async def without_body(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return {**scope, "method": "GET"}, receive, without_body
 
 
 def build_fastapi(lifespan: Lifespan) -> FastAPI:
@@ -112,7 +137,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors()
     if any(e["type"] == "json_invalid" for e in found):
         return await _render(request, InvalidRequest("malformed_json", "the body is not valid JSON"))
-    places = [{"where": ".".join(str(p) for p in e["loc"])[:128], "problem": _problem(e["msg"])} for e in found[:10]]
+    places = [{"where": quote(".".join(str(p) for p in e["loc"])), "problem": _problem(e["msg"])} for e in found[:5]]
     first = places[0]
     message = f"{first['where']}: {first['problem']}"
     return await _render(request, InvalidRequest("invalid_argument", message, {"problems": places}))

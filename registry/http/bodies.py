@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from registry.operations import FromLoggedModel, FromRun, FromUpload, Source
 
+MAX_FILES = 10_000
+"""Most files of one upload: each is looked up among all of them when it comes."""
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
@@ -25,7 +27,7 @@ class UploadBody(BaseModel):
     """The files of a model directory."""
 
     model_config = _STRICT
-    files: list[UploadFileBody] = Field(min_length=1, max_length=100_000)
+    files: list[UploadFileBody] = Field(min_length=1, max_length=MAX_FILES)
 
 
 class SourceBody(BaseModel):

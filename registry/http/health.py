@@ -42,8 +42,9 @@ def health_routes(metrics: CollectorRegistry, life: Life) -> APIRouter:
         return {"status": "ready"}
 
     @routes.get("/metrics", response_class=Response)
-    def exposition() -> Response:
+    async def exposition() -> Response:
         """Return the metrics in Prometheus' text format."""
+        # On the loop: they are few, and the threads may all be waiting for the database when somebody wants to know.
         return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
 
     return routes

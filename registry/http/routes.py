@@ -25,7 +25,7 @@ REGISTRY_ROUTES: tuple[Route, ...] = (
     Route("POST", VERSION + "/retire", Access.WRITE),
     Route("POST", V1 + "/uploads", Access.WRITE),
     Route("GET", V1 + "/uploads/{upload_id}", Access.WRITE),
-    Route("PUT", V1 + "/uploads/{upload_id}/files/{path...}", Access.WRITE),
+    Route("PUT", V1 + "/uploads/{upload_id}/files/{path...}", Access.WRITE, streams=True),
     Route("POST", V1 + "/uploads/{upload_id}/commit", Access.WRITE),
     Route("GET", MODEL + "/traffic", Access.READ),
     Route("PUT DELETE", MODEL + "/traffic", Access.OPERATE),

@@ -7,11 +7,14 @@ another registry on the same database reaches them as fast as our own.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+import orjson
+from fastapi import APIRouter, Query, Response
 
-from registry.errors import Unavailable
+from registry.errors import HeadgateError, Internal, Unavailable
+from registry.log import failure
 from registry.ports import Snapshots
 
 POLL_SECONDS = 0.1
@@ -25,9 +28,11 @@ class RevisionWatch:
         self._moved = asyncio.Condition()
         self._waiting = 0
         self._revision = 0
-        self._error: Unavailable | None = None
+        self._error: HeadgateError | None = None
         self._task: asyncio.Task[None] | None = None
         self._leaving = False
+        # Of its own: every node waits for it, and must not wait for whatever else happens in threads.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot-poll")
 
     def leave(self) -> None:
         """Let everybody who waits go with what there is: the server ends only once all are answered.
@@ -47,9 +52,7 @@ class RevisionWatch:
             self._task = asyncio.create_task(self._poll())
         try:
             async with asyncio.timeout(seconds), self._moved:
-                await self._moved.wait_for(
-                    lambda: self._leaving or self._error is not None or self._revision > since
-                )
+                await self._moved.wait_for(lambda: self._leaving or self._error is not None or self._revision > since)
         except TimeoutError:
             return
         finally:
@@ -58,12 +61,16 @@ class RevisionWatch:
             raise self._error
 
     async def _poll(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                self._revision = await asyncio.to_thread(self._snapshots.revision)
-            except Unavailable as error:
+                self._revision = await loop.run_in_executor(self._thread, self._snapshots.revision)
+            except HeadgateError as error:
                 self._error = error
+            except Exception as error:  # noqa: BLE001 (the edge of a task: who waits must hear of it, and not wait on)
+                failure("snapshot.poll_failed", error)
+                self._error = Internal("internal", "the registry failed to look for changes; its log has more")
             async with self._moved:
                 self._moved.notify_all()
             if self._error is not None:
@@ -77,6 +84,7 @@ class RevisionWatch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._thread.shutdown(wait=False)
 
 
 def snapshot_routes(snapshots: Snapshots, watch: RevisionWatch) -> APIRouter:
@@ -91,6 +99,8 @@ def snapshot_routes(snapshots: Snapshots, watch: RevisionWatch) -> APIRouter:
         """Return the models that changed after ``since``; where none did, wait for one."""
         if wait > 0 and since > 0:
             await watch.wait_past(since, wait)
-        return (await asyncio.to_thread(snapshots.page, since)).to_json()
+        # To the last byte in the thread: thousands of versions take seconds to write down, and the loop has others.
+        body = await asyncio.to_thread(lambda: orjson.dumps(snapshots.page(since).to_json()))
+        return Response(body, media_type="application/json")
 
     return routes

@@ -6,6 +6,7 @@ what is refused here says so in the contract's.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
@@ -17,6 +18,9 @@ from starlette.exceptions import HTTPException
 from registry.edge.gate import ASGIApp, Message, Receive, Scope, Send
 from registry.edge.problems import STATUS
 from registry.errors import HeadgateError, InvalidRequest, quote
+
+BODY_SECONDS = 30.0
+JSON = "application/json"
 
 
 class Problem(HTTPException):
@@ -41,6 +45,13 @@ class StrictRoute(APIRoute):
 
 
 class _StrictRequest(Request):
+    async def body(self) -> bytes:
+        body = await super().body()
+        named = self.headers.get("content-type", JSON)
+        if body and named.partition(";")[0].strip().lower() != JSON:
+            raise Problem(InvalidRequest("unsupported_media_type", f"send {JSON} here; '{quote(named)}' is not read"))
+        return body
+
     async def json(self) -> Any:
         try:
             return strict_json(await self.body())
@@ -74,19 +85,30 @@ def _not_finite(name: str) -> NoReturn:
 
 
 class BodyLimit:
-    """Ends a request whose body grows past ``limit`` bytes, before it is read where its length is declared."""
+    """Ends a request whose body grows past ``limit`` bytes, before it is read where its length is declared, or that
+    takes longer than ``seconds`` to come."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, seconds: float = BODY_SECONDS) -> None:
         self._app = app
         self._limit = limit
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received = 0
+        received, whole = 0, False
+        until: float | None = None
 
         async def counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, whole, until
+            # From the first question on: nothing is late that nobody has asked for.
+            until = until or asyncio.get_running_loop().time() + self._seconds
+            try:
+                # Once the body is there, whoever waits here waits for the client to hang up.
+                async with asyncio.timeout_at(None if whole else until):
+                    message = await receive()
+            except TimeoutError:
+                raise self._too_slow() from None
             received += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if received > self._limit:
                 raise self._too_large()
             return message
@@ -97,6 +119,9 @@ class BodyLimit:
         declared = next((v for n, v in scope["headers"] if n == b"content-length"), b"0")
         over = declared.isdigit() and int(declared) > self._limit
         await self._app(scope, refused if over else counted, send)
+
+    def _too_slow(self) -> Problem:
+        return Problem(InvalidRequest("request_timeout", f"the body did not arrive within {self._seconds:g} seconds"))
 
     def _too_large(self) -> Problem:
         return Problem(InvalidRequest("body_too_large", f"a body may have at most {self._limit} bytes here"))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
 
+from registry.edge.patience import Places, Sender
 from registry.errors import InvalidRequest
 from registry.http.bodies import UploadBody
 from registry.http.render import upload_file_json, upload_json
@@ -16,12 +19,16 @@ from registry.http.strict import StrictRoute
 from registry.operations import Operations
 from registry.records import Digest, UploadFile
 
-IDLE_SECONDS = 30
+AT_ONCE = 16
+"""Files that are received at the same time; the others wait with their bodies unread."""
 
 
 def upload_routes(operations: Operations) -> APIRouter:
     """Return the routes, bound to ``operations``."""
     routes = APIRouter(prefix="/registry/v1/uploads", tags=["uploads"], route_class=StrictRoute)
+    places = Places(AT_ONCE)
+    # Of their own: an upload holds its thread for as long as the sender takes, and others must be answered meanwhile.
+    threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="upload")
 
     @routes.post("", status_code=201)
     def begin(body: UploadBody) -> Any:
@@ -46,8 +53,9 @@ def upload_routes(operations: Operations) -> APIRouter:
     async def receive(upload_id: str, path: str, request: Request) -> Any:
         """Send one file; it becomes visible only if its size and sha256 are as declared."""
         loop = asyncio.get_running_loop()
-        chunks = _blocking(request.stream(), loop)
-        return upload_file_json(await asyncio.to_thread(operations.receive, upload_id, path, chunks))
+        async with places.one():
+            chunks = _blocking(request.stream(), loop)
+            return upload_file_json(await loop.run_in_executor(threads, operations.receive, upload_id, path, chunks))
 
     @routes.post("/{upload_id}/commit")
     def commit(upload_id: str) -> Any:
@@ -59,17 +67,20 @@ def upload_routes(operations: Operations) -> APIRouter:
 
 def _blocking(stream: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
     """Read an async stream from a thread, one piece at a time: the sender waits while the store is slow."""
+    sender = Sender()
     while True:
+        began = time.monotonic()
         future = asyncio.run_coroutine_threadsafe(_next(stream), loop)
         try:
-            chunk = future.result(IDLE_SECONDS)
-        except TimeoutError as error:
+            chunk = future.result(sender.seconds_left())
+        except (TimeoutError, ClientDisconnect) as error:
             future.cancel()
             raise InvalidRequest(
-                "request_timeout", f"no byte came for {IDLE_SECONDS} s; send the file again"
+                "request_timeout", "the bytes stopped coming, or came too slowly; send the file again"
             ) from error
         if chunk is None:
             return
+        sender.sent(len(chunk), time.monotonic() - began)
         yield chunk
 
 

@@ -106,6 +106,19 @@ class CatalogPromises:
 
         assert [m.name for m in catalog.changed_since(newest + 1)] == [model]
 
+    def test_one_model_is_as_in_the_list(self, catalog: Catalog, users: Users, model: ModelName) -> None:
+        """One model is told just as among all, with deleted versions gone; one that is not there is None."""
+        assert catalog.model(model) is None
+        for _ in range(3):
+            users.user_creates_version(model)
+        users.user_deletes_version(model, "2")
+        users.user_sets_alias(model, "champion", "3")
+        found = catalog.model(model)
+        assert found == seen(catalog, model)
+        assert found is not None and [v.version for v in found.versions] == ["1", "3"]
+        users.user_deletes_model(model)
+        assert catalog.model(model) is None
+
     def test_aliases_follow(self, catalog: Catalog, users: Users, model: ModelName) -> None:
         """An alias is set, moved and removed, and doing any of it twice is the same as once."""
         users.user_creates_version(model)

@@ -8,7 +8,7 @@ from registry.digest import sha256_digest
 from registry.errors import Conflict, NotFound
 from registry.ports import Ledger, Registration
 from registry.records import ModelName, Upload, UploadFile
-from tests.support.ledgers import CHURN, number
+from tests.support.ledgers import CHURN, Clock, number
 
 
 def upload(name: str = "u1", count: int = 2, created_ms: int = 1_000) -> Upload:
@@ -66,16 +66,39 @@ class UploadPromises:
         assert ledger.uploads.get("u1") == upload()
 
     def test_abandoned_uploads_can_be_forgotten(self, ledger: Ledger) -> None:
-        """Old uploads that were never committed are listed, oldest first, and can go; committed ones stay."""
+        """Old uploads that were never committed are given up, oldest first, and can go; others stay."""
         for name, created in (("new", 2_000), ("old", 500), ("older", 400), ("kept", 300)):
             ledger.uploads.create(upload(name, 0, created))
         ledger.uploads.commit("kept")
-        assert list(ledger.uploads.abandoned(2_000)) == ["older", "old"]
-        for name in ("old", "kept", "unknown", "old"):
+        assert list(ledger.uploads.abandon(2_000)) == ["older", "old"]
+        for name in ("old", "new", "kept", "unknown", "old"):
             ledger.uploads.forget(name)
         assert ledger.uploads.get("old") is None
+        assert ledger.uploads.get("new") is not None
         assert ledger.uploads.get("kept") is not None
-        assert list(ledger.uploads.abandoned(2_001)) == ["older", "new"]
+        assert list(ledger.uploads.abandon(2_001)) == ["older", "new"]
+
+    def test_what_was_given_up_is_gone(self, ledger: Ledger) -> None:
+        """An upload that was given up is found by nobody, and listed until it is forgotten."""
+        ledger.uploads.create(upload(count=1))
+        ledger.uploads.arrived("u1", "b/0.bin")
+        assert list(ledger.uploads.abandon(10_000)) == ["u1"]
+        assert ledger.uploads.get("u1") is None
+        with pytest.raises(NotFound):
+            ledger.uploads.arrived("u1", "b/0.bin")
+        with pytest.raises(NotFound):
+            ledger.uploads.commit("u1")
+        assert list(ledger.uploads.abandon(0)) == ["u1"]
+        ledger.uploads.forget("u1")
+        assert list(ledger.uploads.abandon(10_000)) == []
+
+    def test_an_arrival_keeps_an_upload(self, ledger: Ledger, clock: Clock) -> None:
+        """The age of an upload counts from its last arrival."""
+        ledger.uploads.create(upload())
+        clock.now_ms = 5_000
+        ledger.uploads.arrived("u1", "b/0.bin")
+        assert list(ledger.uploads.abandon(5_000)) == []
+        assert list(ledger.uploads.abandon(5_001)) == ["u1"]
 
     def test_long_paths_are_kept(self, ledger: Ledger) -> None:
         """The longest path that the rules allow, in a script of four bytes a letter, is one of an upload's files."""

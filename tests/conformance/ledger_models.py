@@ -7,7 +7,7 @@ import pytest
 from registry.errors import Conflict
 from registry.ports import Ledger, Registration
 from registry.records import ModelName, Plan, VersionState
-from tests.support.ledgers import CHAMPION, CHURN, Clock, add, catalog_version, number
+from tests.support.ledgers import CHAMPION, CHURN, FOR_EVER, Clock, add, catalog_version, number
 
 
 class ModelPromises:
@@ -82,6 +82,36 @@ class ModelPromises:
         journal = ledger.plans.history(CHURN, 10, 0)
         assert [(line.revision, line.plan) for line in journal] == [(2, None), (1, Plan(number(1)))]
         assert (journal[0].who, journal[0].at_ms) == ("mlflow", 7_000)
+
+    def test_retire_all_retires_every_version(self, ledger: Ledger) -> None:
+        """A model that nothing uses retires whole, in one revision; a second time nothing changes."""
+        add(ledger, 1)
+        add(ledger, 2, VersionState.REJECTED)
+        add(ledger, 3, VersionState.CHECKING)
+        add(ledger, 4, VersionState.PENDING)
+        revision = ledger.snapshots.revision()
+        for _ in range(2):
+            ledger.models.retire_all(CHURN)
+            assert ledger.snapshots.revision() == revision + 1
+        assert {record.state for record in ledger.versions.page(CHURN, 10, 0)} == {VersionState.RETIRED}
+        assert ledger.versions.claim(FOR_EVER, FOR_EVER) is None
+        ledger.models.retire_all(ModelName("never-was"))
+
+    def test_retire_all_spares_a_model_in_use(self, ledger: Ledger) -> None:
+        """While any version has traffic or an alias, none is retired."""
+        add(ledger, 1)
+        add(ledger, 2)
+        ledger.aliases.set(CHURN, CHAMPION, number(1))
+        with pytest.raises(Conflict, match="aliases \\(champion\\)"):
+            ledger.models.retire_all(CHURN)
+        ledger.aliases.set(CHURN, CHAMPION, None)
+        ledger.plans.append(CHURN, 0, Plan(number(1)), "ana", "")
+        with pytest.raises(Conflict, match="traffic on version 1") as refused:
+            ledger.models.retire_all(CHURN)
+        assert refused.value.code == "in_use"
+        assert {record.state for record in ledger.versions.page(CHURN, 10, 0)} == {VersionState.READY}
+        ledger.plans.append(CHURN, 1, None, "ana", "")
+        ledger.models.retire_all(CHURN)
 
     def test_remove_is_idempotent(self, ledger: Ledger) -> None:
         """Removing what is unknown or removed changes nothing."""

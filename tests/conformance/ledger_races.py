@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from registry.errors import Conflict
+from registry.errors import Conflict, NotFound
 from registry.ports import Ledger, Registration
 from registry.records import AliasName, ModelName, Plan, VersionState
 from tests.conformance.ledger_intake import upload
@@ -123,6 +123,25 @@ class RacePromises:
             return True
 
         assert sum(at_once(THREADS, create)) == 1
+
+    def test_an_upload_is_committed_or_given_up(self, ledger: Ledger) -> None:
+        """However a commit and a sweep fall together, a commit that was acknowledged keeps its upload."""
+        for n in range(12):
+            name = f"u{n}"
+            ledger.uploads.create(upload(name, 0))
+
+            def attempt(who: int, name: str = name) -> bool:
+                if who:
+                    return name in ledger.uploads.abandon(FOR_EVER)
+                try:
+                    ledger.uploads.commit(name)
+                except NotFound:
+                    return False
+                return True
+
+            committed, given_up = at_once(2, attempt)
+            assert committed != given_up
+            assert (ledger.uploads.get(name) is not None) is committed
 
     def test_readers_never_miss_a_change(self, ledger: Ledger) -> None:
         """Following page by page while others write, a node ends up with what a fresh node is told."""

@@ -113,18 +113,18 @@ def test_wrong_credentials_are_named_as_the_cause(
 
 
 def test_sweeping_aborts_only_our_old_uploads(seaweedfs: Seaweed, bucket: str, s3_bucket: S3Bucket) -> None:
-    """Unfinished uploads of ours go once they are old enough; MLflow's own stay."""
+    """Unfinished uploads of ours go once they are old enough, MLflow's own included; others' stay."""
     client = seaweedfs.client()
-    for key in ("blobs/sha256/aa/x", UPLOAD + "f", "mlflow/1/f"):
+    for key in ("blobs/sha256/aa/x", UPLOAD + "f", "mlflow/1/f", "theirs/f"):
         client.create_multipart_upload(Bucket=bucket, Key=key)
     artifacts = S3Artifacts(client, bucket)
 
     assert artifacts.sweep_multipart(3600) == 0
-    assert artifacts.sweep_multipart(0) == 2
+    assert artifacts.sweep_multipart(0) == 3
     assert s3_bucket.unfinished() == 1
     client.abort_multipart_upload(
         Bucket=bucket,
-        Key="mlflow/1/f",
+        Key="theirs/f",
         UploadId=client.list_multipart_uploads(Bucket=bucket)["Uploads"][0]["UploadId"],
     )
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
+from registry.adapters.mlflow_app.start import _MIGRATION_KEY, prepare_database
+from registry.errors import Unavailable
 from registry.ports import Catalog
 from tests.conformance.catalog import CatalogPromises, model
 from tests.support.catalogs import Users, mlflow_catalog, wal_database
@@ -58,3 +61,15 @@ class TestOnPostgres(CatalogPromises):
     def users(self, postgres_world: World) -> Users:
         """Its users."""
         return postgres_world[1]
+
+    def test_a_wait_for_another_upgrade_ends(self, postgres_world: World) -> None:
+        """A start that finds another one upgrading the tables says so in time, and goes on once that has ended."""
+        server = require_postgres()
+        name = server.new_database()
+        url = server.url(name)
+        with psycopg.connect(url) as other:
+            other.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_KEY,))
+            with pytest.raises(Unavailable, match="another registry"):
+                prepare_database(url.replace("postgresql:", "postgresql+psycopg:", 1), patience_seconds=1)
+        prepare_database(url.replace("postgresql:", "postgresql+psycopg:", 1), patience_seconds=60)
+        server.drop_database(name)

@@ -118,6 +118,11 @@ class Agreement(RuleBasedStateMachine):
         """MLflow has the model no longer."""
         self._both(lambda ledger: ledger.models.remove(model))
 
+    @rule(model=models)
+    def retire_all(self, model: ModelName) -> None:
+        """The model is about to be deleted in MLflow."""
+        self._both(lambda ledger: ledger.models.retire_all(model))
+
     @rule(model=models, key=st.sampled_from("kl"), version=st.none() | numbers)
     def register(self, model: ModelName, key: str, version: VersionNumber | None) -> None:
         """A key is begun, or completed."""

@@ -87,9 +87,15 @@ class Platform:
         """Return the process of ``s3``, ``registry`` or ``serving``."""
         assert self._process is not None
         for process in psutil.Process(self._process.pid).children():
-            if CHILDREN[child] in process.cmdline():
+            if CHILDREN[child] in _command_line(process):
                 return process
         pytest.fail(f"no {child} is running")
+
+    def runs(self, child: str) -> bool:
+        """Tell whether a child's process is there, ready or not."""
+        assert self._process is not None
+        children = psutil.Process(self._process.pid).children()
+        return any(CHILDREN[child] in _command_line(process) for process in children)
 
     def kill(self, child: str) -> None:
         """Kill a child with SIGKILL, and wait until it is gone."""
@@ -106,17 +112,30 @@ class Platform:
         psutil.wait_procs(family, timeout=10)
         self._process = None
 
-    def stop(self) -> int:
-        """Stop it as Ctrl-C does; return its exit code."""
+    def family(self) -> list[psutil.Process]:
+        """Return the supervisor and every process below it: children, warm parents, hosts."""
+        assert self._process is not None
+        supervisor = psutil.Process(self._process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Stop it, as Ctrl-C does where nothing else is said; return its exit code."""
         if self._process is None:
             return 0
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
         try:
             return self._process.wait(40)
         finally:
             if self._process.poll() is None:
                 self.kill_all()
             self._process = None
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 @contextmanager

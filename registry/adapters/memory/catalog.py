@@ -24,6 +24,10 @@ class _Model:
     versions: dict[int, CatalogVersion] = field(default_factory=dict)
 
 
+def _seen(name: str, model: _Model) -> CatalogModel:
+    return CatalogModel(name, model.updated_ms, dict(model.aliases), tuple(model.versions.values()))
+
+
 class MemoryCatalog:
     """The ``Catalog`` port (``registry/ports.py``) without MLflow. Safe to use from several threads.
 
@@ -45,10 +49,13 @@ class MemoryCatalog:
         """Return models whose record changed at or after ``updated_ms``."""
         with self._reached():
             changed = [(name, model) for name, model in self._models.items() if model.updated_ms >= updated_ms]
-            return [
-                CatalogModel(name, model.updated_ms, dict(model.aliases), tuple(model.versions.values()))
-                for name, model in sorted(changed, key=lambda pair: pair[1].updated_ms)
-            ]
+            return [_seen(name, model) for name, model in sorted(changed, key=lambda pair: pair[1].updated_ms)]
+
+    def model(self, name: ModelName) -> CatalogModel | None:
+        """Return one model as it is now, or None."""
+        with self._reached():
+            found = self._models.get(name)
+            return None if found is None else _seen(name, found)
 
     def names(self) -> frozenset[str]:
         """Return the names of all models."""

@@ -14,6 +14,7 @@ from registry.adapters.memory.ledger_intake import MemoryRegistrations, MemoryUp
 from registry.adapters.memory.ledger_state import LedgerState, ModelState, require_ready_in
 from registry.adapters.memory.ledger_versions import MemoryVersions
 from registry.errors import Conflict
+from registry.lifecycle import require_idle
 from registry.ports import AliasRecord, Ledger, ModelSummary
 from registry.records import (
     AliasName,
@@ -34,14 +35,14 @@ def system_clock() -> int:
 
 
 def memory_ledger(clock: Callable[[], int] = system_clock) -> Ledger:
-    """Return an empty ledger; ``clock`` gives the journal its times, in milliseconds."""
+    """Return an empty ledger; ``clock`` tells when things happen, in milliseconds."""
     state = LedgerState(clock)
     return Ledger(
         models=MemoryModels(state),
         versions=MemoryVersions(state),
         plans=MemoryPlans(state),
         aliases=MemoryAliases(state),
-        uploads=MemoryUploads(),
+        uploads=MemoryUploads(state),
         registrations=MemoryRegistrations(state),
         snapshots=MemorySnapshots(state),
     )
@@ -83,6 +84,20 @@ class MemoryModels:
         """See ``Models.remember_number``."""
         with self._state.lock:
             self._state.used_numbers[model] = max(number, self._state.used_numbers.get(model, 0))
+
+    def retire_all(self, model: ModelName) -> None:
+        """See ``Models.retire_all``."""
+        with self._state.lock:
+            present = self._state.present(model)
+            if present is None:
+                return
+            plan = present.journal[-1].plan if present.journal else None
+            require_idle(model, plan, present.named_aliases())
+            live = {n: v for n, v in present.versions.items() if v.state is not VersionState.RETIRED}
+            present.versions |= {n: replace(v, state=VersionState.RETIRED) for n, v in live.items()}
+            present.claims.clear()
+            if live:
+                self._state.stamp(present)
 
     def remove(self, model: ModelName) -> None:
         """See ``Models.remove``."""

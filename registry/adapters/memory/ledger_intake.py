@@ -15,9 +15,12 @@ from registry.records import ModelName, Upload, VersionNumber
 class MemoryUploads:
     """The ``Uploads`` port."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: LedgerState) -> None:
+        self._clock = state.clock
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
+        self._touched: dict[str, int] = {}
+        self._abandoned: set[str] = set()
 
     def create(self, upload: Upload) -> None:
         """See ``Uploads.create``."""
@@ -25,27 +28,29 @@ class MemoryUploads:
             if upload.id in self._uploads:
                 raise Conflict("already_exists", f"there is an upload '{quote(upload.id)}' already")
             self._uploads[upload.id] = upload
+            self._touched[upload.id] = upload.created_ms
 
     def get(self, upload_id: str) -> Upload | None:
         """See ``Uploads.get``."""
         with self._lock:
-            return self._uploads.get(upload_id)
+            return self._present(upload_id)
 
     def arrived(self, upload_id: str, path: str) -> None:
         """See ``Uploads.arrived``."""
         with self._lock:
-            upload = self._uploads.get(upload_id)
+            upload = self._present(upload_id)
             if upload is None or all(file.path != path for file in upload.files):
                 raise NotFound(
                     "unknown_upload", f"no upload '{quote(upload_id)}' with a file '{quote(path)}' was begun"
                 )
             files = tuple(replace(f, arrived=True) if f.path == path else f for f in upload.files)
             self._uploads[upload_id] = replace(upload, files=files)
+            self._touched[upload_id] = max(self._clock(), self._touched[upload_id])
 
     def commit(self, upload_id: str) -> None:
         """See ``Uploads.commit``."""
         with self._lock:
-            upload = self._uploads.get(upload_id)
+            upload = self._present(upload_id)
             if upload is None:
                 raise NotFound("unknown_upload", f"there is no upload '{quote(upload_id)}'; begin one first")
             missing = [quote(f.path) for f in upload.files if not f.arrived]
@@ -59,18 +64,22 @@ class MemoryUploads:
                 )
             self._uploads[upload_id] = replace(upload, committed=True)
 
-    def abandoned(self, before_ms: int) -> Sequence[str]:
-        """See ``Uploads.abandoned``."""
+    def abandon(self, before_ms: int) -> Sequence[str]:
+        """See ``Uploads.abandon``."""
         with self._lock:
-            old = [u for u in self._uploads.values() if not u.committed and u.created_ms < before_ms]
-            return [u.id for u in sorted(old, key=lambda u: (u.created_ms, u.id))]
+            open_ones = [u.id for u in self._uploads.values() if not u.committed]
+            self._abandoned |= {name for name in open_ones if self._touched[name] < before_ms}
+            return sorted(self._abandoned, key=lambda name: (self._touched[name], name))
 
     def forget(self, upload_id: str) -> None:
         """See ``Uploads.forget``."""
         with self._lock:
-            upload = self._uploads.get(upload_id)
-            if upload is not None and not upload.committed:
-                del self._uploads[upload_id]
+            if upload_id in self._abandoned:
+                self._abandoned.remove(upload_id)
+                del self._uploads[upload_id], self._touched[upload_id]
+
+    def _present(self, upload_id: str) -> Upload | None:
+        return None if upload_id in self._abandoned else self._uploads.get(upload_id)
 
 
 class MemoryRegistrations:

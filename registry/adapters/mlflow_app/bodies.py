@@ -10,6 +10,8 @@ import json
 from registry.errors import InvalidRequest
 
 MAX_DEPTH = 64
+MAX_GRAPHQL_BYTES = 64 * 1024
+"""MLflow's pages send a few KB; its interpreter takes seconds for each megabyte."""
 
 
 def check_body(path: str, body: bytes) -> None:
@@ -18,6 +20,8 @@ def check_body(path: str, body: bytes) -> None:
         if path == "/graphql":
             raise InvalidRequest("malformed_json", "send a JSON object with the query")
         return
+    if path == "/graphql" and len(body) > MAX_GRAPHQL_BYTES:
+        raise InvalidRequest("body_too_large", f"a query has at most {MAX_GRAPHQL_BYTES} bytes")
     if deepest(body) > MAX_DEPTH:
         raise InvalidRequest("too_deep", f"the JSON is nested more than {MAX_DEPTH} deep")
     try:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import mimetypes
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from registry.adapters.mlflow_app.private import ArtifactRepository, FileInfo
@@ -37,23 +37,13 @@ class OpenFile:
 
 
 class BucketRepository(ArtifactRepository):  # type: ignore[misc]  # MLflow has no types for mypy
-    """Artifacts below one prefix of one bucket. Safe to use from several threads."""
+    """Artifacts below one prefix of one bucket, which a boto3 client reaches. Safe to use from several threads."""
 
-    def __init__(self, bucket: str, prefix: str, endpoint: str | None) -> None:
+    def __init__(self, s3: Any, bucket: str, prefix: str) -> None:
         super().__init__(f"s3://{bucket}/{prefix}")
         self._bucket = bucket
         self._root = f"{prefix}/"
-        self._s3 = boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            config=Config(
-                connect_timeout=5,
-                read_timeout=60,
-                retries={"mode": "standard", "max_attempts": 4},
-                max_pool_connections=64,
-                s3={"addressing_style": "path" if endpoint else "auto"},
-            ),
-        )
+        self._s3 = s3
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
         """Store a local file."""
@@ -164,14 +154,14 @@ class Upload:
             if self._id is None:
                 self._id = self._s3.create_multipart_upload(**self._target, **self._content)["UploadId"]
             number = len(self._parts) + 1
-            answer = self._s3.upload_part(**self._target, UploadId=self._id, PartNumber=number, Body=self._take())
+            answer = self._s3.upload_part(**self._target, UploadId=self._id, PartNumber=number, **self._take())
             self._parts.append({"ETag": answer["ETag"], "PartNumber": number})
 
     def finish(self) -> None:
         """Make the file visible, whole."""
         if self._id is None:
             with _translated():
-                self._s3.put_object(**self._target, **self._content, Body=self._take())
+                self._s3.put_object(**self._target, **self._content, **self._take())
             return
         if self._held:
             self.flush()
@@ -189,11 +179,11 @@ class Upload:
             except (BotoCoreError, ClientError):
                 return
 
-    def _take(self) -> bytes:
+    def _take(self) -> dict[str, Any]:
         data = b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
-        return data
+        return {"Body": data, "ContentMD5": b64encode(md5(data, usedforsecurity=False).digest()).decode()}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,6 +64,12 @@ class MlflowCatalog:
             for begin in range(0, len(names), _AT_ONCE):
                 found += _read_models(session, names[begin : begin + _AT_ONCE], stamps)
             return found
+
+    def model(self, name: ModelName) -> CatalogModel | None:
+        """Return one model as it is now, or None."""
+        with _our_errors(), self._store.ManagedSessionMaker() as session:
+            stamp = session.scalar(_models(SqlRegisteredModel.last_updated_time).where(SqlRegisteredModel.name == name))
+            return None if stamp is None else _read_models(session, [name], {name: int(stamp)})[0]
 
     def names(self) -> frozenset[str]:
         """Return the names of all models."""
@@ -149,7 +155,7 @@ def _is_ours(name: str) -> bool:
     return True
 
 
-def _read_models(session: Session, names: Sequence[str], stamps: Mapping[str, int]) -> Iterable[CatalogModel]:
+def _read_models(session: Session, names: Sequence[str], stamps: Mapping[str, int]) -> list[CatalogModel]:
     aliases: dict[str, dict[str, str]] = defaultdict(dict)
     of_names = SqlRegisteredModelAlias.name.in_(names)
     for row in session.scalars(

@@ -5,6 +5,8 @@ Registered through Flask's own error handlers. Not here: errors that MLflow rais
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from registry.adapters.mlflow_app.answers import mlflow_body
@@ -13,12 +15,28 @@ from registry.log import WARNING, event, failure
 
 MISTAKEN = (TypeError, ValueError, KeyError, AttributeError, OverflowError, IndexError)
 """What MLflow's handlers raise where a request lacks a field, or a field is not of the type that they took it for."""
+MESSAGE_LIMIT = 1024
 MISTAKE = "MLflow cannot take this request: a field is missing, too large or of another type than it expects"
 
 
 def answer_faults(flask_app: Any) -> None:
-    """Make ``flask_app`` answer every failure in MLflow's error shape."""
+    """Make ``flask_app`` answer every failure in MLflow's error shape, and none at any length."""
     flask_app.register_error_handler(Exception, _render)
+    flask_app.after_request(_shortened)
+
+
+def _shortened(response: Any) -> Any:
+    """Cut what MLflow says when it refuses on purpose: it repeats values of any length, and shows its own folder where
+    it took a value for a path."""
+    if response.status_code < 400 or response.direct_passthrough:
+        return response
+    said = response.get_json(silent=True)
+    if not isinstance(said, dict) or "error_code" not in said:
+        return response
+    message = str(said.get("message", "")).replace(f"{Path.cwd()}/", "")
+    said["message"] = message if len(message) <= MESSAGE_LIMIT else f"{message[: MESSAGE_LIMIT - 1]}…"
+    response.set_data(json.dumps(said))
+    return response
 
 
 def _render(error: Exception) -> Any:

@@ -19,7 +19,6 @@ ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 ARTIFACT_DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
 SERVE_ARTIFACTS = "_MLFLOW_SERVER_SERVE_ARTIFACTS"
 TRACKING_URI = "MLFLOW_TRACKING_URI"
-S3_ENDPOINT = "MLFLOW_S3_ENDPOINT_URL"
 
 SWITCHES: dict[str, str] = {
     SERVE_ARTIFACTS: "true",
@@ -52,7 +51,6 @@ SECRET: tuple[str, ...] = (BACKEND_STORE, TRACKING_URI)
 ADDRESSES: dict[str, str] = {
     # the Flask application and the module-wide state of its handlers
     "flask_app": "mlflow.server:app",
-    "handlers": "mlflow.server.handlers",
     "initialize_backend_stores": "mlflow.server.handlers:initialize_backend_stores",
     "server_tracking_stores": "mlflow.server.handlers:_tracking_store_registry",
     "server_registry_stores": "mlflow.server.handlers:_model_registry_store_registry",
@@ -85,7 +83,6 @@ ADDRESSES: dict[str, str] = {
     # artifacts
     "ArtifactRepository": "mlflow.store.artifact.artifact_repo:ArtifactRepository",
     "FileInfo": "mlflow.entities.file_info:FileInfo",
-    "path_is_safe": "mlflow.utils.uri:validate_path_is_safe",
     # errors
     "MlflowException": "mlflow.exceptions:MlflowException",
     "ErrorCode": "mlflow.protos.databricks_pb2:ErrorCode",
@@ -103,8 +100,8 @@ GLOBALS: tuple[str, ...] = ("_artifact_repo",)
 LEFT_OUT: tuple[str, ...] = ("mlflow.server.auth",)
 """Modules that handlers try to import on each search, to ask MLflow's own login, which nobody installs here."""
 
-DATABASE_LOGGER = "mlflow.store.db.utils"
-"""Logs SQL with its parameters when the database refuses something."""
+LOGGERS = ("mlflow", "mlflow.store.db.utils")
+"""What MLflow logs to: values that callers sent, and SQL with its parameters when the database refuses something."""
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,9 @@ from registry.records import parse_model_name, parse_version
 
 MAX_CHARS = 500
 """The width of MLflow's own column."""
+MAX_SEGMENT_BYTES = 255
+MAX_PATH_BYTES = 1000
+"""What stores take as a name and as a key, less the prefix."""
 
 UPLOADS = "uploads/"
 """Folders below this are written by ``POST /uploads`` alone (``registry/layout.py``)."""
@@ -102,6 +105,10 @@ def path_problem(path: str) -> str:
             return "must not contain control characters, backslashes or broken text"
         if any(segment in ("", ".", "..") for segment in form.split("/")):
             return "must not be empty, and must have no empty, '.' or '..' segment"
+    if any(len(segment.encode()) > MAX_SEGMENT_BYTES for segment in decoded.split("/")):
+        return f"must not have segments of more than {MAX_SEGMENT_BYTES} bytes"
+    if len(decoded.encode()) > MAX_PATH_BYTES:
+        return f"must have at most {MAX_PATH_BYTES} bytes"
     if "?" in decoded or "#" in decoded or "%" in decoded:
         return "must not contain '?', '#' or a percent sign that is encoded itself"
     return ""

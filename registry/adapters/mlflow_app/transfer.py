@@ -7,6 +7,7 @@ ended. Not here: which folder is whose.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from registry.adapters.mlflow_app.bucket import BucketRepository, OpenFile, Uplo
 from registry.adapters.mlflow_app.private import content_disposition, guess_mime_type
 from registry.adapters.mlflow_app.sources import UPLOADS
 from registry.edge.gate import Receive, Scope, Send
+from registry.edge.patience import Places, Sender
 from registry.errors import HeadgateError, InvalidRequest
 
 PREFIXES = ("/api/2.0/mlflow-artifacts/artifacts/", "/ajax-api/2.0/mlflow-artifacts/artifacts/")
@@ -33,8 +35,8 @@ class ArtifactTransfer:
 
     def __init__(self, artifacts: BucketRepository) -> None:
         self._artifacts = artifacts
-        self._uploads = anyio.Semaphore(AT_ONCE)
-        self._downloads = anyio.Semaphore(AT_ONCE)
+        self._uploads = Places(AT_ONCE)
+        self._downloads = Places(AT_ONCE)
         # Apart from the threads that answer everything else, so that slow storage holds up transfers alone.
         self._threads = anyio.CapacityLimiter(2 * AT_ONCE)
 
@@ -42,11 +44,11 @@ class ArtifactTransfer:
         path = scope["path"].partition("/mlflow-artifacts/artifacts/")[2]
         try:
             if scope["method"] == "PUT":
-                async with self._uploads:
+                async with self._uploads.one():
                     await self._put(path, receive)
                 await _answer(send, [(b"content-type", b"application/json")], b"{}")
             else:
-                async with self._downloads:
+                async with self._downloads.one():
                     await self._get(path, scope["method"], send)
         except HeadgateError as error:
             await send_error(send, error)
@@ -66,13 +68,17 @@ class ArtifactTransfer:
             raise
 
     async def _receive_into(self, upload: Upload, receive: Receive) -> None:
+        sender = Sender()
         more = True
         while more:
-            with anyio.move_on_after(IDLE_SECONDS) as waiting:
+            began = time.monotonic()
+            with anyio.move_on_after(sender.seconds_left()) as waiting:
                 message = await receive()
             if waiting.cancelled_caught or message["type"] == "http.disconnect":
                 raise InvalidRequest("request_timeout", "the file did not arrive whole; send it again")
-            if upload.add(message.get("body", b"")):
+            body = message.get("body", b"")
+            sender.sent(len(body), time.monotonic() - began)
+            if upload.add(body):
                 await self._thread(upload.flush)
             more = message.get("more_body", False)
 

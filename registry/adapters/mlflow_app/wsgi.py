@@ -19,6 +19,7 @@ import anyio.to_thread
 
 from registry.adapters.mlflow_app.answers import send_error
 from registry.edge.gate import Receive, Scope, Send
+from registry.edge.patience import PLACE_SECONDS, Places
 from registry.errors import HeadgateError, InvalidRequest
 
 BODY_BYTES = 16 * 1024 * 1024
@@ -34,28 +35,37 @@ class WsgiBridge:
         app: The WSGI application.
         check: Called with the path and the body of each request that may have one; raises to refuse it.
         body_bytes: The longest body that is passed on.
+        wait_seconds: How long a request may wait for one of the threads.
     """
 
     def __init__(
-        self, app: Any, check: Callable[[str, bytes], None] = lambda path, body: None, body_bytes: int = BODY_BYTES
+        self,
+        app: Any,
+        check: Callable[[str, bytes], None] = lambda path, body: None,
+        *,
+        body_bytes: int = BODY_BYTES,
+        wait_seconds: float = PLACE_SECONDS,
     ) -> None:
         self._app = app
         self._check = check
         self._body_bytes = body_bytes
+        self._places = Places(THREADS, wait_seconds)
         self._threads = anyio.CapacityLimiter(THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body = await self._body(scope, receive)
-            if body is not None and scope["method"] not in ("GET", "HEAD"):
-                # In a thread: parsing 16 MiB takes longer than the loop may stand still.
-                await anyio.to_thread.run_sync(self._check, scope["path"], body, limiter=self._threads)
+            if body is not None:
+                async with self._places.one():
+                    await self._answer(scope, body, send)
         except HeadgateError as error:
             await send_error(send, error)
-            return
-        if body is not None:
-            environ = environ_of(scope, body)
-            await anyio.to_thread.run_sync(self._run, environ, send, limiter=self._threads)
+
+    async def _answer(self, scope: Scope, body: bytes, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            # In a thread: parsing 16 MiB takes longer than the loop may stand still.
+            await anyio.to_thread.run_sync(self._check, scope["path"], body, limiter=self._threads)
+        await anyio.to_thread.run_sync(self._run, environ_of(scope, body), send, limiter=self._threads)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")

@@ -45,6 +45,7 @@ from registry.ports import SourceFile
 from registry.records import Digest, Manifest, ManifestEntry
 
 _UPLOADS = upload_prefix("x").removesuffix("x/")
+_OURS = ("blobs/", f"{MLFLOW_PREFIX}/")
 _TINY = MIB
 _MANIFEST_LIMIT = 64 * MIB
 # Files above 1 MiB that are sealed at one moment, whoever calls: each may hold four pieces of 8 MiB.
@@ -227,7 +228,7 @@ class S3Artifacts:
         with reaching_s3():
             for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket):
                 for upload in page.get("Uploads", ()):
-                    if upload["Initiated"] <= before and upload["Key"].startswith(("blobs/", _UPLOADS)):
+                    if upload["Initiated"] <= before and upload["Key"].startswith(_OURS):
                         self._client.abort_multipart_upload(
                             Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                         )

@@ -25,26 +25,27 @@ _ATTEMPTS = 3
 _REFUSALS = frozenset({401, 403})
 
 
-def s3_client(endpoint: str | None, region: str) -> S3Client:
+def s3_client(endpoint: str | None, region: str, *, connections: int = CONNECTIONS) -> S3Client:
     """Return a client that takes its credentials from the AWS chain (environment, files, instance role).
 
     Args:
         endpoint: The server's address, or None for AWS.
         region: The bucket's region; servers other than AWS take any.
+        connections: How many are kept open.
     """
     # A session of its own: the module's default one is shared, not thread-safe while it makes clients, and remembers
     # the credentials of its first use.
     session = boto3.session.Session()
-    return session.client("s3", endpoint_url=endpoint, region_name=region, config=client_config(endpoint))
+    return session.client("s3", endpoint_url=endpoint, region_name=region, config=client_config(endpoint, connections))
 
 
-def client_config(endpoint: str | None) -> Config:
+def client_config(endpoint: str | None, connections: int = CONNECTIONS) -> Config:
     """Return the limits of a client: few retries and short waits, so that a dead S3 is noticed within seconds."""
     return Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-        max_pool_connections=CONNECTIONS,
+        max_pool_connections=connections,
         s3={"addressing_style": "path" if endpoint else "auto"},
         tcp_keepalive=True,
         # boto3 would add CRC trailers to every upload, which many other S3 servers refuse. Content-MD5 goes with

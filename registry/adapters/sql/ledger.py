@@ -22,13 +22,13 @@ def system_clock() -> int:
 
 
 def ledger_on(database: Database, clock: Callable[[], int] = system_clock) -> Ledger:
-    """Return the ledger that ``database`` (migrated) holds; ``clock`` gives the journal its times, in milliseconds."""
+    """Return the ledger that ``database`` (migrated) holds; ``clock`` tells when things happen, in milliseconds."""
     return Ledger(
         models=SqlModels(database, clock),
         versions=SqlVersions(database),
         plans=SqlPlans(database, clock),
         aliases=SqlAliases(database),
-        uploads=SqlUploads(database),
+        uploads=SqlUploads(database, clock),
         registrations=SqlRegistrations(database),
         snapshots=SqlSnapshots(database),
     )

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Select, Subquery, delete, func, insert, selec
 from registry.adapters.sql import changes, tables
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import plan_revision, version_record
+from registry.lifecycle import require_idle
 from registry.ports import ModelSummary
-from registry.records import AliasName, ModelName, PlanRevision, VersionNumber, VersionRecord
+from registry.records import AliasName, ModelName, PlanRevision, VersionNumber, VersionRecord, VersionState
 
 NEWEST = 5
 REMOVED_BY = "mlflow"
@@ -54,6 +55,10 @@ class SqlModels:
         """See ``Models.remember_number``."""
         self._database.write(lambda connection: _remember(connection, model, number))
 
+    def retire_all(self, model: ModelName) -> None:
+        """See ``Models.retire_all``."""
+        self._database.write(lambda connection: _retire_all(connection, model))
+
     def remove(self, model: ModelName) -> None:
         """See ``Models.remove``."""
         self._database.write(lambda connection: self._remove(connection, model))
@@ -75,6 +80,23 @@ class SqlModels:
             line = PlanRevision(model, row.plan_revision + 1, None, REMOVED_BY, REMOVED_WHY, self._clock())
             changes.append_plan(connection, line)
         changes.stamp(connection, model, removed=True, version_count=0)
+
+
+def _retire_all(connection: Connection, model: ModelName) -> None:
+    changes.lock(connection)
+    found = _summaries(connection, select(tables.models).where(tables.models.c.name == model, ~tables.models.c.removed))
+    if not found:
+        return
+    plan = found[0].plan
+    require_idle(model, None if plan is None else plan.plan, found[0].aliases)
+    at = tables.versions.c
+    retired = connection.execute(
+        update(tables.versions)
+        .where(at.model == model, at.state != VersionState.RETIRED.value)
+        .values(state=VersionState.RETIRED.value, claimed_until_ms=0)
+    )
+    if retired.rowcount:
+        changes.stamp(connection, model)
 
 
 def _highest(connection: Connection, model: ModelName) -> int:

@@ -149,10 +149,12 @@ uploads = Table(
     metadata,
     Column("id", Name, primary_key=True),
     Column("committed", Boolean, nullable=False),
+    Column("abandoned", Boolean, nullable=False),  # given up: its files may be on their way out
     Column("created_ms", BigInteger, nullable=False),
+    Column("touched_ms", BigInteger, nullable=False),  # when it was begun, or its last file came
     Index(
         "ix_headgate_uploads_open",
-        "created_ms",
+        "touched_ms",
         sqlite_where=text("NOT committed"),
         postgresql_where=text("NOT committed"),
     ),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Update, delete, func, insert, select, update
 
 from registry.adapters.sql import tables
 from registry.adapters.sql.database import Database
@@ -21,8 +21,9 @@ _NAMED = 10
 class SqlUploads:
     """The ``Uploads`` port."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
         self._database = database
+        self._clock = clock
 
     def create(self, upload: Upload) -> None:
         """See ``Uploads.create``."""
@@ -34,20 +35,20 @@ class SqlUploads:
 
     def arrived(self, upload_id: str, path: str) -> None:
         """See ``Uploads.arrived``."""
-        self._database.write(lambda connection: _arrived(connection, upload_id, path))
+        now_ms = self._clock()
+        self._database.write(lambda connection: _arrived(connection, upload_id, path, now_ms))
 
     def commit(self, upload_id: str) -> None:
         """See ``Uploads.commit``."""
         self._database.write(lambda connection: _commit(connection, upload_id))
 
-    def abandoned(self, before_ms: int) -> Sequence[str]:
-        """See ``Uploads.abandoned``."""
-        query = select(_AT.id).where(~_AT.committed, _AT.created_ms < before_ms).order_by(_AT.created_ms, _AT.id)
-        return self._database.read(lambda connection: connection.scalars(query).all())
+    def abandon(self, before_ms: int) -> Sequence[str]:
+        """See ``Uploads.abandon``."""
+        return self._database.write(lambda connection: _abandon(connection, before_ms))
 
     def forget(self, upload_id: str) -> None:
         """See ``Uploads.forget``."""
-        gone = delete(tables.uploads).where(_AT.id == upload_id, ~_AT.committed)
+        gone = delete(tables.uploads).where(_AT.id == upload_id, _AT.abandoned)
         self._database.write(lambda connection: connection.execute(gone))
 
 
@@ -55,7 +56,13 @@ def _create(connection: Connection, upload: Upload) -> None:
     if connection.execute(select(_AT.id).where(_AT.id == upload.id)).one_or_none() is not None:
         raise Conflict("already_exists", f"there is an upload '{quote(upload.id)}' already")
     connection.execute(
-        insert(tables.uploads).values(id=upload.id, committed=upload.committed, created_ms=upload.created_ms)
+        insert(tables.uploads).values(
+            id=upload.id,
+            committed=upload.committed,
+            abandoned=False,
+            created_ms=upload.created_ms,
+            touched_ms=upload.created_ms,
+        )
     )
     files = [
         {
@@ -74,7 +81,7 @@ def _create(connection: Connection, upload: Upload) -> None:
 
 
 def _get(connection: Connection, upload_id: str) -> Upload | None:
-    row = connection.execute(select(tables.uploads).where(_AT.id == upload_id)).one_or_none()
+    row = connection.execute(select(tables.uploads).where(_AT.id == upload_id, ~_AT.abandoned)).one_or_none()
     if row is None:
         return None
     query = select(tables.upload_files).where(_FILE.upload == upload_id).order_by(_FILE.position)
@@ -85,18 +92,34 @@ def _get(connection: Connection, upload_id: str) -> Upload | None:
     return Upload(id=row.id, files=files, committed=row.committed, created_ms=row.created_ms)
 
 
-def _arrived(connection: Connection, upload_id: str, path: str) -> None:
-    noted = connection.execute(
-        update(tables.upload_files)
-        .where(_FILE.upload == upload_id, _FILE.path_sha256 == text_key(path))
-        .values(arrived=True)
-    )
-    if noted.rowcount == 0:
+def _arrived(connection: Connection, upload_id: str, path: str, now_ms: int) -> None:
+    row = connection.execute(
+        select(_AT.touched_ms).where(_AT.id == upload_id, ~_AT.abandoned).with_for_update()
+    ).one_or_none()
+    noted = 0 if row is None else connection.execute(_note_arrival(upload_id, path)).rowcount
+    if row is None or noted == 0:
         raise NotFound("unknown_upload", f"no upload '{quote(upload_id)}' with a file '{quote(path)}' was begun")
+    touched = max(now_ms, row.touched_ms)
+    connection.execute(update(tables.uploads).where(_AT.id == upload_id).values(touched_ms=touched))
+
+
+def _note_arrival(upload_id: str, path: str) -> Update:
+    here = (_FILE.upload == upload_id) & (_FILE.path_sha256 == text_key(path))
+    return update(tables.upload_files).where(here).values(arrived=True)
+
+
+def _abandon(connection: Connection, before_ms: int) -> Sequence[str]:
+    # One statement decides: an upload that is committed, or of which a file comes, at this moment is one or the other.
+    connection.execute(update(tables.uploads).where(~_AT.committed, _AT.touched_ms < before_ms).values(abandoned=True))
+    # `committed` is said so that the partial index of open uploads is used.
+    query = select(_AT.id).where(~_AT.committed, _AT.abandoned).order_by(_AT.touched_ms, _AT.id)
+    return connection.scalars(query).all()
 
 
 def _commit(connection: Connection, upload_id: str) -> None:
-    row = connection.execute(select(tables.uploads).where(_AT.id == upload_id).with_for_update()).one_or_none()
+    row = connection.execute(
+        select(tables.uploads).where(_AT.id == upload_id, ~_AT.abandoned).with_for_update()
+    ).one_or_none()
     if row is None:
         raise NotFound("unknown_upload", f"there is no upload '{quote(upload_id)}'; begin one first")
     missing = (_FILE.upload == upload_id) & ~_FILE.arrived

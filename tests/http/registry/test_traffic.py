@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import httpx
 import pytest
 
+from registry.records import SnapshotPage
 from tests.support.registry_app import V1, RegistryInMemory, code
 
 TRAFFIC = f"{V1}/models/churn/traffic"
@@ -147,3 +149,24 @@ def test_waiting_node_hears_of_a_change_at_once(registry: RegistryInMemory) -> N
     (quiet, after), (heard, soon) = asyncio.run(both())
     assert quiet == 0 and after >= 0.3
     assert heard == 1 and soon < 5
+
+
+def test_snapshot_is_written_down_off_the_loop(registry: RegistryInMemory) -> None:
+    """The loop, which answers everybody, spends no time on a large snapshot, and it is the JSON that nodes read."""
+    writers: set[bool] = set()
+    page = registry.ledger.snapshots.page
+
+    class Watched(SnapshotPage):
+        def to_json(self) -> dict[str, object]:
+            writers.add(threading.current_thread() is threading.main_thread())
+            return super().to_json()
+
+    def watched(since: int) -> SnapshotPage:
+        found = page(since)
+        return Watched(found.revision, found.full, found.models, found.removed)
+
+    registry.ledger.snapshots.page = watched  # type: ignore[method-assign]  # watches which thread is at work
+    told = registry.ask("GET", f"{V1}/snapshot")
+    assert told.headers["content-type"] == "application/json"
+    assert SnapshotPage.from_json(told.json()) == page(0)
+    assert writers == {False}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry.http.routes import REGISTRY_ROUTES
+from registry.operations import FromUpload, Operations
+from registry.records import CatalogVersion, ModelName
 from tests.support.registry_app import MLMODEL, V1, RegistryInMemory, code
 
 FILES = {"MLmodel": MLMODEL, "data/model.pkl": b"x" * 1000}
@@ -178,9 +180,27 @@ def test_body_that_is_no_json_is_400(registry: RegistryInMemory, body: bytes) ->
     assert code(answer)[0] == 400
 
 
-def test_body_over_the_limit_is_413(registry: RegistryInMemory) -> None:
-    """A JSON body of more than 16 MiB is refused."""
-    assert code(registry.ask("POST", f"{V1}/uploads", content=b" " * (16 * 2**20 + 1))) == (413, "body_too_large")
+@pytest.mark.parametrize("path", ["uploads", "models/files/versions", "models/uploads/versions"])
+def test_body_over_the_limit_is_413(registry: RegistryInMemory, path: str) -> None:
+    """A JSON body of more than 16 MiB is refused, whatever the model is called."""
+    assert code(registry.ask("POST", f"{V1}/{path}", content=b" " * (16 * 2**20 + 1))) == (413, "body_too_large")
+
+
+def test_two_replicas_with_one_key_make_one_version(registry: RegistryInMemory) -> None:
+    """Where two replicas register under one key at once, one version stays, and both tell of it."""
+    upload, churn = FromUpload(registry.upload(FILES)), ModelName("churn")
+    other = Operations(registry.catalog, registry.ledger, registry.artifacts, wake=lambda: None, upload_limit=1_000_000)
+    create, told = registry.catalog.create_version, []
+
+    def other_is_first(*arguments: object) -> CatalogVersion:
+        registry.catalog.create_version = create  # type: ignore[method-assign]  # the other creates undisturbed
+        told.append(other.register(churn, upload, "k"))
+        return create(*arguments)  # type: ignore[arg-type]  # passed on as they came
+
+    registry.catalog.create_version = other_is_first  # type: ignore[method-assign,assignment]  # draws the race
+    told.append(registry.operations.register(churn, upload, "k"))
+    assert [(record.version, new) for record, new in told] == [("1", True), ("1", False)]
+    assert [version.version for version in registry.catalog.changed_since(0)[0].versions] == ["1"]
 
 
 def test_deleting_a_version(registry: RegistryInMemory) -> None:

@@ -18,6 +18,7 @@ from registry.adapters.mlflow_app.app import build_mlflow_app
 from registry.adapters.mlflow_app.guard import OpenGuard
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
 from registry.adapters.mlflow_app.start import MlflowConfig
+from registry.adapters.s3.client import s3_client
 from registry.edge.gate import ASGIApp, Gate, Message, Receive, RouteTable, Scope, Send
 from registry.errors import Conflict
 
@@ -59,7 +60,8 @@ def main() -> None:
     if url.startswith("sqlite:///"):
         with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-    app = build_mlflow_app(MlflowConfig(url, os.environ["BUCKET"], os.environ["S3_ENDPOINT"], Guard()))
+    s3 = s3_client(os.environ["S3_ENDPOINT"], "us-east-1")
+    app = build_mlflow_app(MlflowConfig(url, os.environ["BUCKET"], s3, Guard()))
     print(f"built after {time.monotonic() - began:.2f} s", flush=True)
     gate = Gate(app, RouteTable(MLFLOW_ROUTES), problem=mlflow_problem)
     logged = RequestLog(gate, Path(os.environ["REQUEST_LOG"]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from threading import Event
 from typing import Any
 
 import pytest
 
-from registry.adapters.mlflow_app.wsgi import WsgiBridge, environ_of
+from registry.adapters.mlflow_app.wsgi import THREADS, WsgiBridge, environ_of
 from registry.edge.gate import Message, Scope
 from registry.errors import InvalidRequest
 
@@ -114,3 +115,39 @@ def test_headers_cannot_pose_as_others() -> None:
     environ = environ_of(request(headers=headers), b"body")
     assert environ["HTTP_X_A"] == "1,2"
     assert (environ["CONTENT_LENGTH"], environ["CONTENT_TYPE"]) == ("4", "t")
+
+
+def test_a_wait_for_a_thread_ends() -> None:
+    """While every thread is held by a request that does not come to its end, another is told to come again."""
+
+    async def story() -> list[Message]:
+        release, entered, answered = Event(), asyncio.Semaphore(0), []
+        loop = asyncio.get_running_loop()
+
+        def stuck(environ: dict[str, Any], start: Callable[..., None]) -> list[bytes]:
+            loop.call_soon_threadsafe(entered.release)
+            release.wait(30)
+            return echo(environ, start)
+
+        bridge = WsgiBridge(stuck, wait_seconds=0.01)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def drop(message: Message) -> None:
+            return
+
+        async def keep(message: Message) -> None:
+            answered.append(message)
+
+        held = [asyncio.create_task(bridge(request("GET"), receive, drop)) for _ in range(THREADS)]
+        for _ in held:
+            await asyncio.wait_for(entered.acquire(), 30)
+        await asyncio.wait_for(bridge(request("GET"), receive, keep), 30)
+        release.set()
+        await asyncio.gather(*held)
+        return answered
+
+    answered = asyncio.run(story())
+    assert answered[0]["status"] == 429
+    assert (b"retry-after", b"5") in answered[0]["headers"]

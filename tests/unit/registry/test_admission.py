@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import pytest
 
 from registry.adapters.memory.artifacts import MemoryArtifacts
 from registry.adapters.memory.ledger import memory_ledger
-from registry.admission.admit import CLAIM_MS, RETRY_MS, Admission
-from registry.ports import Ledger
-from registry.records import Tier, Verdict, VersionRecord, VersionState
+from registry.admission.admit import CLAIM_MS, RETRY_MS, SEAL_THREADS, Admission
+from registry.errors import Unavailable
+from registry.ports import Ledger, SourceFile
+from registry.records import ManifestEntry, ModelName, Tier, Verdict, VersionNumber, VersionRecord, VersionState
 from tests.support.ledgers import CHURN, Clock, catalog_version, number
 
 PREFIX = "mlflow/1/models/m-1/artifacts/"
@@ -135,3 +138,77 @@ def test_same_bytes_have_the_same_identity() -> None:
     assert first.sealed is not None and second is not None and second.sealed is not None
     assert first.sealed.digest == second.sealed.digest
     assert len(scene.artifacts.objects) == blobs
+
+
+def test_claim_lost_to_a_deletion_ends_quietly() -> None:
+    """Where the version is retired during a long check, the renewing of its claim ends, once, and is no crash."""
+    scene, lost, renewals = good(), Event(), []
+    renew, listing = scene.ledger.versions.renew, scene.artifacts.list_files
+
+    def note(model: ModelName, version: VersionNumber, until_ms: int) -> None:
+        renewals.append(until_ms)
+        try:
+            renew(model, version, until_ms)
+        finally:
+            lost.set()
+
+    def retired_meanwhile(prefix: str) -> object:
+        scene.ledger.versions.retire(CHURN, number(1))
+        assert lost.wait(10)
+        return listing(prefix)
+
+    scene.ledger.versions.renew = note  # type: ignore[method-assign]  # watches the thread at work
+    scene.artifacts.list_files = retired_meanwhile  # type: ignore[method-assign,assignment]  # draws the race
+    scene.admission = Admission(scene.artifacts, scene.ledger.versions, scene.clock, claim_ms=3)
+    assert scene.admission.run_once()
+    assert len(renewals) == 1
+    assert scene.record().state is VersionState.RETIRED
+
+
+def test_version_retired_while_the_store_is_away_is_left_alone() -> None:
+    """A check that cannot be done and need not be done any more is over."""
+    scene = good()
+
+    def retire_then_fail(prefix: str) -> object:
+        scene.ledger.versions.retire(CHURN, number(1))
+        raise Unavailable("artifact_unavailable", "away")
+
+    scene.artifacts.list_files = retire_then_fail  # type: ignore[method-assign,assignment]  # draws the race
+    assert scene.admission.run_once()
+    assert scene.record().state is VersionState.RETIRED
+
+
+def test_database_away_at_the_commit_point_is_no_verdict(caplog: pytest.LogCaptureFixture) -> None:
+    """A verdict that could not be written is found again later; nobody says that somebody else was faster."""
+    scene = good()
+    settle = scene.ledger.versions.settle
+
+    def away(*_: object) -> None:
+        scene.ledger.versions.settle = settle  # type: ignore[method-assign]  # it comes back
+        raise Unavailable("registry_unavailable", "away")
+
+    scene.ledger.versions.settle = away  # type: ignore[method-assign,assignment]  # draws an outage at this very step
+    with caplog.at_level("INFO", "headgate"):
+        assert scene.admission.run_once()
+    assert [record.message for record in caplog.records] == ["admission.postponed"]
+    scene.clock.now_ms += RETRY_MS + 1
+    assert scene.admission.run_once()
+    assert scene.record().state is VersionState.READY
+
+
+def test_stop_ends_sealing_after_the_file_in_hand() -> None:
+    """A registry that stops does not seal a large model to its end first; the next one begins again."""
+    scene = good()
+    for i in range(100):
+        scene.artifacts.put_working_file(PREFIX, f"part-{i}", b"%d" % i)
+    seal, sealed = scene.artifacts.seal, []
+
+    def stopped_meanwhile(prefix: str, file: SourceFile) -> ManifestEntry:
+        scene.admission.stop()
+        sealed.append(file.path)
+        return seal(prefix, file)
+
+    scene.artifacts.seal = stopped_meanwhile  # type: ignore[method-assign]  # draws the moment of the stop
+    assert scene.admission.run_once()
+    assert len(sealed) <= SEAL_THREADS
+    assert scene.record().state is VersionState.CHECKING

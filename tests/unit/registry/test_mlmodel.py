@@ -48,6 +48,10 @@ def test_ordinary_file_is_read() -> None:
         b"x" * (2**20 + 1),
         b"flavors: {python_function: {loader_module: m}}\nsignature: {inputs: '[{'}",
         b"flavors: {python_function: {loader_module: m}}\nsignature: 3",
+        b"flavors: {python_function: {loader_module: m}, 1: {}}",
+        b"flavors: {python_function: {loader_module: m}}\nsignature: {inputs: '"
+        b'[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [Infinity]}}]\'}',
+        b"flavors: {python_function: {loader_module: m}}\nsignature: {inputs: '" + b"[" * 200_000 + b"'}",
     ],
 )
 def test_hostile_file_is_refused_in_words(data: bytes) -> None:

@@ -115,14 +115,16 @@ def _uploads() -> None:
         "headgate_uploads",
         sa.Column("id", _name(), nullable=False),
         sa.Column("committed", sa.Boolean(), nullable=False),
+        sa.Column("abandoned", sa.Boolean(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("touched_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_headgate_uploads"),
     )
     still_open = sa.text("NOT committed")
     op.create_index(
         "ix_headgate_uploads_open",
         "headgate_uploads",
-        ["created_ms"],
+        ["touched_ms"],
         sqlite_where=still_open,
         postgresql_where=still_open,
     )
