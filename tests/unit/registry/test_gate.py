@@ -184,7 +184,7 @@ def test_websocket_is_closed() -> None:
     [
         ("POST", b"http://127.0.0.1:8080", 299),
         ("POST", b"https://models.example.org", 299),
-        ("POST", b"http://localhost:3000", 299),
+        ("POST", b"http://localhost:3000", 403),
         ("POST", b"https://evil.example", 403),
         ("POST", b"null", 403),
         ("POST", b"http://127.0.0.1.evil.example", 403),

@@ -15,7 +15,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One admission check: what was looked at, how it ended (``passed failed skipped``), and why in words."""
+    """One admission check: what was looked at, how it ended (``passed failed``), and why in words."""
 
     name: str
     verdict: str
