@@ -4,6 +4,8 @@ needs.
     MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python docs/examples/train.py
 """
 
+from importlib.metadata import version
+
 import mlflow
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -20,6 +22,9 @@ WORK = {
     "diabetes": (load_diabetes, [Ridge(), RandomForestRegressor(100, random_state=0)]),
 }
 
+# What the models need. MLflow would find out by itself, by loading each model once more in a process of its own.
+requirements = [f"{name}=={version(name)}" for name in ("mlflow", "scikit-learn", "pandas", "numpy", "cloudpickle")]
+
 mlflow.set_experiment("headgate demo")
 for name, (load, estimators) in WORK.items():
     X, y = load(as_frame=True, return_X_y=True)
@@ -33,6 +38,7 @@ for name, (load, estimators) in WORK.items():
                 name="model",
                 registered_model_name=name,
                 input_example=X_test.head(3),
+                pip_requirements=requirements,
                 serialization_format="cloudpickle",  # MLflow's new default, skops, does not take forests yet
             )
             print(f"{name} version {info.registered_model_version}: test score {estimator.score(X_test, y_test):.3f}")
