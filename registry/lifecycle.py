@@ -79,7 +79,7 @@ def require_unused(
     if users:
         raise Conflict(
             "in_use",
-            f"{model} version {version} is named by {' and '.join(users)}; move them to another version first",
+            f"{model} version {version} is named by {' and '.join(users)}; give its place to another version first",
             {"plan_revision": planned_by, "aliases": list(aliases)},
         )
 
@@ -87,7 +87,9 @@ def require_unused(
 def require_idle(model: ModelName, plan: Plan | None, aliases: Iterable[AliasName]) -> None:
     """Raise Conflict ``in_use`` where the model has a plan in force or an alias."""
     if plan is not None:
-        raise Conflict("in_use", f"{model} has traffic on version {plan.stable}; take that away first")
+        raise Conflict(
+            "in_use", f"{model} has traffic on version {plan.stable}; take that away first (headgate traffic clear)"
+        )
     named = ", ".join(sorted(aliases))
     if named:
         raise Conflict("in_use", f"{model} has aliases ({named}); remove them first")
