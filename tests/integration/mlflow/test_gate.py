@@ -107,7 +107,7 @@ def test_a_body_has_a_limit(server: Server) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"1", b"\xff", b"[" * 100_000, b'{"a":' * 100 + b"1" + b"}" * 100])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"1", b"\xff", b"[" * 60_000, b'{"a":' * 100 + b"1" + b"}" * 100])
 @pytest.mark.parametrize("path", ["/graphql", "/api/2.0/mlflow/runs/search", "/api/2.0/mlflow/model-versions/create"])
 def test_a_body_is_one_json_object(server: Server, path: str, body: bytes) -> None:
     """Anything else is 400, in words."""
