@@ -40,7 +40,7 @@ demo: $(STAMP) ## Start the platform, train, register, promote and predict (EXIT
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, format, types and the import contracts
