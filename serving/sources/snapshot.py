@@ -154,6 +154,7 @@ class SnapshotFollower:
         self._learnt: Table | None = None
         self._kept: Table | None = None
         self._unsaved = asyncio.Event()
+        self._saving = threading.Lock()
         # 0 asks for everything: at the start, and after any failure, because the registry may have been restored from
         # a backup meanwhile and have given the same revision numbers to other changes.
         self._since = 0
@@ -221,15 +222,17 @@ class SnapshotFollower:
 
     def save(self) -> None:
         """Keep on disk what was learnt last, unless it is there. Blocks."""
-        table = self._learnt
-        if table is None or table is self._kept:
-            return
-        try:
-            self._file.save(table.as_page())
-            self._kept = table
-        except OSError as error:
-            # What serves is in memory; a full disk only costs the next start its head start.
-            log.event("snapshot_not_kept", logging.WARNING, error=type(error).__name__)
+        # One at a time: the last word of a node that ends must not be overtaken by a thread that began before it.
+        with self._saving:
+            table = self._learnt
+            if table is None or table is self._kept:
+                return
+            try:
+                self._file.save(table.as_page())
+                self._kept = table
+            except OSError as error:
+                # What serves is in memory; a full disk only costs the next start its head start.
+                log.event("snapshot_not_kept", logging.WARNING, error=type(error).__name__)
 
     async def _adopt(self, page: SnapshotPage) -> None:
         before = self._routes.table
