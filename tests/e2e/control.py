@@ -86,14 +86,20 @@ class Control:
         return str(self.ask("POST", f"/models/{name}/versions", json=body).json()["version"])
 
     def add(self, name: str, directory: Path) -> str:
-        """Upload and register a directory, and wait until it is ready; return the version's number."""
+        """Upload and register a directory, and wait until the node knows that it is ready; return the version."""
         version = self.register(name, self.upload(directory))
         self.wait_ready(name, version)
+        self.wait_known(name, version)
         return version
 
     def wait_ready(self, name: str, version: str, seconds: float = 30) -> None:
         """Wait until a version is ready; fail where it was rejected."""
         until(lambda: self.state(name, version) == "ready", seconds, f"readiness of {name} {version}")
+
+    def wait_known(self, name: str, version: str, seconds: float = 30) -> None:
+        """Wait until the node has heard that a version is ready; it is not loaded by that."""
+        url = f"{self.platform.serving_url}/models/{name}/versions/{version}"
+        until(lambda: httpx.get(url).status_code == 200, seconds, f"the news of {name} {version} on the node")
 
     def state(self, name: str, version: str) -> str:
         """Return a version's state; fail at once where it can never be ready."""
