@@ -156,6 +156,8 @@ class Sealed:
         requirements: Requirement lines (PEP 508) the model was saved with.
         python: The Python version it was saved with, as ``3.11.7``, or None.
         flavors: MLflow flavour names, sorted.
+        lock: The sealed file of its locked requirements, with hashes; None where the platform's own environment
+            satisfies them.
     """
 
     digest: Digest
@@ -166,6 +168,7 @@ class Sealed:
     requirements: tuple[str, ...]
     python: str | None
     flavors: tuple[str, ...]
+    lock: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +194,16 @@ class VersionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who is stable. Always replaced whole; canary, shadows and rules join it with the traffic work."""
+    """Who is stable. Always replaced whole; canary, shadows and rules join it with the traffic work.
+
+    ``warm`` has every node load the versions it names ahead, and keep them; ``instances`` is how many processes each of
+    them gets on a node.
+    """
 
     stable: VersionNumber
     note: str = ""
+    warm: bool = False
+    instances: int = 1
 
     @property
     def versions(self) -> frozenset[VersionNumber]:
@@ -216,7 +225,11 @@ class PlanRevision:
 
 @dataclass(frozen=True, slots=True)
 class ServableVersion:
-    """What a node needs to serve a version."""
+    """What a node needs to serve a version.
+
+    ``lock`` is the sealed file of locked requirements that its environment is built from; None where the platform's own
+    environment satisfies it. ``instances`` is how many processes the plan gives it.
+    """
 
     version: VersionNumber
     digest: Digest
@@ -226,6 +239,8 @@ class ServableVersion:
     requirements: tuple[str, ...] = ()
     python: str | None = None
     flavors: tuple[str, ...] = ()
+    lock: Digest | None = None
+    instances: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +261,7 @@ class ModelSnapshot:
         """Return the wire form, JSON-ready."""
         return {
             "name": self.name,
-            "plan": None if self.plan is None else {"stable": self.plan.stable, "note": self.plan.note},
+            "plan": None if self.plan is None else _plan_to_json(self.plan),
             "plan_revision": self.plan_revision,
             "aliases": dict(self.aliases),
             "versions": {
@@ -258,6 +273,8 @@ class ModelSnapshot:
                     "requirements": list(v.requirements),
                     "python": v.python,
                     "flavors": list(v.flavors),
+                    "lock": v.lock,
+                    "instances": v.instances,
                 }
                 for v in self.versions.values()
             },
@@ -270,7 +287,7 @@ class ModelSnapshot:
         plan = raw["plan"]
         return cls(
             name=ModelName(raw["name"]),
-            plan=None if plan is None else Plan(VersionNumber(plan["stable"]), plan["note"]),
+            plan=None if plan is None else _plan_from_json(plan),
             plan_revision=int(raw["plan_revision"]),
             aliases={AliasName(a): VersionNumber(v) for a, v in raw["aliases"].items()},
             versions={
@@ -283,11 +300,22 @@ class ModelSnapshot:
                     requirements=tuple(v["requirements"]),
                     python=v["python"],
                     flavors=tuple(v["flavors"]),
+                    lock=None if v.get("lock") is None else parse_digest(v["lock"]),  # files of older nodes have none
+                    instances=int(v.get("instances", 1)),
                 )
                 for number, v in raw["versions"].items()
             },
             others={VersionNumber(n): str(state) for n, state in raw["others"].items()},
         )
+
+
+def _plan_to_json(plan: Plan) -> dict[str, Any]:
+    return {"stable": plan.stable, "note": plan.note, "warm": plan.warm, "instances": plan.instances}
+
+
+def _plan_from_json(raw: Mapping[str, Any]) -> Plan:
+    # Files that older nodes wrote know neither of the two.
+    return Plan(VersionNumber(raw["stable"]), raw["note"], bool(raw.get("warm", False)), int(raw.get("instances", 1)))
 
 
 @dataclass(frozen=True, slots=True)

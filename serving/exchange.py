@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any
 
 import numpy.typing as npt
@@ -86,6 +87,14 @@ class Call:
 
     data: Input
     params: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Priority(IntEnum):
+    """Who goes first where requests wait; lower is sooner."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ Everything here is called from the event loop and must not block it; errors are 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
 from registry.records import Digest, Manifest, ServableVersion, SnapshotPage
 from registry.signature import Schema
-from serving.exchange import Call, Output
+from serving.exchange import Call, Output, Priority
 
 
 class SnapshotSource(Protocol):
@@ -65,7 +65,16 @@ class LoadedVersion(Protocol):
 
     @property
     def memory_bytes(self) -> int:
-        """Private memory it costs, measured after loading."""
+        """Private memory it costs, as measured last: after loading, or by ``measure``."""
+        ...
+
+    async def measure(self) -> int:
+        """Measure anew what private memory it costs, in bytes; the old figure where that cannot be done."""
+        ...
+
+    @property
+    def last_output(self) -> str:
+        """The end of what its process printed; empty where there is none. It may hold inputs: never for a log."""
         ...
 
     @property
@@ -80,13 +89,14 @@ class LoadedVersion(Protocol):
         """
         ...
 
-    async def predict(self, call: Call, seconds: float) -> Output:
+    def predict(self, call: Call, seconds: float, priority: Priority = Priority.NORMAL) -> Awaitable[Output]:
         """Run the model; raise ModelFault ``model_error``, ``model_timeout`` or ``model_output_invalid``, Refused
-        ``overloaded``.
+        ``overloaded``. Cancelling what is awaited gives the request up, and hurts no other.
 
         Args:
             call: The input, already shaped and typed as the version's signature asks.
             seconds: How long the caller still waits.
+            priority: Who goes first, where several wait.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,28 @@ class ServingSettings(PlatformSettings):
     request_seconds: float = Field(30.0, gt=0, le=3600, description="How long one request may take in all.")
     load_seconds: float = Field(60.0, gt=0, le=3600, description="How long loading one version may take.")
     queue_rows: int = Field(1024, ge=1, description="How many rows may wait for a version before requests are refused.")
+    max_batch_rows: int = Field(
+        256, ge=1, description="The most rows of several requests that a model gets at once; 1 turns batching off."
+    )
+    memory_budget_bytes: int | None = Field(
+        None,
+        ge=64 * MIB,
+        description="How much private memory all loaded versions may take; without it, 70 % of what the machine or its "
+        "control group grants.",
+    )
+    host_memory_bytes: int | None = Field(
+        None,
+        ge=64 * MIB,
+        description="How much memory one version's process may take; without it, as much as all versions together.",
+    )
+    sandbox: Literal["auto", "required", "off"] = Field(
+        "auto",
+        description="How model processes are confined: `auto` applies what the system allows and warns of the rest, "
+        "`required` loads no model where something is missing, `off` confines nothing beyond the process.",
+    )
+    inline: bool = Field(
+        True, description="Whether ONNX graphs that are known to be harmless may run in the serving process itself."
+    )
 
     @model_validator(mode="after")
     def _need_consent(self) -> Self:

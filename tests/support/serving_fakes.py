@@ -28,7 +28,7 @@ from registry.records import (
     VersionNumber,
 )
 from registry.signature import Schema
-from serving.exchange import ArrayOutput, Call, JsonInput, JsonOutput, Output, Table, TensorInput
+from serving.exchange import ArrayOutput, Call, JsonInput, JsonOutput, Output, Priority, Table, TensorInput
 
 SIGNATURE: Mapping[str, Any] = {
     "inputs": [{"type": "double", "name": "a", "required": True}, {"type": "double", "name": "b", "required": True}],
@@ -183,6 +183,7 @@ class FakeLoaded:
         self.version = version
         self.graph_inputs: Schema | None = None
         self.memory_bytes = 1_000_000
+        self.last_output = ""
         self.alive = True
         self.closed = False
         self.calls = 0
@@ -194,13 +195,17 @@ class FakeLoaded:
         """Remember whom to tell."""
         self._tell_death = tell
 
+    async def measure(self) -> int:
+        """Measure nothing: a test says what it costs."""
+        return self.memory_bytes
+
     def die(self) -> None:
         """End by itself, as a process that crashes."""
         if self.alive and self._tell_death is not None:
             self._tell_death()
         self.alive = False
 
-    async def predict(self, call: Call, seconds: float) -> Output:
+    async def predict(self, call: Call, seconds: float, priority: Priority = Priority.NORMAL) -> Output:
         """Sum the rows; raise what was put into ``error``, or ``model_timeout``."""
         assert not self.closed, "a closed version was asked to predict"
         self.calls += 1

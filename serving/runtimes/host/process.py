@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from registry.errors import InvalidRequest, ModelFault, Refused
 from registry.signature import Schema
-from serving.exchange import Call, Output
+from serving.exchange import Call, Output, Priority
 from serving.runtimes.host.frames import Frame, FrameError, Frames, pack_call, read_output
 from serving.runtimes.host.output import OutputTail
 from serving.runtimes.host.parent import Fork
@@ -88,6 +88,10 @@ class HostProcess(asyncio.Protocol):
         """Private memory of the process, measured after loading."""
         return self._memory
 
+    async def measure(self) -> int:
+        """Return the memory as it was measured after loading."""
+        return self._memory
+
     @property
     def alive(self) -> bool:
         """Whether the process can still answer."""
@@ -110,7 +114,7 @@ class HostProcess(asyncio.Protocol):
         else:
             self._loop.call_soon(tell)
 
-    async def predict(self, call: Call, seconds: float) -> Output:
+    async def predict(self, call: Call, seconds: float, priority: Priority = Priority.NORMAL) -> Output:
         """Run the model on one request; see ``LoadedVersion``."""
         request = self._admit(max(call.data.rows, 1), seconds)
         timer = self._loop.call_later(seconds, self._expire, request)

@@ -60,7 +60,8 @@ PLATFORM_VARIABLES: frozenset[str] = frozenset(
         "HOME", "AUTH", "LOG_LEVEL", "ALLOWED_HOSTS", "S3_ENDPOINT", "S3_BUCKET", "S3_REGION",
         "REGISTRY_HOST", "REGISTRY_PORT", "DATABASE_URL", "RECONCILE_SECONDS", "UPLOAD_BYTES", "UPLOAD_TTL_HOURS",
         "SERVING_HOST", "SERVING_PORT", "CACHE_BYTES", "BODY_BYTES", "JSON_DEPTH", "INPUT_VALUES",
-        "RESPONSE_BYTES", "REQUEST_SECONDS", "LOAD_SECONDS", "QUEUE_ROWS",
+        "RESPONSE_BYTES", "REQUEST_SECONDS", "LOAD_SECONDS", "QUEUE_ROWS", "MAX_BATCH_ROWS", "MEMORY_BUDGET_BYTES",
+        "HOST_MEMORY_BYTES", "SANDBOX", "INLINE",
     )
 )  # fmt: skip
 """Variables of the platform's own processes, which may stand in the same environment."""
