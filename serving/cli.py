@@ -26,6 +26,7 @@ from serving.bootstrap import build, platform_version, state_of
 from serving.settings import ServingSettings, load_settings
 
 MAX_FILES = 65_536
+YOUNG_OBJECTS = 20_000
 _CANNOT = 2
 
 
@@ -56,9 +57,11 @@ def _serve(settings: ServingSettings, listener: socket.socket) -> int:
         log.event("no_access_control", logging.WARNING, host=settings.serving_host, setting=f"{PREFIX}AUTH=off")
     _allow_many_files()
     node = build(settings)
-    # What lives now lives for ever: the collector need not look at it again.
+    # What lives now lives for ever: the collector need not look at it again. What requests make is freed without it,
+    # so it looks for cycles seldom: at its usual rate it takes a fifteenth of the processor under load.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
     serve(node.app, listener, leave=node.leave)
     return 0
 

@@ -9,16 +9,18 @@ model, 0 where there was no way to go: it tells what writing it costs without wa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import Any
 
 import numpy.typing as npt
 
+from serving.values import value
+
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Table:
     """Columns of equal length, in order; the host makes a pandas DataFrame of it.
 
@@ -40,7 +42,7 @@ class Table:
         return len(self.arrays[0]) if self.arrays else 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TensorInput:
     """One unnamed array: numeric, bool, ``datetime64``, or object holding str, bytes or None."""
 
@@ -52,7 +54,7 @@ class TensorInput:
         return int(self.array.shape[0]) if self.array.ndim else 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TensorsInput:
     """Named arrays; the host hands the model a dict."""
 
@@ -65,7 +67,7 @@ class TensorsInput:
         return int(first.shape[0]) if first.ndim else 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JsonInput:
     """A JSON value handed to the model as it is (lists, dicts, strings): MLflow's unified LLM input, untyped
     objects."""
@@ -81,7 +83,7 @@ class JsonInput:
 Input = Table | TensorInput | TensorsInput | JsonInput
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """One request to a model, as any runtime takes it."""
 
@@ -97,7 +99,7 @@ class Priority(IntEnum):
     LOW = 2
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ArrayOutput:
     """The model answered an array."""
 
@@ -105,7 +107,7 @@ class ArrayOutput:
     size: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TableOutput:
     """The model answered a DataFrame or a Series (one column; ``"0"`` where it had no name)."""
 
@@ -113,7 +115,7 @@ class TableOutput:
     size: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TensorsOutput:
     """The model answered a dict of arrays."""
 
@@ -121,7 +123,7 @@ class TensorsOutput:
     size: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JsonOutput:
     """The model answered anything else that JSON can say: a list, dict, str, number, bool or None."""
 

@@ -13,11 +13,11 @@ import asyncio
 import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeVar
 
 from registry.errors import HeadgateError, ModelFault
+from serving.exchange import Priority
 from serving.pool.pool import Pool
 from serving.protocols.answer import Encoded, choose_format, encode_answer
 from serving.protocols.limits import Limits
@@ -26,6 +26,7 @@ from serving.reader.reader import TableReader
 from serving.routing.choose import Ask, Decision, choose
 from serving.routing.table import Routes
 from serving.telemetry.finished import Finished
+from serving.values import value
 
 T = TypeVar("T")
 JSON = "application/json"
@@ -34,7 +35,7 @@ HEAVY_BYTES = 128 * 1024
 are worked on beside the event loop, which must go on turning. Bodies that are tables are read by another process."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Question:
     """One request as a protocol front hands it over. ``seconds`` is how long the caller waits in all."""
 
@@ -44,9 +45,10 @@ class Question:
     accept: str | None
     request_id: str
     seconds: float
+    priority: Priority = Priority.NORMAL
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """What goes back: the bytes, and which version gave them."""
 
@@ -76,7 +78,7 @@ class Predictor:
             answer = await self._answer(question, begun, done)
             done.code = ""
         except HeadgateError as error:
-            done.code = error.code
+            done.code, done.reason = error.code, str(error.details.get("reason", ""))
             raise
         except asyncio.CancelledError:
             done.code = "request_timeout"  # its client has gone, which is no fault of the model or ours
@@ -92,11 +94,14 @@ class Predictor:
         done.version, done.arm = decision.version, decision.arm
         chosen, limits = decision.chosen, self._limits
         form = choose_format(question.accept)
-        weight, until = len(question.body), begun + question.seconds
-        parsed = await self._do(weight, until, lambda: parse_body(question.content_type, question.body, limits))
-        done.decode = perf_counter() - begun
-
+        heavy, until = len(question.body) > HEAVY_BYTES, begun + question.seconds
+        if heavy:
+            parsed = await self._aside(until, lambda: parse_body(question.content_type, question.body, limits))
+        else:
+            parsed = parse_body(question.content_type, question.body, limits)
         asked = perf_counter()
+        done.decode = asked - begun
+
         lease = await self._pool.lease(decision.model, chosen.servable, question.seconds - (asked - begun))
         try:
             leased = perf_counter()
@@ -105,34 +110,34 @@ class Predictor:
             if parsed.is_table:
                 left = _left(question, leased - begun)
                 call = await self._tables.read(parsed, chosen.signature, inputs, seconds=left)
+            elif heavy:
+                call = await self._aside(until, lambda: shape(parsed, chosen.signature, inputs, limits))
             else:
-                call = await self._do(weight, until, lambda: shape(parsed, chosen.signature, inputs, limits))
+                call = shape(parsed, chosen.signature, inputs, limits)
             shaped = perf_counter()
             done.decode += shaped - leased
-            output = await lease.loaded.predict(call, _left(question, shaped - begun))
+            output = await lease.loaded.predict(call, _left(question, shaped - begun), question.priority)
             predicted = perf_counter()
             done.predict = predicted - shaped
         finally:
             lease.release()
 
-        encoded = await self._do(
-            output.size if form == JSON else HEAVY_BYTES + 1,
-            until,
-            lambda: encode_answer(
+        def encode() -> Encoded:
+            return encode_answer(
                 output,
                 form,
                 model=decision.model,
                 version=decision.version,
                 request_id=question.request_id,
                 limits=limits,
-            ),
-        )
+            )
+
+        aside = form != JSON or output.size > HEAVY_BYTES
+        encoded = await self._aside(until, encode) if aside else encode()
         done.encode = perf_counter() - predicted
         return Answer(encoded, decision)
 
-    async def _do(self, weight: int, until: float, work: Callable[[], T]) -> T:
-        if weight <= HEAVY_BYTES:
-            return work()
+    async def _aside(self, until: float, work: Callable[[], T]) -> T:
         running = asyncio.get_running_loop().run_in_executor(self._threads, work)
         self._rest_collector()
         running.add_done_callback(self._wake_collector)

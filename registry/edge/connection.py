@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import Any
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from registry.edge.direct import Direct, offer
 from registry.edge.gate import MAX_HEADER_BYTES, Receive, Scope, Send
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, InvalidRequest, Unavailable
@@ -52,6 +53,9 @@ class Connection(HttpToolsProtocol):
         self._chunks = 0
         self._refusal: HeadgateError | None = None
         self._leaving = False
+        self._direct: Direct | None = None
+        self._idle_since = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
         super().__init__(*args, **kwargs)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as upstream has it
@@ -65,7 +69,12 @@ class Connection(HttpToolsProtocol):
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
         super().connection_lost(exc)
+        if self._direct is not None:
+            self._direct.hang_up()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; while they are part of a head, count them and watch the clock."""
@@ -96,6 +105,16 @@ class Connection(HttpToolsProtocol):
         if self.ending:
             self._answer_last()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # As upstream does it, which keeps no hold of the task that a hang-up must end.
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        self._direct = Direct(cycle, task)
+        offer(cast("Scope", cycle.scope), self._direct)
+        if not cycle.more_body:  # it waited behind others on its connection
+            self._direct.body_came(cycle)
+
     def on_chunk_header(self) -> None:
         """Count the chunks of a body: uvicorn joins them, so nobody further in can."""
         self._chunks += 1
@@ -107,6 +126,36 @@ class Connection(HttpToolsProtocol):
         """End a request's body."""
         super().on_message_complete()
         self._head_bytes = 0
+        if self._direct is not None:
+            self._direct.body_came(self.cycle)
+
+    def on_response_complete(self) -> None:
+        """Go on with what waits on this connection, or begin to be idle.
+
+        As upstream does it, but for the timer: upstream makes and cancels one for every request, this keeps one for the
+        connection, which looks when it fires how long nothing has come.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
+
+    def _check_idle(self) -> None:
+        left = float(self.timeout_keep_alive)
+        if self._between_requests() and not self._head_bytes:
+            left -= self.loop.time() - self._idle_since
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._check_idle)
+        else:
+            self._idle_timer = None
+            self.timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed, or what a callback refused while parsing."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from random import getrandbits
 from typing import Any
 
 from registry.edge.problems import STATUS, problem_body, problem_headers
@@ -30,6 +30,8 @@ ProblemWriter = Callable[[str, HeadgateError, str], tuple[int, bytes, list[tuple
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 65_536
+_KEPT_PATHS = 4096
+"""How many paths that are in order are remembered, so that they are looked at once."""
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
@@ -140,6 +142,7 @@ class Gate:
         self._problem = problem
         self._hosts = frozenset(h.lower() for h in hosts)
         self._good_hosts: set[bytes] = set()
+        self._good_paths: dict[tuple[str, str, bytes], Access] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -159,30 +162,37 @@ class Gate:
         request_id = self._check_headers(scope["headers"], safe=scope["method"] in _SAFE_METHODS)
         # Everybody further in reads the id here, so that one request has one id.
         scope["headgate.request_id"] = request_id
-        path: str = scope["path"]
-        check_spelling(path, scope.get("raw_path", b""))
+        asked = (scope["method"], scope["path"], scope.get("raw_path", b""))
+        access = self._good_paths.get(asked)
+        if access is None:
+            access = self._look_up(*asked)
+            if len(self._good_paths) >= _KEPT_PATHS:
+                self._good_paths.clear()
+            self._good_paths[asked] = access
+        scope["headgate.access"] = access
+
+    def _look_up(self, method: str, path: str, raw_path: bytes) -> Access:
+        check_spelling(path, raw_path)
         methods = self._table.find(path)
         if methods is None:
             raise NotFound("not_found", f"nothing is at {quote(path)}; /openapi.json lists what is")
-        access = methods.get(scope["method"])
+        access = methods.get(method)
         if access is None:
             allowed = ", ".join(sorted(methods))
             raise InvalidRequest(
                 "method_not_allowed",
-                f"{quote(scope['method'], 16)} is not for this path; use {allowed}",
+                f"{quote(method, 16)} is not for this path; use {allowed}",
                 {"allow": sorted(methods)},
             )
-        scope["headgate.access"] = access
+        return access
 
     def _check_headers(self, headers: list[tuple[bytes, bytes]], *, safe: bool) -> str:
-        if len(headers) > MAX_HEADERS or sum(len(n) + len(v) for n, v in headers) > MAX_HEADER_BYTES:
-            raise InvalidRequest(
-                "headers_too_large", f"send at most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together"
-            )
         host: bytes | None = None
         given: bytes | None = None
         origin: bytes | None = None
+        size = 0
         for name, value in headers:
+            size += len(name) + len(value)
             if name == b"host":
                 if host is not None:
                     raise InvalidRequest("misdirected_host", "send exactly one Host header")
@@ -191,13 +201,17 @@ class Gate:
                 given = value
             elif name == b"origin":
                 origin = value
+        if size > MAX_HEADER_BYTES or len(headers) > MAX_HEADERS:
+            raise InvalidRequest(
+                "headers_too_large", f"send at most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together"
+            )
         if host is None or (host not in self._good_hosts and not self._host_ok(host)):
             raise InvalidRequest(
                 "misdirected_host", "the Host header does not name this server; HEADGATE_ALLOWED_HOSTS lists more names"
             )
         if origin is not None and not safe:
             self._check_origin(origin, host)
-        return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else new_request_id()
 
     def _check_origin(self, origin: bytes, host: bytes) -> None:
         """Refuse a change that a browser sends for a page of another site."""
@@ -217,13 +231,18 @@ class Gate:
         return good
 
     async def _refuse(self, scope: Scope, send: Send, error: HeadgateError) -> None:
-        request_id = scope.get("headgate.request_id") or uuid.uuid4().hex
+        request_id = scope.get("headgate.request_id") or new_request_id()
         status, body, headers = self._problem(scope["path"], error, request_id)
         headers = [*headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
         if error.code == "method_not_allowed":
             headers.append((b"allow", ", ".join(error.details["allow"]).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def new_request_id() -> str:
+    """Return an id that no other request has: 128 random bits. It is a name, not a secret."""
+    return f"{getrandbits(128):032x}"
 
 
 def _is_loopback(name: str) -> bool:

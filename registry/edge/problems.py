@@ -54,6 +54,7 @@ STATUS: dict[str, int] = {
     "artifact_unavailable": 503,
     "artifact_corrupt": 503,
     "environment_unavailable": 503,
+    "sandbox_unavailable": 503,
     "no_capacity": 503,
     "shutting_down": 503,
     "registry_unavailable": 503,

@@ -63,6 +63,15 @@ class BodyReader:
             self.free(held[0])
             raise
 
+    def take(self, body: bytes) -> bytes:
+        """Return a whole body that came without an encoding; raise as ``read`` does. Give it back with ``free``."""
+        if len(body) > self._limit:
+            raise self._too_large()
+        if len(body) > self.free_bytes:
+            raise _too_many()
+        self.free_bytes -= len(body)
+        return body
+
     def free(self, size: int) -> None:
         """Give back the share of a body of ``size`` bytes."""
         self.free_bytes += size
@@ -107,7 +116,7 @@ class BodyReader:
 
     def _hold(self, size: int, held: list[int]) -> None:
         if size > self.free_bytes:
-            raise Refused("overloaded", "too many large bodies at once; send this one again later", retry_after=1)
+            raise _too_many()
         self.free_bytes -= size
         held[0] += size
 
@@ -117,6 +126,10 @@ class BodyReader:
             f"a body may have at most {self._limit} bytes after expansion (HEADGATE_BODY_BYTES)",
             {"limit": self._limit},
         )
+
+
+def _too_many() -> Refused:
+    return Refused("overloaded", "too many large bodies at once; send this one again later", retry_after=1)
 
 
 def _go_on(gunzip: zlib._Decompress, expanded: bytes, most: int) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from registry import log
+from registry.edge.direct import direct_of
 from registry.edge.gate import ASGIApp, Message, Receive, Scope, Send
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, Unavailable
@@ -50,7 +51,7 @@ class Front:
         begun = perf_counter()
         try:
             if is_predict(scope["method"], scope["path"]):
-                await self._lane(scope, watched.receive, watched.send)
+                await self._predict(scope, watched)
             else:
                 await self._app(*_for_app(scope, watched))
         except ClientGoneError:
@@ -64,10 +65,17 @@ class Front:
             log.failure("request_raised", error, request_id=scope["headgate.request_id"])
             await _refuse(scope, watched, Internal("internal", "a fault of the platform; its log has the place"))
         seconds = perf_counter() - begun
-        if scope["path"] in _UNLOGGED:
-            return
         if watched.status >= 500 or seconds > SLOW_SECONDS or log.debugging():
             _write_access_line(scope, watched.status, seconds)
+
+    async def _predict(self, scope: Scope, watched: _Watched) -> None:
+        direct = direct_of(scope)
+        reply = await self._lane.answer(scope, direct, watched.receive)
+        if direct is not None and direct.reply(reply.head, reply.body):
+            watched.status = 200
+            return
+        await watched.send({"type": "http.response.start", "status": 200, "headers": reply.headers()})
+        await watched.send({"type": "http.response.body", "body": reply.body})
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -116,7 +124,8 @@ async def _refuse(scope: Scope, watched: _Watched, error: HeadgateError) -> None
     request_id: str = scope["headgate.request_id"]
     body = problem_body(error, request_id)
     headers = [*problem_headers(error, request_id), (b"content-length", b"%d" % len(body))]
-    unread = not watched.body_read
+    direct = direct_of(scope)
+    unread = not watched.body_read and (direct is None or direct.body is None)
     if unread:
         headers.append((b"connection", b"close"))
     await watched.send({"type": "http.response.start", "status": STATUS[error.code], "headers": headers})
@@ -155,6 +164,8 @@ def _for_app(scope: Scope, watched: _Watched) -> tuple[Scope, Receive, Send]:
 
 
 def _write_access_line(scope: Scope, status: int, seconds: float) -> None:
+    if scope["path"] in _UNLOGGED:
+        return
     segments = scope["path"].split("/")
     # Only names that fit the grammar got past the lane; a line for anything else says no more than its status.
     named = status < 400 or status >= 500

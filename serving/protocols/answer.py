@@ -6,13 +6,13 @@ The JSON is always valid: NaN and infinities are null. Numbers are the very ones
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from registry.errors import InvalidRequest, ModelFault, quote
 from serving.exchange import Output
 from serving.protocols.answer_json import jsonable, write_json
 from serving.protocols.limits import Limits
+from serving.values import value
 
 Format = Literal["application/json", "application/vnd.apache.arrow.stream", "text/csv"]
 
@@ -23,7 +23,7 @@ _CSV: Format = "text/csv"
 _OFFERED: tuple[Format, ...] = (_JSON, _ARROW, _CSV)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Encoded:
     """An answer's body and what it is."""
 

@@ -7,7 +7,7 @@ block. Not here: types, and which columns there ought to be.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -16,9 +16,10 @@ from registry.errors import InvalidRequest, quote
 from serving.exchange import Array
 from serving.protocols.limits import MAX_COLUMNS, Limits
 from serving.protocols.refusals import Style, Where, describe, name_some, too_many_values, wrong_columns, wrong_input
+from serving.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Frame:
     """Cells, by rows or by columns.
 

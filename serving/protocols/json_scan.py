@@ -6,14 +6,13 @@ is down to its brackets when anything looks closer. Not here: whether the body i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from registry.errors import InvalidRequest
 from serving.protocols.limits import MAX_COLUMNS, Limits
 from serving.protocols.refusals import too_many_values
+from serving.values import value
 
 # What is kept: structure, and the first letters of true, false and null.
 _KEPT = b'[]{}":tfn'
@@ -27,7 +26,7 @@ _SMALL = 4096
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Marks:
     """Counts over a body, strings left out.
 

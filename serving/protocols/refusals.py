@@ -7,17 +7,17 @@ Every refusal of a value is ``invalid_input`` with the same details: ``path``, `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from registry.errors import InvalidRequest, quote
+from serving.values import value
 
 Style = Literal["rows", "records", "record", "columns", "table", "tensor"]
 
 _GOT_LIMIT = 40
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Where:
     """Names a column's cells in the caller's own words.
 

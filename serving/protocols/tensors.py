@@ -100,7 +100,10 @@ def fits(shape: Sequence[int], asked: Sequence[int]) -> bool:
     """Whether an array of this shape, with at least one row, is what is asked for."""
     if len(shape) != len(asked) or (shape and shape[0] == 0 != asked[0]):
         return False
-    return all(want in (-1, have) for have, want in zip(shape, asked, strict=True))
+    for have, want in zip(shape, asked, strict=True):  # noqa: SIM110 -- a generator costs more than it compares
+        if want not in (have, -1):
+            return False
+    return True
 
 
 def _kind(tensor: Tensor) -> Kind:

@@ -6,16 +6,16 @@ Not here: canaries, rules and shadows (they join the plan with the traffic work)
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 
 from registry.errors import Conflict, HeadgateError, InvalidRequest, NotFound, quote
 from registry.records import AliasName, ModelName, VersionNumber
 from serving.routing.table import LISTED, UNREADABLE, RoutedModel, RoutedVersion, Table
+from serving.values import value
 
 STABLE, PINNED, ALIAS = "stable", "pinned", "alias"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ask:
     """What the caller named: a model, and perhaps a version or an alias of it (never both)."""
 
@@ -24,7 +24,7 @@ class Ask:
     alias: AliasName | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """What the plan means for one request. ``arm`` says which part of it answered, ``revision`` which plan it was."""
 

@@ -1,0 +1,90 @@
+"""The way past ASGI, on real connections: small bodies and large ones in a row, priorities, idle connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from registry.edge.connection import Connection
+from tests.http.serving.test_wire import Wire
+from tests.support.serving_fakes import eventually
+from tests.support.serving_node import FakeWorld, churn, listening
+
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+
+
+@pytest.fixture
+async def port(tmp_path: Path) -> AsyncIterator[int]:
+    """Give the port of a node's server."""
+    world = FakeWorld(tmp_path, churn())
+    async with listening(world) as port:
+        await eventually(lambda: world.node.routes.table.known)
+        yield port
+
+
+def request(number: int, rows: int) -> bytes:
+    """Return a predict request whose every row sums to ``number``."""
+    body = json.dumps({"inputs": {"a": [number] * rows, "b": [0] * rows}}).encode()
+    head = f"POST /models/churn/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def test_large_and_small_bodies_in_a_row_keep_to_themselves(port: int) -> None:
+    """A small body that waits behind a large one is never taken for it, nor the other way round."""
+    sizes = [1, 9_000, 1, 1, 20_000, 1]
+    async with Wire(port) as wire:
+        await wire.send(b"".join(request(number, rows) for number, rows in enumerate(sizes)))
+        answers = [json.loads((await wire.answer())[2])["predictions"] for _ in sizes]
+    assert answers == [[float(number)] * rows for number, rows in enumerate(sizes)]
+
+
+async def test_every_answer_has_its_headers_whichever_way_it_went(port: int) -> None:
+    """An answer in one write has what one by ASGI has: type, length, date, model, version, arm, revision, id."""
+    async with Wire(port) as wire:
+        await wire.send(request(1, 1))
+        _, direct, _ = await wire.answer()
+        body = b'{"inputs": {"a": [1], "b": [0]}}'
+        await wire.post("Connection: close", f"Content-Length: {len(body)}", body=body)
+        _, plain, _ = await wire.answer()
+    assert direct.keys() == plain.keys() - {"connection"}
+    kept = ("x-headgate-model", "x-headgate-version", "x-headgate-arm", "x-headgate-revision", "content-type")
+    assert [direct[name] for name in kept] == [plain[name] for name in kept]
+    assert [direct[name] for name in kept] == ["churn", "2", "stable", "7", "application/json"]
+
+
+async def test_an_unknown_priority_is_refused_and_the_connection_goes_on(port: int) -> None:
+    """A priority that is none is the caller's error; the next request on the connection is answered."""
+    body = b'{"inputs": {"a": [1], "b": [0]}}'
+    async with Wire(port) as wire:
+        await wire.post("X-Headgate-Priority: urgent", f"Content-Length: {len(body)}", body=body)
+        status, headers, answer = await wire.answer()
+        assert (status, json.loads(answer)["error"]["code"]) == (400, "invalid_argument")
+        assert "connection" not in headers
+        await wire.post("X-Headgate-Priority: high", f"Content-Length: {len(body)}", body=body)
+        assert (await wire.answer())[0] == 200
+
+
+async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(tmp_path: Path) -> None:
+    """A connection on which nothing comes for the keep-alive time is closed; each answer begins that time anew."""
+
+    class Hasty(Connection):
+        """A connection that is kept for a moment."""
+
+        def __init__(self, config: uvicorn.Config, *args: object, **kwargs: object) -> None:
+            super().__init__(config, *args, **kwargs)
+            self.timeout_keep_alive = 0.3  # type: ignore[assignment]  # upstream takes whole seconds
+
+    world = FakeWorld(tmp_path, churn())
+    async with listening(world, Hasty) as port, Wire(port) as wire:
+        await eventually(lambda: world.node.routes.table.known)
+        begun = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() - begun < 0.9:
+            await wire.send(request(1, 1))
+            assert (await wire.answer())[0] == 200
+            await asyncio.sleep(0.1)
+        assert await wire.closed()
