@@ -16,6 +16,7 @@ from registry.adapters.s3.artifacts import S3Artifacts
 from registry.adapters.s3.client import s3_client
 from registry.adapters.sql.database import open_database
 from registry.adapters.sql.ledger import ledger_on
+from registry.adapters.uv_resolver import UvResolver
 from registry.admission.admit import Admission
 from registry.background import Background
 from registry.edge.gate import Gate
@@ -87,7 +88,7 @@ def build(settings: RegistrySettings) -> Process:
     metrics = RegistryMetrics()
     background = Background(
         Reconciler(catalog, ledger),
-        Admission(artifacts, ledger.versions, now_ms, metrics.admitted),
+        Admission(artifacts, ledger.versions, now_ms, metrics.admitted, resolver=UvResolver(settings.home)),
         prepare=artifacts.ensure_bucket,
         pause=settings.reconcile_seconds,
     )

@@ -132,6 +132,7 @@ class Unavailable(HeadgateError):
         "artifact_unavailable": "The artifact's store cannot be reached, and no copy is here.",
         "artifact_corrupt": "The artifact's bytes do not match their digests; it is not loaded.",
         "environment_unavailable": "The libraries of the version cannot be had; the message says which.",
+        "sandbox_unavailable": "HEADGATE_SANDBOX is required, and this system lacks a part; the message says which.",
         "no_capacity": "All memory for models is in use.",
         "shutting_down": "This process is stopping.",
         "registry_unavailable": "The registry or its database cannot be reached.",

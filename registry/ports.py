@@ -98,6 +98,10 @@ class Artifacts(Protocol):
         """Return a manifest, verified; raise Unavailable ``artifact_corrupt`` or ``artifact_unavailable``."""
         ...
 
+    def seal_bytes(self, data: bytes) -> Digest:
+        """Store bytes of the platform's own making, a few MB, as a sealed file; return its digest. Idempotent."""
+        ...
+
     def read(self, digest: Digest, limit: int) -> bytes:
         """Return a sealed file of at most ``limit`` bytes, verified; raise InvalidRequest where it is larger."""
         ...
@@ -111,6 +115,37 @@ class Artifacts(Protocol):
 
     def delete_prefix(self, prefix: str) -> int:
         """Delete everything below a ``mlflow/uploads/`` prefix; return how many objects."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Locked requirements: the file's bytes (``registry/libraries/lockfile.py``), the minor version of the Python that
+    they are for, and how many packages they name."""
+
+    text: bytes
+    python: str
+    packages: int
+
+
+class Resolver(Protocol):
+    """Finds the exact libraries of a version, once, so that every node installs the same."""
+
+    def resolve(self, requirements: Sequence[str], python: str | None) -> Locked | None:
+        """Return a lock; None where the platform's own environment satisfies every line, and is of the same Python.
+
+        Raises InvalidRequest ``not_servable`` where there is no such set of libraries, or no such Python on this
+        machine, in words. Raises Unavailable ``environment_unavailable`` where the package index does not answer, which
+        is no verdict. Equal requirements give equal locks for a while.
+
+        Args:
+            requirements: Lines (PEP 508).
+            python: The Python version the model was saved with, as ``3.11.7``; None: any.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what is under way; whoever waits for it gets Unavailable."""
         ...
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NewType
 
@@ -241,6 +241,17 @@ class ServableVersion:
     flavors: tuple[str, ...] = ()
     lock: Digest | None = None
     instances: int = 1
+
+
+def as_planned(
+    versions: Mapping[VersionNumber, ServableVersion], plan: Plan | None
+) -> dict[VersionNumber, ServableVersion]:
+    """Return ``versions`` with as many processes as the plan gives those that it names."""
+    planned = dict(versions)
+    if plan is not None:
+        for number in plan.versions & planned.keys():
+            planned[number] = replace(planned[number], instances=plan.instances)
+    return planned
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 A model's requirements come from whoever registered it. Installing one may fetch and run code, so a line may only name a
 package of the configured index, its extras, version bounds and a marker (PEP 508 without direct references). Admission
-refuses a version for any other line, and the node that builds its environment checks again. Not here: resolving and
-installing (``serving/runtimes/environments.py``).
+refuses a version for any other line, and the node that builds its environment checks again. Not here: what they
+lead to (``registry/libraries``) and installing it (``serving/runtimes/environments.py``).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from registry.errors import quote
 
@@ -60,6 +61,6 @@ def _foreign(text: str) -> str | None:
     return None
 
 
-def refuse_requirements(lines: tuple[str, ...]) -> list[str]:
+def refuse_requirements(lines: Iterable[str]) -> list[str]:
     """Return a reason for every line that may not be installed."""
     return [reason for line in lines if (reason := refuse_requirement(line)) is not None]

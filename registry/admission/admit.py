@@ -1,11 +1,11 @@
 """Admission: the checks a new version passes before it may serve, in their order.
 
-    seal → MLmodel → tier → requirements → ready | rejected
+    seal → MLmodel → tier → requirements → environment → runtime → ready | rejected
 
 Sealing comes first, so that every later check reads the bytes that will serve and not the working copy that a client
-can
-still change. Each step is idempotent: after a crash the claim runs out and the version is checked again from the start.
-A store that cannot be reached is no verdict: the claim is let run out and somebody tries again.
+can still change. Each step is idempotent: after a crash the claim runs out and the version is checked again from the
+start. A store that cannot be reached is no verdict: the claim is let run out and somebody tries again. So is a package
+index that cannot be reached, but not for ever (``waiting.py``): who registered a version is to hear of it.
 
 The probe (load it, predict its own example) joins with the trust work; until then a version that cannot be loaded says
 so on its first request.
@@ -15,17 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Event, Thread
 
-from registry.admission.libraries import libraries
+from registry.admission.graph import runtime_of
+from registry.admission.libraries import libraries, python_of
 from registry.admission.mlmodel import ModelFile, parse_mlmodel
 from registry.admission.tier import tier_of
+from registry.admission.waiting import PAUSE_MS, Waiting
 from registry.digest import check_paths, manifest_of
 from registry.errors import Conflict, HeadgateError, InvalidRequest, NotFound, Unavailable
 from registry.layout import source_prefix
 from registry.log import WARNING, event, failure
-from registry.ports import Artifacts, SourceFile, Versions
+from registry.ports import Artifacts, Locked, Resolver, SourceFile, Versions
 from registry.records import Check, Manifest, ManifestEntry, Sealed, Verdict, VersionRecord, VersionState
 
 CLAIM_MS = 15_000
@@ -44,6 +46,7 @@ class Admission:
         versions: Where verdicts are recorded.
         clock: Milliseconds since the epoch.
         count: Called with the verdict of each admission.
+        resolver: Locks the libraries that a version asks for.
         claim_ms: How long a claim lasts unless it is renewed.
     """
 
@@ -54,12 +57,15 @@ class Admission:
         clock: Callable[[], int],
         count: Callable[[VersionState], None] = lambda _: None,
         *,
+        resolver: Resolver,
         claim_ms: int = CLAIM_MS,
     ) -> None:
         self._artifacts = artifacts
         self._versions = versions
         self._clock = clock
         self._count = count
+        self._resolver = resolver
+        self._waiting = Waiting()
         self._claim_ms = claim_ms
         self._stumbles: dict[tuple[str, str], int] = {}
         self._stopping = Event()
@@ -75,24 +81,35 @@ class Admission:
                 sealed = self._check(record, checks)
             self._settle(record, VersionState.READY, checks, sealed)
         except Unavailable as error:
+            if error.code == "environment_unavailable" and self._waiting.is_over(record, self._clock()):
+                self._reject(record, checks, f"{error.message}; admit it again once it can be used")
+                self._forget(record)
+                return True
             event("admission.postponed", WARNING, model=record.model, version=record.version, code=error.code)
-            self._postpone(record)
+            self._postpone(record, PAUSE_MS if error.code == "environment_unavailable" else RETRY_MS)
             return True
         except InvalidRequest as error:
             self._reject(record, checks, error.message)
         except Exception as error:  # noqa: BLE001 (what came with a model met a fault of ours: others must go on)
             self._stumble(record, checks, error)
             return True
-        self._stumbles.pop((record.model, record.version), None)
+        self._forget(record)
         return True
 
     def stop(self) -> None:
         """Seal no further file; what was being checked is checked again by whoever claims it next."""
         self._stopping.set()
+        self._resolver.close()
 
-    def _postpone(self, record: VersionRecord) -> None:
-        with suppress(Conflict, NotFound):  # retired or deleted meanwhile: then nobody need try again
-            self._versions.renew(record.model, record.version, self._clock() + RETRY_MS)
+    def _forget(self, record: VersionRecord) -> None:
+        self._stumbles.pop((record.model, record.version), None)
+        self._waiting.forget(record)
+
+    def _postpone(self, record: VersionRecord, pause_ms: int = RETRY_MS) -> None:
+        try:
+            self._versions.renew(record.model, record.version, self._clock() + pause_ms)
+        except (Conflict, NotFound):  # retired or deleted meanwhile: then nobody need try again
+            self._forget(record)
 
     def _stumble(self, record: VersionRecord, checks: list[Check], error: Exception) -> None:
         """Try again later; a version at which the check itself fails each time is rejected, and not tried for ever."""
@@ -102,7 +119,7 @@ class Admission:
         if times < MAX_STUMBLES:
             self._postpone(record)
             return
-        del self._stumbles[name]
+        self._forget(record)
         reason = f"the platform itself failed at this check ({type(error).__name__}); report it, then admit again"
         self._reject(record, checks, reason)
 
@@ -112,7 +129,7 @@ class Admission:
 
     def _check(self, record: VersionRecord, checks: list[Check]) -> Sealed:
         """Run the steps, appending a passed check for each; the first failure raises InvalidRequest."""
-        manifest = self._seal(record)
+        manifest = self._waiting.sealed(record) or self._seal(record)
         digest = self._artifacts.write_manifest(manifest)
         checks.append(Check("seal", Verdict.PASSED, f"{len(manifest.entries)} files, {manifest.size} bytes"))
         files = {entry.path: entry for entry in manifest.entries}
@@ -121,16 +138,24 @@ class Admission:
         tier, why = tier_of(model, files)
         checks.append(Check("tier", Verdict.PASSED, f"{tier}: {why}"))
         requirements = libraries(self._read_text(files, "requirements.txt"), self._read_text(files, "conda.yaml"))
+        python = python_of(self._read_text(files, "python_env.yaml"), model.python)
         checks.append(Check("requirements", Verdict.PASSED, f"{len(requirements)} requirements"))
+        self._waiting.note(record, manifest, self._clock())
+        locked = self._resolver.resolve(requirements, python)
+        lock = None if locked is None else self._artifacts.seal_bytes(locked.text)
+        checks.append(Check("environment", Verdict.PASSED, _environment(locked)))
+        runtime, why = runtime_of(model, tier, files, self._artifacts.read)
+        checks.append(Check("runtime", Verdict.PASSED, why))
         return Sealed(
             digest=digest,
             size=manifest.size,
             tier=tier,
-            runtime="host",
+            runtime=runtime,
             signature=model.signature,
             requirements=requirements,
-            python=model.python,
+            python=python if locked is None or python is not None else locked.python,
             flavors=tuple(sorted(model.flavors)),
+            lock=lock,
         )
 
     def _seal(self, record: VersionRecord) -> Manifest:
@@ -200,4 +225,11 @@ class Admission:
         event("admission.settled", model=record.model, version=record.version, state=state.value)
 
 
-_STEPS = ("seal", "mlmodel", "tier", "requirements")
+def _environment(locked: Locked | None) -> str:
+    if locked is None:
+        return "uses the platform's environment"
+    packages = "1 package" if locked.packages == 1 else f"{locked.packages} packages"
+    return f"locked {packages} for Python {locked.python}"
+
+
+_STEPS = ("seal", "mlmodel", "tier", "requirements", "environment", "runtime")

@@ -75,6 +75,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._direct is not None:
             self._direct.hang_up()
+            self._direct = None
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; while they are part of a head, count them and watch the clock."""

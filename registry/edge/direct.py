@@ -1,8 +1,8 @@
 """What a request's own connection offers beyond ASGI: its small body at once, its answer in one write, its hang-up.
 
 ASGI costs a call for the body, two for the answer, and a check of every header's letters: more than a small prediction.
-Whoever answers many small requests asks ``direct_of(scope)`` first; everybody else uses ASGI, and both may be mixed up
-to the first byte of the answer. Not here: limits and everything else about connections (``connection.py``).
+Whoever answers many small requests asks ``take_direct(scope)`` first; everybody else uses ASGI, and both may be mixed
+up to the first byte of the answer. Not here: limits and everything else about connections (``connection.py``).
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ def offer(scope: Scope, direct: Direct) -> None:
     scope[_KEY] = direct
 
 
-def direct_of(scope: Scope) -> Direct | None:
-    """Return the request's way past ASGI; None where another server, or a test, stands in front."""
-    found: Any = scope.get(_KEY)
+def take_direct(scope: Scope) -> Direct | None:
+    """Take the request's way past ASGI out of its scope; None where another server, or a test, stands in front.
+
+    Out of it, because what it leads to holds the scope: a circle, which the collector would have to look for.
+    """
+    found: Any = scope.pop(_KEY, None)
     return found if type(found) is Direct else None

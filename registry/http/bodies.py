@@ -10,6 +10,7 @@ from registry.operations import FromLoggedModel, FromRun, FromUpload, Source
 
 MAX_FILES = 10_000
 """Most files of one upload: each is looked up among all of them when it comes."""
+MAX_INSTANCES = 64
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
@@ -78,6 +79,10 @@ class PlanBody(BaseModel):
     model_config = _STRICT
     stable: str = Field(max_length=32)
     note: str = Field("", max_length=1000)
+    warm: bool = Field(False, description="Have every node load the versions that the plan names ahead, and keep them.")
+    instances: int = Field(
+        1, ge=1, le=MAX_INSTANCES, description="How many processes each version that the plan names gets on a node."
+    )
 
 
 class RollbackBody(BaseModel):

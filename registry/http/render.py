@@ -59,7 +59,9 @@ def plan_json(revision: PlanRevision) -> dict[str, Any]:
     return {
         "model": revision.model,
         "revision": revision.revision,
-        "plan": None if plan is None else {"stable": plan.stable, "note": plan.note},
+        "plan": None
+        if plan is None
+        else {"stable": plan.stable, "note": plan.note, "warm": plan.warm, "instances": plan.instances},
         "who": revision.who,
         "why": revision.why,
         "at": iso(revision.at_ms),

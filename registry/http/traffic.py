@@ -39,7 +39,7 @@ def traffic_routes(operations: Operations) -> APIRouter:
     def replace(name: str, body: PlanBody, response: Response, if_match: IfMatch = None) -> Any:
         """Replace the whole plan, if it is still the one you saw."""
         model, expected = parse_model_name(name), _revision(if_match)
-        plan = Plan(parse_version(body.stable), body.note)
+        plan = Plan(parse_version(body.stable), body.note, body.warm, body.instances)
         return answer(operations.replan(model, expected, plan, WHO), response)
 
     @routes.delete("/traffic")

@@ -162,6 +162,15 @@ class ArtifactsPromises:
 
         assert raised.value.code == "artifact_corrupt"
 
+    def test_seals_bytes_of_the_platforms_own(self, world: World) -> None:
+        """They lie under their sha256, once, and are repaired where they were damaged."""
+        data = noise(5000)
+        key = blob_key(sha256_digest(data))
+        assert world.artifacts.seal_bytes(data) == world.artifacts.seal_bytes(data) == sha256_digest(data)
+        assert world.bucket.get(key) == data
+        world.bucket.put(key, b"damaged")
+        assert world.artifacts.read(world.artifacts.seal_bytes(data), 5000) == data
+
     def test_reads_a_sealed_file_up_to_a_limit(self, world: World) -> None:
         """A file of exactly the limit is read; one byte more is refused."""
         world.bucket.put(PREFIX + "f", b"12345")

@@ -24,6 +24,13 @@ class PlanPromises:
         assert line == PlanRevision(CHURN, 1, Plan(number(1), "a note"), "ana", "try it", 5_000)
         assert ledger.plans.current(CHURN) == line
 
+    def test_a_plan_keeps_how_its_versions_are_kept(self, ledger: Ledger) -> None:
+        """Warmth and instances come back as they were said."""
+        add(ledger, 1)
+        line = ledger.plans.append(CHURN, 0, Plan(number(1), "n", warm=True, instances=3), "ana", "")
+        assert ledger.plans.current(CHURN) == line
+        assert list(ledger.plans.history(CHURN, 1, 0)) == [line]
+
     def test_the_journal_keeps_every_line(self, ledger: Ledger) -> None:
         """History is newest first, strictly below ``before``, in pages; nothing is ever overwritten."""
         add(ledger, 1)

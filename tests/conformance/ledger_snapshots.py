@@ -45,7 +45,15 @@ class SnapshotPromises:
         ledger.aliases.set(CHURN, CHAMPION, ready)
         seal = sealed(f"churn {ready}")
         servable = ServableVersion(
-            ready, seal.digest, seal.size, seal.runtime, seal.signature, seal.requirements, seal.python, seal.flavors
+            version=ready,
+            digest=seal.digest,
+            size=seal.size,
+            runtime=seal.runtime,
+            signature=seal.signature,
+            requirements=seal.requirements,
+            python=seal.python,
+            flavors=seal.flavors,
+            lock=seal.lock,
         )
         assert ledger.snapshots.page(0).models == (
             ModelSnapshot(
@@ -57,6 +65,18 @@ class SnapshotPromises:
                 others={number(n): s.value for n, s in enumerate(states, 1) if s is not VersionState.READY},
             ),
         )
+
+    def test_a_planned_version_has_the_instances_of_its_plan(self, ledger: Ledger) -> None:
+        """Nodes find how many processes a version gets at the version; those that no plan names get one."""
+        for n in (1, 2):
+            add(ledger, n)
+        ledger.plans.append(CHURN, 0, Plan(number(2), instances=4, warm=True), "ana", "")
+        (model,) = ledger.snapshots.page(0).models
+        assert {n: v.instances for n, v in model.versions.items()} == {"1": 1, "2": 4}
+        assert model.plan == Plan(number(2), instances=4, warm=True)
+        ledger.plans.append(CHURN, 1, Plan(number(1)), "ana", "")
+        (model,) = ledger.snapshots.page(0).models
+        assert {n: v.instances for n, v in model.versions.items()} == {"1": 1, "2": 1}
 
     @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
     def test_every_visible_change_is_told(self, ledger: Ledger, change: Callable[[Ledger], object]) -> None:

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from registry.adapters.sql.database import Database
-from registry.adapters.sql.migrate import VERSION_TABLE
+from registry.adapters.sql.migrate import VERSION_TABLE, alembic_config
 from registry.adapters.sql.tables import PREFIX, metadata
 from registry.errors import Internal
-from tests.support.ledgers import Clock, add, opened, sql_ledger, sqlite_url
+from tests.support.ledgers import CHURN, Clock, add, number, opened, sql_ledger, sqlite_url
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = {*metadata.tables, VERSION_TABLE}
@@ -62,6 +63,37 @@ def test_migrating_again_changes_nothing(url: str) -> None:
         before = ledger.snapshots.page(0)
     with sql_ledger(url, Clock()) as ledger:
         assert ledger.snapshots.page(0) == before
+
+
+def at_first_schema(database: Database) -> None:
+    """Bring an empty database to where the first release had it, with a version that was admitted there."""
+    config = alembic_config()
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO headgate_models VALUES ('churn', 7, false, 1, 0)"))
+        connection.execute(
+            text(
+                "INSERT INTO headgate_versions (model, number, state, source, location, created_ms, checks, "
+                "claimed_until_ms, digest, size, tier, runtime, requirements, python, flavors) VALUES ('churn', 1, "
+                "'ready', 's', 'l', 1, '[]', 0, :digest, 9, 'code', 'host', '[\"numpy\"]', '3.11.7', '[\"sklearn\"]')"
+            ),
+            {"digest": "sha256:" + "0" * 64},
+        )
+        connection.execute(text("UPDATE headgate_snapshot SET revision = 7"))
+
+
+def test_a_database_of_the_first_release_is_brought_up_to_date(url: str) -> None:
+    """What was admitted before locks were made stays as it was, has none, and goes on being served."""
+    with opened(url) as database:
+        at_first_schema(database)
+    with sql_ledger(url, Clock()) as ledger:
+        (model,) = ledger.snapshots.page(0).models
+        old = model.versions[number(1)]
+        assert (old.lock, old.requirements, old.python) == (None, ("numpy",), "3.11.7")
+        record = ledger.versions.get(CHURN, number(1))
+        assert record is not None and record.sealed is not None and record.sealed.lock is None
+        add(ledger, 2)
 
 
 def test_tables_and_migrations_agree(url: str) -> None:
@@ -135,4 +167,4 @@ def test_mlflow_lives_in_the_same_database(tmp_path: Path, ours_first: bool) -> 
     with opened(url) as database, database.engine.connect() as connection:
         assert table_names(database) == OURS | theirs
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == version
-        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0001"
+        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0002"

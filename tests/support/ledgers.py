@@ -72,6 +72,7 @@ def sealed(content: str = "model") -> Sealed:
         requirements=("scikit-learn==1.9.0",),
         python="3.11.7",
         flavors=("python_function", "sklearn"),
+        lock=Digest("sha256:" + hashlib.sha256(f"lock of {content}".encode()).hexdigest()),
     )
 
 

@@ -95,11 +95,11 @@ class SavedModels:
         self, directory: Path, body: str, requirements: Sequence[str] = ("mlflow",), **options: Any
     ) -> None:
         """Save a custom model whose predict is ``body``."""
-        import mlflow.pyfunc
-
         code = directory.with_name(f"{directory.name}_model.py")
         code.write_text(_SOURCE.format(body=textwrap.indent(textwrap.dedent(body).strip("\n"), " " * 8)))
         with _quiet():
+            import mlflow.pyfunc  # which warns of itself
+
             mlflow.pyfunc.save_model(directory, python_model=str(code), pip_requirements=list(requirements), **options)
 
     def save_linear(self, directory: Path) -> None:

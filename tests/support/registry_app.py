@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from registry.adapters.memory.artifacts import MemoryArtifacts
 from registry.adapters.memory.catalog import MemoryCatalog
 from registry.adapters.memory.ledger import memory_ledger
+from registry.adapters.memory.resolver import MemoryResolver
 from registry.admission.admit import Admission
 from registry.edge.gate import Gate, Receive, Scope, Send
 from registry.http.app import Mounted, build_app, build_fastapi
@@ -48,7 +49,8 @@ class RegistryInMemory:
         self.operations = Operations(self.catalog, self.ledger, self.artifacts, wake=self._wake, upload_limit=1_000_000)
         self.guard = Guard(self.ledger, self._wake)
         self.reconciler = Reconciler(self.catalog, self.ledger)
-        self.admission = Admission(self.artifacts, self.ledger.versions, self.clock)
+        self.resolver = MemoryResolver()
+        self.admission = Admission(self.artifacts, self.ledger.versions, self.clock, resolver=self.resolver)
         self.app = self._app()
 
     def _wake(self) -> None:

@@ -74,6 +74,14 @@ class MemoryArtifacts:
         """Return a manifest, verified."""
         return decode_manifest(self._get(manifest_key(digest)), digest)
 
+    def seal_bytes(self, data: bytes) -> Digest:
+        """Store bytes of the platform's own making as a sealed file."""
+        digest = sha256_digest(data)
+        with self._lock:
+            self._reach()
+            self.objects[blob_key(digest)] = data
+        return digest
+
     def read(self, digest: Digest, limit: int) -> bytes:
         """Return a sealed file, verified; raise InvalidRequest ``not_servable`` where it is larger than ``limit``."""
         data = self._get(blob_key(digest))

@@ -26,6 +26,7 @@ from registry.records import (
     SnapshotPage,
     VersionNumber,
     VersionState,
+    as_planned,
 )
 
 
@@ -242,12 +243,14 @@ def _snapshot(model: ModelState) -> ModelSnapshot:
             requirements=sealed.requirements,
             python=sealed.python,
             flavors=sealed.flavors,
+            lock=sealed.lock,
         )
+    plan = model.journal[-1].plan if model.journal else None
     return ModelSnapshot(
         name=model.name,
-        plan=model.journal[-1].plan if model.journal else None,
+        plan=plan,
         plan_revision=model.journal[-1].revision if model.journal else 0,
         aliases=model.named_aliases(),
-        versions=ready,
+        versions=as_planned(ready, plan),
         others=others,
     )

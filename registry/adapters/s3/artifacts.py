@@ -182,6 +182,12 @@ class S3Artifacts:
         with _limited("artifact_corrupt"):
             return decode_manifest(self._get(manifest_key(digest), _MANIFEST_LIMIT), digest)
 
+    def seal_bytes(self, data: bytes) -> Digest:
+        """Store bytes of the platform's own making as a sealed file."""
+        digest = sha256_digest(data)
+        self._put_once(blob_key(digest), data)
+        return digest
+
     def read(self, digest: Digest, limit: int) -> bytes:
         """Return a sealed file, verified; raise InvalidRequest ``not_servable`` where it is larger than ``limit``."""
         data = self._get(blob_key(digest), limit)

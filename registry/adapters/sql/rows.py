@@ -46,7 +46,7 @@ def number_or_none(value: int | None) -> VersionNumber | None:
 def sealed_columns(sealed: Sealed | None) -> dict[str, object]:
     """Return what the sealed columns hold; all null where nothing was sealed."""
     if sealed is None:
-        names = ("digest", "size", "tier", "runtime", "signature", "requirements", "python", "flavors")
+        names = ("digest", "size", "tier", "runtime", "signature", "requirements", "python", "flavors", "lock")
         return dict.fromkeys(names)
     return {
         "digest": sealed.digest,
@@ -57,6 +57,7 @@ def sealed_columns(sealed: Sealed | None) -> dict[str, object]:
         "requirements": json.dumps(list(sealed.requirements)),
         "python": sealed.python,
         "flavors": json.dumps(list(sealed.flavors)),
+        "lock": sealed.lock,
     }
 
 
@@ -93,6 +94,7 @@ def _sealed(row: Row[Any]) -> Sealed | None:
         requirements=tuple(json.loads(row.requirements)),
         python=row.python,
         flavors=tuple(json.loads(row.flavors)),
+        lock=None if row.lock is None else Digest(row.lock),
     )
 
 
@@ -107,12 +109,15 @@ def servable_version(row: Row[Any]) -> ServableVersion:
         requirements=tuple(json.loads(row.requirements)),
         python=row.python,
         flavors=tuple(json.loads(row.flavors)),
+        lock=None if row.lock is None else Digest(row.lock),
     )
 
 
 def plan_column(plan: Plan | None) -> str | None:
     """Return a plan as it is kept; None stays null."""
-    return None if plan is None else json.dumps({"stable": plan.stable, "note": plan.note})
+    if plan is None:
+        return None
+    return json.dumps({"stable": plan.stable, "note": plan.note, "warm": plan.warm, "instances": plan.instances})
 
 
 def plan_from(column: str | None) -> Plan | None:
@@ -120,7 +125,8 @@ def plan_from(column: str | None) -> Plan | None:
     if column is None:
         return None
     raw = json.loads(column)
-    return Plan(stable=VersionNumber(raw["stable"]), note=raw["note"])
+    # Plans of before these two have neither.
+    return Plan(VersionNumber(raw["stable"]), raw["note"], raw.get("warm", False), raw.get("instances", 1))
 
 
 def plan_revision(row: Row[Any]) -> PlanRevision:

@@ -15,6 +15,7 @@ from registry.records import (
     SnapshotPage,
     VersionNumber,
     VersionState,
+    as_planned,
 )
 
 _MODEL = tables.models.c
@@ -70,10 +71,10 @@ def _models(connection: Connection, chosen: ColumnElement[bool]) -> list[ModelSn
     return [
         ModelSnapshot(
             name=ModelName(row.name),
-            plan=plan_from(row.plan),
+            plan=(plan := plan_from(row.plan)),
             plan_revision=row.plan_revision,
             aliases=aliases.get(row.name, {}),
-            versions=versions.get(row.name, {}),
+            versions=as_planned(versions.get(row.name, {}), plan),
             others=others.get(row.name, {}),
         )
         for row in connection.execute(query)

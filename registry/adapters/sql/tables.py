@@ -105,6 +105,7 @@ versions = Table(
     Column("requirements", Text),
     Column("python", Text),
     Column("flavors", Text),
+    Column("lock", Text),  # null: the platform's own environment satisfies it, or it was admitted before locks were
     # The queue of admission: short however many versions there are.
     Index(
         "ix_headgate_versions_queue",

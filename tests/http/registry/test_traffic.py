@@ -35,7 +35,12 @@ def test_first_plan_and_the_next(registry: RegistryInMemory) -> None:
     second = put(registry, "2", 1)
     assert (second.status_code, second.headers["etag"]) == (200, '"2"')
     shown = registry.ask("GET", TRAFFIC)
-    assert shown.headers["etag"] == '"2"' and shown.json()["plan"] == {"stable": "2", "note": "n"}
+    assert shown.headers["etag"] == '"2"' and shown.json()["plan"] == {
+        "stable": "2",
+        "note": "n",
+        "warm": False,
+        "instances": 1,
+    }
 
 
 def test_plan_without_if_match_is_428(registry: RegistryInMemory) -> None:
@@ -67,6 +72,11 @@ def test_if_match_that_is_no_revision_is_400(registry: RegistryInMemory, etag: s
         ({}, (400, "invalid_argument")),
         ({"stable": "1", "canary": {"version": "2", "share": 0.1}}, (400, "invalid_argument")),
         ({"stable": "1", "note": "x" * 1001}, (400, "invalid_argument")),
+        ({"stable": "1", "warm": "yes"}, (400, "invalid_argument")),
+        ({"stable": "1", "instances": 0}, (400, "invalid_argument")),
+        ({"stable": "1", "instances": 65}, (400, "invalid_argument")),
+        ({"stable": "1", "instances": 1.5}, (400, "invalid_argument")),
+        ({"stable": "1", "instances": True}, (400, "invalid_argument")),
     ],
 )
 def test_plan_that_cannot_be(registry: RegistryInMemory, body: object, expected: tuple[int, str]) -> None:
@@ -170,3 +180,20 @@ def test_snapshot_is_written_down_off_the_loop(registry: RegistryInMemory) -> No
     assert told.headers["content-type"] == "application/json"
     assert SnapshotPage.from_json(told.json()) == page(0)
     assert writers == {False}
+
+
+def test_warmth_and_instances_are_kept_shown_and_told(registry: RegistryInMemory) -> None:
+    """A plan says how its versions are kept; journal, roll-back and nodes have it; only what it names gets more."""
+    body = {"stable": "2", "warm": True, "instances": 64}
+    answer = registry.ask("PUT", TRAFFIC, json=body, headers={"if-match": '"0"'})
+    assert answer.json()["plan"] == {**body, "note": ""}
+    put(registry, "1", 1)
+    rolled = registry.ask("POST", f"{TRAFFIC}/rollback", json={"revision": 1})
+    assert rolled.json()["plan"] == {**body, "note": ""}
+    revisions = registry.ask("GET", f"{TRAFFIC}/history").json()["revisions"]
+    assert [r["plan"]["instances"] for r in revisions] == [64, 1, 64]
+    page = SnapshotPage.from_json(registry.ask("GET", f"{V1}/snapshot", params={"since": 0}).json())
+    (model,) = page.models
+    assert model.plan is not None
+    assert (model.plan.warm, model.plan.instances) == (True, 64)
+    assert {str(n): v.instances for n, v in model.versions.items()} == {"1": 1, "2": 64, "3": 1}

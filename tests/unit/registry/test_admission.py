@@ -8,6 +8,7 @@ import pytest
 
 from registry.adapters.memory.artifacts import MemoryArtifacts
 from registry.adapters.memory.ledger import memory_ledger
+from registry.adapters.memory.resolver import MemoryResolver
 from registry.admission.admit import CLAIM_MS, RETRY_MS, SEAL_THREADS, Admission
 from registry.errors import Unavailable
 from registry.ports import Ledger, SourceFile
@@ -25,7 +26,8 @@ class Scene:
         self.clock = Clock()
         self.artifacts = MemoryArtifacts()
         self.ledger: Ledger = memory_ledger(self.clock)
-        self.admission = Admission(self.artifacts, self.ledger.versions, self.clock)
+        self.resolver = MemoryResolver()
+        self.admission = Admission(self.artifacts, self.ledger.versions, self.clock, resolver=self.resolver)
         for name, data in files.items():
             self.artifacts.put_working_file(PREFIX, name.replace("__", "."), data)
         self.ledger.versions.observe(catalog_version(1))
@@ -55,7 +57,7 @@ def test_whole_model_becomes_ready() -> None:
         "3.11.7",
     )
     assert scene.artifacts.read_manifest(record.sealed.digest).size == record.sealed.size
-    assert [c.name for c in record.checks] == ["seal", "mlmodel", "tier", "requirements"]
+    assert [c.name for c in record.checks] == ["seal", "mlmodel", "tier", "requirements", "environment", "runtime"]
 
 
 def test_nothing_to_do_is_said() -> None:
@@ -159,7 +161,9 @@ def test_claim_lost_to_a_deletion_ends_quietly() -> None:
 
     scene.ledger.versions.renew = note  # type: ignore[method-assign]  # watches the thread at work
     scene.artifacts.list_files = retired_meanwhile  # type: ignore[method-assign,assignment]  # draws the race
-    scene.admission = Admission(scene.artifacts, scene.ledger.versions, scene.clock, claim_ms=3)
+    scene.admission = Admission(
+        scene.artifacts, scene.ledger.versions, scene.clock, resolver=scene.resolver, claim_ms=3
+    )
     assert scene.admission.run_once()
     assert len(renewals) == 1
     assert scene.record().state is VersionState.RETIRED
