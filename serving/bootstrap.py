@@ -2,6 +2,7 @@
 
     settings ─► snapshot source ─► follower ─► routes ─┐
              ─► S3 ─► artifact cache ─► pool ◄─ runtime │
+             warming ───► pool          │ (loads ahead, and decides which plan is in force)
                          table reader ──┴─► predictor ◄─┘─► lane ─► front ─► gate
 
 Not here: the process (``cli.py``).
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -20,12 +22,16 @@ from typing import Protocol
 from registry import log
 from registry.edge.gate import ASGIApp, Gate, RouteTable
 from registry.errors import Unavailable
-from serving.http.app import NodeView, build_app
+from registry.records import ServableVersion
+from serving.http.app import NodeView, build_app, load_here, page_here, unload_here
 from serving.http.body import BodyReader
 from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.routes import SERVING_ROUTES
-from serving.pool.pool import Artifacts, Pool
+from serving.pool.grant import default_budget
+from serving.pool.pool import Pool, PoolLimits
+from serving.pool.ports import Artifacts
+from serving.pool.warming import Warming
 from serving.ports import Runtime, SnapshotSource
 from serving.predictor import Predictor
 from serving.protocols.limits import Limits
@@ -34,6 +40,11 @@ from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
 from serving.telemetry.metrics import Metrics
+from serving.workers.siblings import Message, Siblings, Worker
+
+MEASURE_SECONDS = 1.0
+MEASURED_AT_ONCE = 16
+"""How often the memory of loaded versions is measured anew, and of how many: those that were measured longest ago."""
 
 
 class Cache(Artifacts, Protocol):
@@ -71,36 +82,46 @@ class Closes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a node needs of the world; tests hand in their own. ``beneath`` is what those stand on, closed last."""
+    """What a node needs of the world; tests hand in their own.
+
+    ``beneath`` is what those stand on, closed last; ``retain`` hears, at each change, of every version that may answer.
+    """
 
     source: SnapshotSource
     cache: Cache
     runtime: StartedRuntime
     beneath: tuple[Closes, ...] = ()
+    retain: Callable[[Iterable[ServableVersion]], None] = lambda _: None
 
 
 class Node:
     """One serving node: ``app`` answers, ``start`` and ``stop`` are its life."""
 
-    def __init__(self, settings: ServingSettings, parts: Parts) -> None:
+    def __init__(self, settings: ServingSettings, parts: Parts, worker: Worker | None = None) -> None:
         limits = Limits(settings.json_depth, settings.input_values, settings.response_bytes)
         self._parts = parts
+        count = worker.count if worker is not None else 1
+        self._siblings = Siblings(worker, self._answer_sibling) if worker is not None else None
         self._metrics = Metrics()
         self.routes = Routes()
-        self.pool = Pool(parts.cache, parts.runtime, self._metrics, load_seconds=settings.load_seconds)
+        bounds = PoolLimits(settings.load_seconds, (settings.memory_budget_bytes or default_budget()) // count)
+        self.pool = Pool(parts.cache, parts.runtime, self._metrics, limits=bounds)
+        self.warming = Warming(self.routes, self.pool, changed=self._retain, load_seconds=settings.load_seconds)
         self._tables = TableReader(limits, self._metrics.table_reader_lost)
         self._predictor = Predictor(self.routes, self.pool, self._tables, limits=limits, observe=self._metrics.observe)
-        file = SnapshotFile(state_of(settings) / "snapshot")
+        file = SnapshotFile(state_of(settings, worker) / "snapshot")
         self._follower = SnapshotFollower(parts.source, file, self.routes, changed=self._changed)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = self._broken = False
 
         self.bodies = BodyReader(settings.body_bytes)
         lane = PredictLane(self._predictor, self.bodies, self._metrics.observe, settings.request_seconds)
-        view = NodeView(
+        view = self._view = NodeView(
             routes=self.routes,
             pool=self.pool,
+            warming=self.warming,
             metrics=self._metrics,
+            siblings=self._siblings,
             snapshot_age=lambda: self._follower.age,
             cached_bytes=lambda: parts.cache.cached_bytes,
             stopping=lambda: self._stopping,
@@ -114,8 +135,11 @@ class Node:
         """Begin: what is on disk serves at once, with or without the registry."""
         await asyncio.to_thread(self._follower.start_from_file)
         await self._parts.runtime.start()
+        if self._siblings is not None:
+            await self._siblings.start()
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._follower.run()), loop.create_task(self._open_cache())]
+        works = (self._follower.run(), self._open_cache(), self.warming.run(), self._watch_memory())
+        self._tasks = [loop.create_task(work) for work in works]
         for task in self._tasks:
             task.add_done_callback(self._notice_end)
         log.event("node_started", models=len(self.routes.table.models))
@@ -135,10 +159,19 @@ class Node:
         ):  # what cannot be ended does not keep the rest from ending; last in, first out
             for part in (*reversed(self._parts.beneath), self._parts.source, self._parts.cache, self._parts.runtime):
                 ends.push_async_callback(part.close)
+            if self._siblings is not None:
+                ends.push_async_callback(self._siblings.close)
             ends.push_async_callback(self._tables.close)
             ends.callback(self._predictor.close)
             ends.push_async_callback(self.pool.close)
         log.event("node_stopped")
+
+    async def _answer_sibling(self, message: Message) -> Message:
+        if message["op"] == "page":
+            return {"page": (await page_here(self._view)).decode()}
+        work = load_here if message["op"] == "load" else unload_here
+        await work(self._view, str(message["model"]), str(message["version"]))
+        return {}
 
     def _notice_end(self, task: asyncio.Task[None]) -> None:
         # A node that learns nothing any more must not look healthy: it would serve yesterday's plans for ever.
@@ -154,27 +187,57 @@ class Node:
             log.event("cache_unreadable", logging.WARNING, code=error.code)
 
     def _changed(self, table: Table) -> None:
-        self.pool.retain(table.servable)
-        self._metrics.retain(table)
+        self.warming.learn(table)
+        self._retain()
+        self._parts.retain([v.servable for model in table.models.values() for v in model.versions.values()])
+
+    def _retain(self) -> None:
+        # What is on its way out goes on answering until what comes is loaded.
+        self.pool.retain(self.routes.learnt.servable, self.routes.table.servable)
+        self._metrics.retain(self.routes.table)
+
+    async def _watch_memory(self) -> None:
+        while True:
+            await asyncio.sleep(MEASURE_SECONDS)
+            await self.pool.measure(MEASURED_AT_ONCE)
 
 
-def build(settings: ServingSettings) -> Node:
-    """Return a node on the real world. Call it on the event loop's thread; it connects to nothing yet."""
+def build(settings: ServingSettings, worker: Worker | None = None) -> Node:
+    """Return a node on the real world, or one worker of it. Call it on the event loop's thread; it connects to nothing
+    yet."""
+    from serving.runtimes.choice import ChosenRuntime
     from serving.runtimes.environments import Environments
+    from serving.runtimes.host.confinement import Confinement
     from serving.runtimes.host.runtime import HostRuntime
+    from serving.runtimes.host.version import Bounds
+    from serving.runtimes.inline.runtime import InlineRuntime
     from serving.sources.cache import ArtifactCache
     from serving.sources.s3 import S3SealedSource
 
-    state = state_of(settings)
+    state, count = state_of(settings, worker), worker.count if worker is not None else 1
     sealed = S3SealedSource(settings.s3_endpoint, settings.s3_region, settings.s3_bucket)
-    cache = ArtifactCache(state / "artifacts", settings.cache_bytes, sealed)
-    runtime = HostRuntime(Environments(settings.home), state / "hosts", settings.queue_rows)
-    return Node(settings, Parts(HttpSnapshotSource(settings.registry_url), cache, runtime, (sealed,)))
+    cache = ArtifactCache(state / "artifacts", settings.cache_bytes // count, sealed)
+    hosts = HostRuntime(
+        Environments(settings.home, sealed),
+        state / "hosts",
+        Bounds(settings.queue_rows, settings.max_batch_rows),
+        Confinement(
+            settings.sandbox,
+            settings.home,
+            memory_bytes=settings.host_memory_bytes or settings.memory_budget_bytes or default_budget(),
+        ),
+    )
+    inline = InlineRuntime(state / "inline", settings.queue_rows, settings.max_batch_rows) if settings.inline else None
+    runtime = ChosenRuntime(hosts, inline)
+    return Node(
+        settings, Parts(HttpSnapshotSource(settings.registry_url), cache, runtime, (sealed,), hosts.retain), worker
+    )
 
 
-def state_of(settings: ServingSettings) -> Path:
-    """Return the directory that holds a serving node's own state."""
-    return settings.home.absolute() / "serving"
+def state_of(settings: ServingSettings, worker: Worker | None = None) -> Path:
+    """Return the directory that holds a serving node's own state, or that of one of its workers."""
+    state = settings.home.absolute() / "serving"
+    return state if worker is None else state / "workers" / str(worker.number)
 
 
 def platform_version() -> str:

@@ -16,6 +16,7 @@ import resource
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
 from registry import log
@@ -24,6 +25,8 @@ from registry.environment import SettingsProblem, is_loopback
 from registry.variables import PREFIX
 from serving.bootstrap import build, platform_version, state_of
 from serving.settings import ServingSettings, load_settings
+from serving.workers.siblings import Worker
+from serving.workers.supervisor import Supervisor
 
 MAX_FILES = 65_536
 YOUNG_OBJECTS = 20_000
@@ -36,9 +39,13 @@ class CannotStartError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a serving node until SIGTERM or Ctrl-C; return the exit code."""
-    _parser().parse_args(argv)
+    given = _parser().parse_args(argv)
+    environ = os.environ if given.workers is None else {**os.environ, f"{PREFIX}WORKERS": given.workers}
     try:
-        settings = load_settings(os.environ)
+        settings = load_settings(environ)
+        if given.worker is not None:  # started by a supervisor, which holds the lock and the port
+            worker, listener = _place(given.worker)
+            return _serve(settings, listener, worker)
         lock = _lock_home(settings)
         listener = listen(settings.serving_host, settings.serving_port, f"{PREFIX}SERVING_PORT")
     except SettingsProblem as error:
@@ -48,15 +55,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"headgate-serving: {error}\n")
         return _CANNOT
     with lock, listener:
+        if not is_loopback(settings.serving_host):
+            log.configure(settings.log_level)
+            log.event("no_access_control", logging.WARNING, host=settings.serving_host, setting=f"{PREFIX}AUTH=off")
+        if settings.workers > 1:
+            log.configure(settings.log_level)
+            return Supervisor(listener, settings.workers).run()
         return _serve(settings, listener)
 
 
-def _serve(settings: ServingSettings, listener: socket.socket) -> int:
+def _place(words: str) -> tuple[Worker, socket.socket]:
+    number, count, descriptor, meeting = words.split(":", 3)
+    return Worker(int(number), int(count), Path(meeting)), socket.socket(fileno=int(descriptor))
+
+
+def _serve(settings: ServingSettings, listener: socket.socket, worker: Worker | None = None) -> int:
     log.configure(settings.log_level)
-    if not is_loopback(settings.serving_host):
-        log.event("no_access_control", logging.WARNING, host=settings.serving_host, setting=f"{PREFIX}AUTH=off")
     _allow_many_files()
-    node = build(settings)
+    node = build(settings, worker)
     # What lives now lives for ever: the collector need not look at it again. What requests make is freed without it,
     # so it looks for cycles seldom: at its usual rate it takes a fifteenth of the processor under load.
     gc.collect()
@@ -103,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=platform_version())
+    workers = ServingSettings.model_fields["workers"].description
+    parser.add_argument("--workers", metavar="N", help=f"{workers} As {PREFIX}WORKERS, which it overrides.")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from registry.errors import ModelFault
 from registry.records import Digest, Manifest, ServableVersion, SnapshotPage
 from registry.signature import Schema
 from serving.exchange import Call, Output, Priority
@@ -53,6 +54,24 @@ class ArtifactLease(Protocol):
     def release(self) -> None:
         """Give it back; idempotent."""
         ...
+
+
+class LoadFault(ModelFault):
+    """A version could not be loaded: the model raised (``died`` is False), or its process died.
+
+    ``last_output`` is the end of what the process printed. It may hold what the model was given: it is for the
+    version's owner, and never enters an error body or a log.
+    """
+
+    died: bool = False
+    last_output: str = ""
+
+    @classmethod
+    def of(cls, fault: ModelFault, *, died: bool, last_output: str) -> LoadFault:
+        """Return ``fault`` with what is known of the process."""
+        told = cls(fault.code, fault.message, fault.details, retry_after=fault.retry_after)
+        told.died, told.last_output = died, last_output
+        return told
 
 
 class LoadedVersion(Protocol):
@@ -105,13 +124,46 @@ class LoadedVersion(Protocol):
         ...
 
 
+class BatchWatch(Protocol):
+    """Who wants to know what a lane does, for metrics; called in the hot path, so quick."""
+
+    def batch(self, rows: int, requests: int) -> None:
+        """A batch has started."""
+        ...
+
+    def refused(self, reason: str) -> None:
+        """A request was turned away."""
+        ...
+
+
+class WatchedLane(Protocol):
+    """Where requests for a version gather, as others see it. ``watch`` may be set at any time."""
+
+    watch: BatchWatch
+
+    @property
+    def queued_rows(self) -> int:
+        """How many rows wait."""
+        ...
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """A loaded version with a lane. Most have one; it is no promise of ``LoadedVersion``."""
+
+    @property
+    def lane(self) -> WatchedLane:
+        """Its lane."""
+        ...
+
+
 class Runtime(Protocol):
     """Knows how to load a version."""
 
     async def load(self, version: ServableVersion, directory: Path, seconds: float) -> LoadedVersion:
         """Load a version from its model directory.
 
-        Raises ModelFault ``model_error`` where the model cannot be loaded (with its own type and message), Unavailable
+        Raises LoadFault ``model_error`` where the model cannot be loaded (with its own type and message), Unavailable
         ``environment_unavailable`` where its libraries cannot be had, ``loading`` where ``seconds`` were not enough.
         """
         ...

@@ -45,6 +45,13 @@ class ServingSettings(PlatformSettings):
         description="How model processes are confined: `auto` applies what the system allows and warns of the rest, "
         "`required` loads no model where something is missing, `off` confines nothing beyond the process.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="How many serving processes share the port, each with its share of memory and disk and with "
+        "processes of its own for each version; for machines that have processors left when one is busy.",
+    )
     inline: bool = Field(
         True, description="Whether ONNX graphs that are known to be harmless may run in the serving process itself."
     )

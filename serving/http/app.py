@@ -21,15 +21,20 @@ from starlette.exceptions import HTTPException
 from registry.edge.documents import PAGE_POLICY, describe_errors, page
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, quote
-from registry.records import VersionNumber, parse_model_name, parse_version
+from registry.records import Plan, VersionNumber, parse_model_name, parse_version
 from serving.http import shapes
 from serving.http.openapi import lane_paths
 from serving.pool.pool import Pool
+from serving.pool.warming import START_SECONDS, Warming
 from serving.routing.choose import Ask, Decision, choose
 from serving.routing.table import RoutedModel, RoutedVersion, Routes
 from serving.telemetry.metrics import CONTENT_TYPE, Metrics, Readings
+from serving.workers.pages import join_pages
+from serving.workers.siblings import Siblings
 
 MAX_LISTED = 1000
+# A thread of its own: those of the loop may all be waiting for the disk.
+_THREADS = ThreadPoolExecutor(1, thread_name_prefix="metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,9 @@ class NodeView:
 
     routes: Routes
     pool: Pool
+    warming: Warming
     metrics: Metrics
+    siblings: Siblings | None
     snapshot_age: Callable[[], float | None]
     cached_bytes: Callable[[], int]
     stopping: Callable[[], bool]
@@ -67,9 +74,6 @@ def build_app(node: NodeView, version: str) -> FastAPI:
 
 
 def _add_health(app: FastAPI, node: NodeView) -> None:
-    # A thread of its own: those of the loop may all be waiting for the disk.
-    threads = ThreadPoolExecutor(1, thread_name_prefix="metrics")
-
     @app.get("/livez", tags=["health"], summary="Tell that the event loop turns")
     async def livez() -> shapes.Alive:
         return shapes.Alive()
@@ -87,11 +91,29 @@ def _add_health(app: FastAPI, node: NodeView) -> None:
 
     @app.get("/metrics", tags=["health"], summary="Give all metrics to Prometheus", response_class=Response)
     async def metrics() -> Response:
-        pool, table = node.pool, node.routes.table
-        node.metrics.read(Readings(table, pool.slots(), node.snapshot_age(), node.cached_bytes()))
-        # A page of a thousand versions takes a while to write: beside the loop.
-        page = await asyncio.get_running_loop().run_in_executor(threads, node.metrics.page)
+        page = await page_here(node)
+        if node.siblings is not None:
+            answers = await node.siblings.ask({"op": "page"})
+            pages = {n: str(answer["page"]).encode() for n, answer in answers.items() if "page" in answer}
+            page = join_pages({**pages, node.siblings.worker.number: page})
         return Response(page, media_type=CONTENT_TYPE)
+
+
+async def page_here(node: NodeView) -> bytes:
+    """Return this process's metrics as Prometheus reads them."""
+    pool, table = node.pool, node.routes.table
+    node.metrics.read(
+        Readings(
+            table,
+            pool.slots(),
+            node.snapshot_age(),
+            node.cached_bytes(),
+            memory_budget_bytes=pool.memory_budget_bytes,
+            plans_waiting=node.warming.waiting,
+        )
+    )
+    # A page of a thousand versions takes a while to write: beside the loop.
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, node.metrics.page)
 
 
 def _readiness(node: NodeView) -> shapes.Ready:
@@ -108,6 +130,9 @@ def _readiness(node: NodeView) -> shapes.Ready:
         )
     if snapshot is None:
         return shapes.Ready(ready=False, reason="the registry has not answered yet, and no snapshot is on disk")
+    if starting := node.warming.starting:
+        reason = f"{starting} versions of warm plans are being loaded ahead, for at most {START_SECONDS:g} seconds"
+        return shapes.Ready(ready=False, reason=reason, snapshot=snapshot)
     return shapes.Ready(ready=True, snapshot=snapshot)
 
 
@@ -136,16 +161,38 @@ def _add_models(app: FastAPI, node: NodeView) -> None:
 
     @app.post("/models/{name}/versions/{version}/load", tags=["operate"], summary="Load a version and wait for it")
     async def load(name: str, version: str) -> shapes.VersionView:
-        decision = _choose(node, name, version)
-        lease = await node.pool.lease(decision.model, decision.chosen.servable, node.load_seconds)
-        lease.release()
+        decision = await load_here(node, name, version)
+        await _tell_siblings(node, "load", decision)
         return _version_view(node, decision.model, decision.chosen)
 
     @app.post("/models/{name}/versions/{version}/unload", tags=["operate"], summary="Unload a version")
     async def unload(name: str, version: str) -> shapes.Unloaded:
-        decision = _choose(node, name, version)
-        state = node.pool.unload(decision.chosen.servable)
+        decision = await unload_here(node, name, version)
+        await _tell_siblings(node, "unload", decision)
+        state = node.pool.status(decision.chosen.servable).state
         return shapes.Unloaded(model=decision.model, version=decision.version, state=state)
+
+
+async def load_here(node: NodeView, name: str, version: str) -> Decision:
+    """Load a version in this process and return once it is ready; raise as ``Pool.lease`` does."""
+    decision = _choose(node, name, version)
+    node.pool.forgive(decision.chosen.servable)  # whoever asks for it by hand has perhaps mended it
+    lease = await node.pool.lease(decision.model, decision.chosen.servable, node.load_seconds)
+    lease.release()
+    return decision
+
+
+async def unload_here(node: NodeView, name: str, version: str) -> Decision:
+    """Drain a version in this process; raise as ``Pool.unload`` does."""
+    decision = _choose(node, name, version)
+    node.pool.unload(decision.chosen.servable)
+    return decision
+
+
+async def _tell_siblings(node: NodeView, op: str, decision: Decision) -> None:
+    if node.siblings is not None:
+        message = {"op": op, "model": decision.model, "version": decision.version}
+        await node.siblings.ask(message, node.load_seconds)
 
 
 def _choose(node: NodeView, name: str, version: str) -> Decision:
@@ -160,14 +207,32 @@ def _line(model: RoutedModel) -> shapes.ModelLine:
 def _model_view(node: NodeView, model: RoutedModel) -> shapes.ModelView:
     newest = _newest(model.versions)
     others = _newest(model.others)
-    plan = None if model.plan is None else shapes.PlanView(stable=model.plan.stable, note=model.plan.note)
     return shapes.ModelView(
         name=model.name,
-        plan=plan,
+        plan=_plan_view(model.plan),
         revision=model.revision,
+        waiting=_waiting(node, model),
         aliases={str(alias): str(number) for alias, number in model.aliases.items()},
-        versions=[_version_view(node, model.name, model.versions[n]) for n in newest],
+        versions=[_version_view(node, model.name, model.versions[n], whole=False) for n in newest],
         others={str(n): model.others[n] for n in others},
+    )
+
+
+def _plan_view(plan: Plan | None) -> shapes.PlanView | None:
+    if plan is None:
+        return None
+    return shapes.PlanView(stable=plan.stable, note=plan.note, warm=plan.warm, instances=plan.instances)
+
+
+def _waiting(node: NodeView, model: RoutedModel) -> shapes.WaitingView | None:
+    reason, learnt = node.warming.why_waiting(model.name), node.routes.learnt.models.get(model.name)
+    if not reason or learnt is None:
+        return None
+    return shapes.WaitingView(
+        plan=_plan_view(learnt.plan),
+        revision=learnt.revision,
+        aliases={str(a): str(n) for a, n in learnt.aliases.items() if model.aliases.get(a) != n},
+        reason=reason,
     )
 
 
@@ -175,7 +240,7 @@ def _newest(numbers: Any) -> list[VersionNumber]:
     return heapq.nlargest(MAX_LISTED, numbers, key=int)
 
 
-def _version_view(node: NodeView, model: str, version: RoutedVersion) -> shapes.VersionView:
+def _version_view(node: NodeView, model: str, version: RoutedVersion, *, whole: bool = True) -> shapes.VersionView:
     servable = version.servable
     status = node.pool.status(servable)
     return shapes.VersionView(
@@ -186,6 +251,9 @@ def _version_view(node: NodeView, model: str, version: RoutedVersion) -> shapes.
         memory_bytes=status.memory_bytes,
         leases=status.leases,
         idle_seconds=None if status.idle_seconds is None else round(status.idle_seconds, 3),
+        crashes=status.crashes,
+        last_output=status.last_output.splitlines() if whole else [],
+        instances=servable.instances,
         digest=servable.digest,
         size=servable.size,
         runtime=servable.runtime,

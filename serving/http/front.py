@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from registry import log
-from registry.edge.direct import direct_of
+from registry.edge.direct import Direct, take_direct
 from registry.edge.gate import ASGIApp, Message, Receive, Scope, Send
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, Unavailable
@@ -48,28 +48,29 @@ class Front:
             await self._live(receive, send)
             return
         watched = _Watched(receive, send)
-        begun = perf_counter()
+        begun, direct = perf_counter(), None
         try:
             if is_predict(scope["method"], scope["path"]):
-                await self._predict(scope, watched)
+                direct = take_direct(scope)
+                await self._predict(scope, watched, direct)
             else:
                 await self._app(*_for_app(scope, watched))
         except ClientGoneError:
             return
         except HeadgateError as error:
-            await _refuse(scope, watched, error)
+            await _refuse(scope, watched, error, direct)
         except asyncio.CancelledError:
-            await _refuse(scope, watched, Unavailable("shutting_down", "this node is shutting down"))
+            await _refuse(scope, watched, Unavailable("shutting_down", "this node is shutting down"), direct)
             raise
         except Exception as error:  # noqa: BLE001  # the edge of the process: an answer instead of a traceback
             log.failure("request_raised", error, request_id=scope["headgate.request_id"])
-            await _refuse(scope, watched, Internal("internal", "a fault of the platform; its log has the place"))
+            fault = Internal("internal", "a fault of the platform; its log has the place")
+            await _refuse(scope, watched, fault, direct)
         seconds = perf_counter() - begun
         if watched.status >= 500 or seconds > SLOW_SECONDS or log.debugging():
             _write_access_line(scope, watched.status, seconds)
 
-    async def _predict(self, scope: Scope, watched: _Watched) -> None:
-        direct = direct_of(scope)
+    async def _predict(self, scope: Scope, watched: _Watched, direct: Direct | None) -> None:
         reply = await self._lane.answer(scope, direct, watched.receive)
         if direct is not None and direct.reply(reply.head, reply.body):
             watched.status = 200
@@ -117,14 +118,13 @@ class _Watched:
         await self._send(message)
 
 
-async def _refuse(scope: Scope, watched: _Watched, error: HeadgateError) -> None:
+async def _refuse(scope: Scope, watched: _Watched, error: HeadgateError, direct: Direct | None) -> None:
     if watched.status:
         # The answer has begun, so there is no second one; the server closes the connection, and the client notices.
         return
     request_id: str = scope["headgate.request_id"]
     body = problem_body(error, request_id)
     headers = [*problem_headers(error, request_id), (b"content-length", b"%d" % len(body))]
-    direct = direct_of(scope)
     unread = not watched.body_read and (direct is None or direct.body is None)
     if unread:
         headers.append((b"connection", b"close"))

@@ -99,7 +99,7 @@ def _answer() -> dict[str, Any]:
         "X-Headgate-Model": "The model.",
         "X-Headgate-Version": "The version that answered.",
         "X-Headgate-Arm": "Which part of the plan answered: stable, alias, pinned.",
-        "X-Headgate-Revision": "The plan's revision.",
+        "X-Headgate-Revision": "The revision of the plan in force on this node.",
     }
     return {
         "description": "The predictions.",

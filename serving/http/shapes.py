@@ -37,6 +37,17 @@ class PlanView(BaseModel):
 
     stable: str
     note: str = ""
+    warm: bool = Field(False, description="Whether every node loads the versions it names ahead, and keeps them.")
+    instances: int = Field(1, description="Processes of each version on a node.")
+
+
+class WaitingView(BaseModel):
+    """What the registry says already and this node does not follow yet."""
+
+    plan: PlanView | None = Field(description="The newest plan.")
+    revision: int = Field(description="Its revision.")
+    aliases: dict[str, str] = Field(description="Aliases that name something else by then.")
+    reason: str = Field(description="What it waits for.")
 
 
 class VersionView(BaseModel):
@@ -45,10 +56,17 @@ class VersionView(BaseModel):
     model: str
     version: str
     state: str = Field(description="Here: cold, loading, ready, draining, failed or quarantined.")
-    reason: str = Field("", description="Why it failed here, if it did.")
+    reason: str = Field("", description="Why it failed or is quarantined here, if it is.")
     memory_bytes: int = Field(0, description="Private memory of the loaded version.")
     leases: int = Field(0, description="Requests that use it now.")
     idle_seconds: float | None = Field(None, description="Seconds since it was last used; null if never here.")
+    crashes: int = Field(0, description="Deaths of its processes here that still count; five end in quarantine.")
+    last_output: list[str] = Field(
+        [],
+        description="The end of what its process printed last, by lines; shown for one version alone. It may hold what "
+        "the model was asked.",
+    )
+    instances: int = Field(1, description="Processes it has here when it is loaded.")
     digest: str
     size: int = Field(description="Bytes of its artifact.")
     runtime: str
@@ -76,8 +94,11 @@ class ModelView(BaseModel):
     """One model as this node sees it."""
 
     name: str
-    plan: PlanView | None
-    revision: int
+    plan: PlanView | None = Field(description="The plan in force here.")
+    revision: int = Field(description="Of the plan in force here.")
+    waiting: WaitingView | None = Field(
+        None, description="The newest plan or aliases, while a version that they name is not loaded here."
+    )
     aliases: dict[str, str]
     versions: list[VersionView] = Field(description="Newest first, at most 1,000.")
     others: dict[str, str] = Field(description="Versions that may not answer, with their state in the registry.")

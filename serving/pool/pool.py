@@ -2,13 +2,15 @@
 
     lease ── ready ──────────────────────────────► Lease
       │
-      ├── cold ── one load a version ── artifact ── runtime ──► ready
+      ├── cold ── one load a version ── artifact ── room ── runtime ──► ready
       │             (everybody else waits for the same one)
-      └── failed ── the same error again, until its back-off is over
+      ├── failed ─────── the same error again, until its back-off is over
+      └── quarantined ── the same error again, until an operator or a new plan lets it out
 
 Versions do not wait for one another: nothing is held across a load. What a plan names no more is drained: it ends when
-its last lease is back. Not here: which version a request gets (``routing``), how one is loaded and how many at once
-(``runtimes``), how much memory all may take (eviction, with the runtime work).
+its last lease is back; so is the least recently used version where another needs its room. Not here: which version a
+request gets (``routing``), how one is loaded and how many at once (``runtimes``), who must go (``eviction``), how much
+memory all may take (``room``), what is loaded ahead (``warming``).
 """
 
 from __future__ import annotations
@@ -16,50 +18,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from registry import log
-from registry.errors import Conflict, HeadgateError, Internal, Refused, Unavailable
-from registry.records import Digest, ModelName, ServableVersion, VersionNumber
-from serving.pool.slot import Identity, Lease, Named, Residence, Slot, Status
-from serving.pool.state import State, backoff_seconds
-from serving.ports import ArtifactLease, Runtime
+from registry.errors import Conflict, HeadgateError, Refused, Unavailable
+from registry.records import ModelName, ServableVersion
+from serving.pool.eviction import Claim
+from serving.pool.loading import Loader, end
+from serving.pool.ports import Artifacts, Servables, Watcher
+from serving.pool.room import PATIENCE_SECONDS, Room
+from serving.pool.roster import Roster
+from serving.pool.setbacks import again, forgive, keep_output, note_death, note_failed_load, refusal
+from serving.pool.slot import Identity, Lease, Residence, Slot, Status
+from serving.pool.state import State
+from serving.ports import Batching, LoadFault, Runtime
 
 MAX_WAITING = 1024
 CLOSE_SECONDS = 20.0
-_GRACE_SECONDS = 5.0
 
-Servables = Callable[[ModelName, VersionNumber], ServableVersion | None]
-"""Tells which bytes and libraries a model's version has now; None where it may not serve."""
-
-
-class Artifacts(Protocol):
-    """Where the files of a version are had: the cache on disk."""
-
-    async def hold(self, digest: Digest, seconds: float) -> ArtifactLease:
-        """Return the model directory, downloaded if need be; raise Unavailable as ``SealedSource`` does."""
-        ...
+Task = asyncio.Task[HeadgateError | None]
+"""What is waited for: it returns why there is nothing to lease, or None."""
 
 
-class Watcher(Protocol):
-    """Who wants to know what the pool did: metrics."""
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How long one load may take in seconds, how many bytes all versions may, and how long a load waits for room."""
 
-    def version_loaded(self, model: str, version: str, seconds: float) -> None:
-        """Take note that a version was loaded."""
-        ...
-
-    def version_unloaded(self, reason: str) -> None:
-        """Take note that one is gone: ``unwanted``, ``operator`` or ``died``."""
-        ...
-
-    def version_died(self, model: str, version: str) -> None:
-        """Take note that a version's process ended by itself."""
-        ...
+    load_seconds: float
+    memory_bytes: int
+    patience_seconds: float = PATIENCE_SECONDS
 
 
 class Pool:
-    """All versions that are, were or may soon be loaded here. For one event loop."""
+    """All versions that are, were or may soon be loaded here. For one event loop; ``clock`` is monotonic seconds."""
 
     def __init__(
         self,
@@ -67,24 +60,25 @@ class Pool:
         runtime: Runtime,
         watcher: Watcher,
         *,
-        load_seconds: float,
+        limits: PoolLimits,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cache = cache
-        self._runtime = runtime
         self._watcher = watcher
-        self._load_seconds = load_seconds
+        self._load_seconds = limits.load_seconds
         self._clock = clock
-        self._slots: dict[Identity, Slot] = {}
-        self._servables: Servables | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = Room(limits.memory_bytes, self._evict, clock, limits.patience_seconds)
+        self._loader = Loader(cache, runtime, self._room, seconds=limits.load_seconds, clock=clock)
+        self._slots = Roster()
+        self._tasks: set[Task] = set()
+        self._tell: Callable[[], None] = lambda: None
         self._closed = False
 
     async def lease(self, model: ModelName, servable: ServableVersion, seconds: float) -> Lease:
         """Return permission to use a version, loading it first if need be.
 
-        Raises Unavailable ``loading`` where ``seconds`` were not enough (the load goes on), ``shutting_down``, or
-        whatever the last load failed with while its back-off lasts; Refused ``overloaded`` where too many wait.
+        Raises Unavailable ``loading`` where ``seconds`` were not enough (the load goes on), ``no_capacity``,
+        ``model_quarantined``, ``shutting_down``, or whatever the last load failed with while its back-off lasts;
+        Refused ``overloaded`` where too many wait.
         """
         deadline: float | None = None
         while True:
@@ -95,61 +89,91 @@ class Pool:
                 return lease
             now = self._clock()
             deadline = now + seconds if deadline is None else deadline
-            await self._wait(slot, self._bring(slot, now), deadline - now)
+            await self._wait(slot, self._bring(slot, now, Claim.REQUEST), deadline - now)
+
+    async def load(self, model: ModelName, servable: ServableVersion, claim: Claim) -> None:
+        """Have a version loaded without using it; raise as ``lease`` does. ``claim`` says who may go for it."""
+        deadline = self._clock() + self._load_seconds
+        while True:
+            slot = self._slot(model, servable)
+            if self._usable(slot) is not None:
+                return
+            now = self._clock()
+            await self._wait(slot, self._bring(slot, now, claim), deadline - now)
 
     def status(self, servable: ServableVersion) -> Status:
         """Return where a version stands here; one that was never asked for is cold."""
-        slot = self._slots.get(Identity.of(servable))
-        if slot is None:
-            return Status(State.COLD)
-        return Status(
-            state=slot.state,
-            reason=f"{slot.failure.code}: {slot.failure.message}" if slot.failure is not None else "",
-            memory_bytes=slot.memory_bytes,
-            leases=slot.residence.leases if slot.residence is not None else 0,
-            idle_seconds=None if slot.last_used is None else max(0.0, self._clock() - slot.last_used),
-        )
+        slot = self._slots.find(servable)
+        return Status(State.COLD) if slot is None else slot.status(self._clock())
+
+    def state(self, servable: ServableVersion) -> State:
+        """Return where a version stands here."""
+        slot = self._slots.find(servable)
+        return State.COLD if slot is None else slot.state
+
+    def find(self, servable: ServableVersion) -> Slot | None:
+        """Return what the pool keeps of a version; read, do not touch."""
+        return self._slots.find(servable)
 
     def slots(self) -> Iterable[Slot]:
         """Return what the pool keeps, for metrics; read, do not touch."""
-        return self._slots.values()
+        return self._slots
 
-    def retain(self, servables: Servables) -> None:
-        """Drain every version that none of its names stands for any more; one that is wanted again stays."""
-        self._servables = servables
-        for identity, slot in list(self._slots.items()):
-            slot.wanted = any(self._stands_for(name, identity) for name in slot.names)
+    @property
+    def memory_budget_bytes(self) -> int:
+        """How much memory all versions may take."""
+        return self._room.budget
+
+    def when_changed(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called whenever a version has become ready, has failed, died or begun to end."""
+        self._tell = tell
+
+    def retain(self, *servables: Servables) -> None:
+        """Drain every version that none of its names stands for in any of these; one that is wanted again stays."""
+        self._slots.retain(servables)
+        for slot in self._slots:
             if slot.wanted or slot.state is State.LOADING:
                 continue
             if slot.state is State.READY:
                 self._drain(slot, "unwanted")
             elif slot.state is not State.DRAINING:
-                del self._slots[identity]
+                self._slots.forget(slot)
+
+    def keep(self, identities: Collection[Identity]) -> None:
+        """Evict these last, and no others."""
+        self._slots.keep(identities)
+
+    def forgive(self, servable: ServableVersion) -> None:
+        """Forget what went wrong with a version, at an operator's word or a new plan's: it may be tried at once."""
+        slot = self._slots.find(servable)
+        if slot is not None:
+            forgive(slot)
 
     def unload(self, servable: ServableVersion) -> State:
         """Drain a version at an operator's word; return where it stands then. The next request loads it again.
 
         Raises Conflict ``not_ready`` while it is being loaded.
         """
-        slot = self._slots.get(Identity.of(servable))
+        slot = self._slots.find(servable)
         if slot is None:
             return State.COLD
         if slot.state is State.LOADING:
             raise Conflict("not_ready", f"version {servable.version} is being loaded; unload it when it is ready")
-        if slot.state is State.READY:
-            self._drain(slot, "operator")
-        elif slot.state is State.FAILED:
-            slot.lifecycle.move(State.COLD)
-            slot.failure, slot.failures = None, 0
+        forgive(slot)
+        self._drain(slot, "operator")
         return slot.state
+
+    async def measure(self, most: int) -> None:
+        """Measure anew the versions that were measured longest ago, ``most`` of them; evict where that is too much."""
+        await self._room.measure(most)
 
     async def close(self) -> None:
         """Unload everything. Leases should be back by now; those that are not are counted in the log."""
         self._closed = True
-        held = sum(slot.residence.leases for slot in self._slots.values() if slot.residence is not None)
+        held = sum(slot.residence.leases for slot in self._slots if slot.residence is not None)
         if held:
             log.event("leases_not_returned", logging.WARNING, leases=held)
-        for slot in self._slots.values():
+        for slot in self._slots:
             if slot.loading is not None:
                 slot.loading.cancel()
             if slot.residence is not None:
@@ -165,63 +189,70 @@ class Pool:
     def _slot(self, model: ModelName, servable: ServableVersion) -> Slot:
         if self._closed:
             raise Unavailable("shutting_down", "this node is shutting down; send the request again", retry_after=1)
-        identity = Identity.of(servable)
-        slot = self._slots.get(identity)
-        if slot is None:
-            # Who chose by the table before the last may ask for what nobody names any more: once, and then it goes.
-            slot = self._slots[identity] = Slot(servable, wanted=self._stands_for((model, servable.version), identity))
-        slot.names.add((model, servable.version))
-        return slot
+        return self._slots.take(model, servable)
 
-    def _stands_for(self, name: Named, identity: Identity) -> bool:
-        if self._servables is None:
-            return True
-        servable = self._servables(*name)
-        return servable is not None and Identity.of(servable) == identity
-
-    def _lend(self, slot: Slot) -> Lease | None:
+    def _usable(self, slot: Slot) -> Residence | None:
+        """Return the copy that can be used, which drains no more; one that is found dead is dropped."""
         residence = slot.residence
-        if residence is None or residence.leaving:
+        if residence is None or residence.leaving or slot.state is State.LOADING:
             return None
         if not residence.loaded.alive:
             self._drop_dead(slot, residence)
             return None
         if slot.state is State.DRAINING:
             slot.lifecycle.move(State.READY)
+        return residence
+
+    def _lend(self, slot: Slot) -> Lease | None:
+        residence = self._usable(slot)
+        if residence is None:
+            return None
         residence.leases += 1
         slot.last_used = self._clock()
         return Lease(residence, self._take_back)
 
     def _take_back(self, residence: Residence) -> None:
         residence.leases -= 1
-        if residence.leases:
+        if residence.leases or residence.leaving:
             return
-        slot = self._slots.get(Identity.of(residence.servable))
+        slot = residence.slot
         if slot is not None and slot.residence is residence:
             if slot.state is State.DRAINING:
                 self._end(slot, residence)
             elif not slot.wanted:
                 self._drain(slot, "unwanted")
-        elif not residence.leaving:
+        else:
             self._close_soon(residence)
+        if self._room.crowded:
+            self._room.settle()
 
-    def _bring(self, slot: Slot, now: float) -> asyncio.Task[None]:
+    def _bring(self, slot: Slot, now: float, claim: Claim) -> Task:
         """Return what to wait for: the copy that is ending, or the one load under way, begun here if there is none."""
         if slot.closing is not None:
             return slot.closing
         if slot.loading is not None:
+            if claim < slot.claim:
+                slot.claim = claim
+                self._room.settle()
             return slot.loading
-        if slot.state is State.FAILED and slot.failure is not None and now < slot.retry_at:
-            raise _again(slot.failure, slot.retry_at - now)
+        refused = refusal(slot, now)
+        if refused is not None:
+            raise refused
         slot.lifecycle.move(State.LOADING)
+        slot.claim = claim
         slot.loading = self._spawn(self._load(slot))
         return slot.loading
 
-    async def _wait(self, slot: Slot, task: asyncio.Task[None], seconds: float) -> None:
+    async def _wait(self, slot: Slot, task: Task, seconds: float) -> None:
         if slot.waiting >= MAX_WAITING:
-            raise Refused("overloaded", f"{MAX_WAITING} requests wait for this version to load already", retry_after=1)
+            raise Refused(
+                "overloaded",
+                f"{MAX_WAITING} requests wait for this version to load already",
+                {"reason": "waiting_for_load"},
+                retry_after=1,
+            )
         slot.waiting += 1
-        done: set[asyncio.Task[None]] = set()
+        done: set[Task] = set()
         try:
             done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
         finally:
@@ -234,53 +265,52 @@ class Pool:
         if not done:
             message = f"version {slot.servable.version} is still being loaded; send the request again"
             raise Unavailable("loading", message, {"state": str(slot.state)}, retry_after=1)
-        if slot.state is State.FAILED and slot.failure is not None:
-            raise _again(slot.failure, slot.retry_at - self._clock())
+        refused = None if task.cancelled() else task.result()
+        if refused is not None:
+            raise again(refused, max(1.0, slot.retry_at - self._clock()))
 
-    async def _load(self, slot: Slot) -> None:
+    async def _load(self, slot: Slot) -> HeadgateError | None:
         begun = self._clock()
         try:
-            residence = slot.residence = await self._load_one(slot.servable, begun)
+            residence = slot.residence = await self._loader.load(slot)
         except asyncio.CancelledError:
             slot.lifecycle.move(State.COLD)
             raise
         except HeadgateError as error:
-            self._fail(slot, error)
-        except TimeoutError:
-            self._fail(slot, Unavailable("loading", f"loading took longer than {self._load_seconds:g} seconds"))
-        except Exception as error:  # noqa: BLE001  # the edge of a task: whatever an adapter raised, waiters get an answer
-            log.failure("load_raised", error, version=slot.servable.version)
-            self._fail(slot, Internal("internal", "loading failed for a fault of the platform; its log has the place"))
+            return self._fail(slot, error)
         else:
+            self._room.enter(slot, residence)
             slot.lifecycle.move(State.READY)
             slot.failure, slot.failures = None, 0
             residence.loaded.when_dead(lambda: self._notice_death(slot, residence))
             model, version = slot.name
+            if isinstance(residence.loaded, Batching):
+                residence.loaded.lane.watch = self._watcher.batches(model, version)
             seconds = self._clock() - begun
             self._watcher.version_loaded(model, version, seconds)
             log.event("version_loaded", model=model, version=version, seconds=round(seconds, 3))
+            return None
         finally:
             slot.loading = None
+            self._room.give_back(slot)
             self._let_go_if_unwanted(slot)
+            self._tell()
 
-    async def _load_one(self, servable: ServableVersion, begun: float) -> Residence:
-        artifact = await self._cache.hold(servable.digest, self._load_seconds)
-        try:
-            left = max(0.1, self._load_seconds - (self._clock() - begun))
-            async with asyncio.timeout(left + _GRACE_SECONDS):
-                loaded = await self._runtime.load(servable, artifact.directory, left)
-        except BaseException:
-            artifact.release()
-            raise
-        return Residence(servable, loaded, artifact)
-
-    def _fail(self, slot: Slot, error: HeadgateError) -> None:
-        slot.lifecycle.move(State.FAILED)
-        slot.failures += 1
-        slot.failure = _again(error, 1.0)
-        slot.retry_at = self._clock() + backoff_seconds(slot.failures)
+    def _fail(self, slot: Slot, error: HeadgateError) -> HeadgateError:
+        note_failed_load(slot, error, self._clock())
         model, version = slot.name
-        log.event("version_failed", logging.WARNING, model=model, version=version, code=error.code, times=slot.failures)
+        if isinstance(error, LoadFault) and error.died:
+            self._watcher.version_died(model, version, "loading")
+        log.event(
+            "version_failed",
+            logging.WARNING,
+            model=model,
+            version=version,
+            code=error.code,
+            state=str(slot.state),
+            times=slot.failures,
+        )
+        return slot.failure or error
 
     def _let_go_if_unwanted(self, slot: Slot) -> None:
         if slot.wanted or self._closed:
@@ -289,8 +319,8 @@ class Pool:
             # Those who waited for it may still have it; it then goes when their last lease is back.
             if not slot.waiting:
                 self._drain(slot, "unwanted")
-        elif self._slots.get(Identity.of(slot.servable)) is slot:
-            del self._slots[Identity.of(slot.servable)]
+        else:
+            self._slots.forget(slot)
 
     def _notice_death(self, slot: Slot, residence: Residence) -> None:
         if slot.residence is residence and not residence.leaving:
@@ -298,14 +328,18 @@ class Pool:
             self._let_go_if_unwanted(slot)
 
     def _drop_dead(self, slot: Slot, residence: Residence) -> None:
-        slot.lifecycle.move(State.COLD)
-        slot.residence = None
+        note_death(slot, residence, self._clock())
+        self._room.leave(residence)
         model, version = slot.name
         self._watcher.version_died(model, version)
         self._watcher.version_unloaded("died")
-        log.event("version_died", logging.WARNING, model=model, version=version)
+        log.event("version_died", logging.WARNING, model=model, version=version, state=str(slot.state))
         if not residence.leases:
             self._close_soon(residence)
+        self._tell()
+
+    def _evict(self, slot: Slot) -> None:
+        self._drain(slot, "evicted")
 
     def _drain(self, slot: Slot, reason: str) -> None:
         residence = slot.residence
@@ -315,6 +349,7 @@ class Pool:
         self._watcher.version_unloaded(reason)
         if not residence.leases:
             self._end(slot, residence)
+        self._tell()
 
     def _end(self, slot: Slot, residence: Residence) -> None:
         residence.leaving = True
@@ -328,9 +363,8 @@ class Pool:
             slot.lifecycle.move(State.COLD)
             model, version = slot.name
             log.event("version_unloaded", model=model, version=version)
-            identity = Identity.of(slot.servable)
-            if not slot.wanted and self._slots.get(identity) is slot:
-                del self._slots[identity]
+            if not slot.wanted:
+                self._slots.forget(slot)
 
     def _close_soon(self, residence: Residence) -> None:
         if not residence.leaving:
@@ -338,24 +372,14 @@ class Pool:
             self._spawn(self._close_residence(residence))
 
     async def _close_residence(self, residence: Residence) -> None:
-        try:
-            await residence.loaded.close()
-        except Exception as error:  # noqa: BLE001  # the edge of a task: a version that cannot end must not keep its files
-            log.failure("unload_raised", error)
-        finally:
-            residence.artifact.release()
+        await end(residence)
+        self._room.leave(residence)
+        slot = residence.slot
+        if slot is not None and slot.residence in (None, residence):
+            keep_output(slot, residence)  # its last words may have come while it ended
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, HeadgateError | None]) -> Task:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _again(error: HeadgateError, seconds: float) -> HeadgateError:
-    """Return the error anew: raising one object over and over would grow its traceback for ever.
-
-    One that promised nothing of a retry still does not, though a retry is let through after the back-off.
-    """
-    retry_after = None if error.retry_after is None else max(1.0, seconds)
-    return type(error)(error.code, error.message, error.details, retry_after=retry_after)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from registry.errors import HeadgateError
 from registry.records import Digest, ModelName, ServableVersion, VersionNumber
+from serving.pool.crashes import Crashes
+from serving.pool.eviction import Claim
 from serving.pool.state import Lifecycle, State
 from serving.ports import ArtifactLease, LoadedVersion
 
@@ -19,26 +21,53 @@ Named = tuple[ModelName, VersionNumber]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes two versions the same to a node: the bytes, and the libraries they run on. Never name and number."""
+    """What makes two versions the same to a node: the bytes, the libraries they run on, and how many processes. Never
+    name and number."""
 
     digest: Digest
     requirements: tuple[str, ...]
+    lock: Digest | None = None
+    instances: int = 1
 
     @classmethod
     def of(cls, servable: ServableVersion) -> Identity:
         """Return the identity of a version."""
-        return cls(servable.digest, servable.requirements)
+        return cls(servable.digest, servable.requirements, servable.lock, servable.instances)
 
 
 @dataclass(slots=True, eq=False)
 class Residence:
-    """One loaded copy of a version, with the artifact it keeps on disk and the number of leases on it."""
+    """One loaded copy of a version, with the artifact it keeps on disk and the number of leases on it.
+
+    ``slot`` is whose it is; ``since`` is when it was loaded (monotonic); ``memory_bytes`` is what it cost when it was
+    measured last, ``measured_at``.
+    """
 
     servable: ServableVersion
     loaded: LoadedVersion
     artifact: ArtifactLease
     leases: int = 0
     leaving: bool = False
+    slot: Slot | None = None
+    since: float = 0.0
+    memory_bytes: int = 0
+    measured_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A version as this node shows it.
+
+    ``idle_seconds`` is None while it was never used here; ``last_output`` is the end of what its process printed.
+    """
+
+    state: State
+    reason: str = ""
+    memory_bytes: int = 0
+    leases: int = 0
+    idle_seconds: float | None = None
+    last_output: str = ""
+    crashes: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -46,25 +75,35 @@ class Slot:
     """Everything about one version on this node.
 
     Attributes:
+        identity: What makes it this version and no other.
         names: Models and versions that have these very bytes; usually one.
         wanted: False once no snapshot names it.
         loading: The one load under way.
         closing: The end of the copy that is draining, once its last lease is back.
         failure: Why the last load failed; ``retry_at`` (monotonic) is when the next may be tried.
+        crashes: The deaths of its processes.
+        last_output: The end of what its last process printed; it may hold inputs.
+        kept: Whether it should be evicted last, because a warm plan names it.
+        claim: On whose behalf it is being loaded.
     """
 
     servable: ServableVersion
+    identity: Identity
     names: set[Named] = field(default_factory=set)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     wanted: bool = True
     residence: Residence | None = None
-    loading: asyncio.Task[None] | None = None
-    closing: asyncio.Task[None] | None = None
+    loading: asyncio.Task[HeadgateError | None] | None = None
+    closing: asyncio.Task[HeadgateError | None] | None = None
     waiting: int = 0
     failure: HeadgateError | None = None
     failures: int = 0
     retry_at: float = 0.0
     last_used: float | None = None
+    crashes: Crashes = field(default_factory=Crashes)
+    last_output: str = ""
+    kept: bool = False
+    claim: Claim = Claim.REQUEST
 
     @property
     def state(self) -> State:
@@ -74,12 +113,25 @@ class Slot:
     @property
     def memory_bytes(self) -> int:
         """What the loaded copy costs; 0 without one."""
-        return self.residence.loaded.memory_bytes if self.residence is not None else 0
+        return self.residence.memory_bytes if self.residence is not None else 0
 
     @property
     def name(self) -> Named:
         """One of its names, the same each time, for messages and labels."""
         return min(self.names)
+
+    def status(self, now: float) -> Status:
+        """Return what is shown of it."""
+        residence = self.residence
+        return Status(
+            state=self.state,
+            reason=f"{self.failure.code}: {self.failure.message}" if self.failure is not None else "",
+            memory_bytes=self.memory_bytes,
+            leases=residence.leases if residence is not None else 0,
+            idle_seconds=None if self.last_used is None else max(0.0, now - self.last_used),
+            last_output=(residence.loaded.last_output if residence is not None else "") or self.last_output,
+            crashes=self.crashes.count,
+        )
 
 
 class Lease:
@@ -101,14 +153,3 @@ class Lease:
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             give_back(self._residence)
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A version as this node shows it. ``idle_seconds`` is None while it was never used here."""
-
-    state: State
-    reason: str = ""
-    memory_bytes: int = 0
-    leases: int = 0
-    idle_seconds: float | None = None

@@ -8,7 +8,8 @@
       │        │  └──► quarantined ◄── loading, ready (it keeps crashing)
       └────────┴───────────┴──── quarantined (released by an operator)
 
-``ready ──► cold`` is a version whose process died. ``failed ──► cold`` and ``loading ──► cold`` are versions that
+``ready ──► cold`` is a version whose process died, ``ready ──► failed`` one whose process died again, which is left
+alone for a while. ``failed ──► cold`` is one that was forgiven; ``loading ──► cold`` one that found no room or that
 nobody wants any more. Not here: what a move does (``pool.py``) and which version must go (eviction).
 """
 
@@ -31,7 +32,7 @@ class State(StrEnum):
 _MOVES: dict[State, frozenset[State]] = {
     State.COLD: frozenset({State.LOADING}),
     State.LOADING: frozenset({State.READY, State.FAILED, State.QUARANTINED, State.COLD}),
-    State.READY: frozenset({State.DRAINING, State.COLD, State.QUARANTINED}),
+    State.READY: frozenset({State.DRAINING, State.COLD, State.FAILED, State.QUARANTINED}),
     State.DRAINING: frozenset({State.READY, State.COLD}),
     State.FAILED: frozenset({State.LOADING, State.QUARANTINED, State.COLD}),
     State.QUARANTINED: frozenset({State.COLD}),

@@ -26,9 +26,10 @@ import serving.protocols.csv_table
 import serving.protocols.parquet_table  # noqa: F401 -- see above
 from registry.errors import HeadgateError, Internal, InvalidRequest
 from serving.protocols.native import fit
-from serving.reader.wire import pack_error, pack_input, read_request
-from serving.runtimes.host.child.system import confine, die_with_parent
-from serving.runtimes.host.child.wire import Stream
+from serving.reader.wire import Pieces, pack_error, pack_input, read_request
+from serving.runtimes.host.child.sandbox import confine_reader
+from serving.runtimes.host.child.system import die_with_parent
+from serving.runtimes.host.child.wire import Stream, send
 from serving.runtimes.host.frames import pack
 
 MEMORY_BYTES = 2 << 30
@@ -43,20 +44,22 @@ def main() -> None:
     if os.getppid() != int(sys.argv[2]):
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches whole groups; the node decides
-    confine()
+    confine_reader()
     _bound_memory()
     stream = Stream(connection)
     with contextlib.suppress(OSError):  # the node has gone
-        connection.sendall(pack({"op": "ready"}, ()))
+        send(connection, pack(0, {"op": "ready"}, ()))
         while frame := stream.read():
-            large = sum(map(len, frame[1])) > LARGE_BYTES
-            connection.sendall(answer(*frame))
+            _, header, buffers = frame
+            large = sum(map(len, buffers)) > LARGE_BYTES
+            send(connection, answer(header, buffers))
+            del header, buffers
             frame = None  # not kept until the next table comes
             if large:
                 pa.default_memory_pool().release_unused()
 
 
-def answer(header: Mapping[str, Any], buffers: Sequence[memoryview]) -> bytes:
+def answer(header: Mapping[str, Any], buffers: Sequence[memoryview]) -> Pieces:
     """Return the frame that answers one request."""
     try:
         parsed, schema, limits = read_request(header, buffers)

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Self, cast
 
+from serving.reader.wire import Pieces
 from serving.runtimes.host.frames import Frame, FrameError, Frames
 from serving.runtimes.host.parent import scrubbed
 
@@ -83,12 +84,12 @@ class ReaderProcess(asyncio.Protocol):
         """Its process id."""
         return self._process.pid
 
-    async def ask(self, request: bytes) -> Frame:
+    async def ask(self, request: Pieces) -> Frame:
         """Return the answer to a request; raise ReaderDied. Whoever stops waiting must ``end`` it."""
         if self._ended or self._transport is None:
             raise ReaderDied
         self._answer = self._loop.create_future()
-        self._transport.write(request)
+        self._transport.writelines(request)
         return await self._answer
 
     def end(self) -> None:

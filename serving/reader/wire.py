@@ -19,16 +19,19 @@ from registry.signature import Schema, parse_signature
 from serving.exchange import Call, Input, Table, TensorInput, TensorsInput
 from serving.protocols.limits import MAX_COLUMNS, Limits
 from serving.protocols.native import Parsed
-from serving.runtimes.host.frames import BODY_LIMIT, Frame, FrameError, pack, pack_call, read_array
+from serving.runtimes.host.frames import BODY_LIMIT, Buffer, Frame, FrameError, pack, pack_call, read_array
+
+Pieces = list[Buffer]
+"""A frame's bytes, large buffers as they are."""
 
 
-def pack_request(parsed: Parsed, schema: Schema | None, limits: Limits) -> bytes:
+def pack_request(parsed: Parsed, schema: Schema | None, limits: Limits) -> Pieces:
     """Return the frame that asks for a table to be read (``parsed`` is one) and fitted to ``schema``."""
-    buffers = [parsed.value]
+    buffers: Pieces = [parsed.value]
     if schema is not None:
         # Not in the header: a signature may hold numbers that only the standard library writes.
         buffers.append(json.dumps(_describe(schema)).encode())
-    return pack({"form": parsed.form, "limits": asdict(limits)}, buffers)
+    return pack(0, {"form": parsed.form, "limits": asdict(limits)}, buffers)
 
 
 def read_request(header: Mapping[str, Any], buffers: Sequence[memoryview]) -> tuple[Parsed, Schema | None, Limits]:
@@ -37,32 +40,33 @@ def read_request(header: Mapping[str, Any], buffers: Sequence[memoryview]) -> tu
     return Parsed(header["form"], bytes(buffers[0])), schema, Limits(**header["limits"])
 
 
-def pack_input(data: Input) -> bytes:
+def pack_input(data: Input) -> Pieces:
     """Return the frame that answers with a table; raise InvalidRequest where it cannot be sent."""
     try:
         frame = pack_call(0, Call(data))
     except (TypeError, ValueError) as error:
         raise InvalidRequest("invalid_input", f"the input cannot be given to a model: {error}") from None
-    if len(frame) > BODY_LIMIT:
+    size = sum(map(len, frame))
+    if size > BODY_LIMIT:
         raise InvalidRequest(
             "body_too_large",
-            f"the table takes {len(frame) >> 20} MiB once it is read; at most {BODY_LIMIT >> 20} MiB are accepted. "
+            f"the table takes {size >> 20} MiB once it is read; at most {BODY_LIMIT >> 20} MiB are accepted. "
             "Send fewer rows at once",
             {"limit": BODY_LIMIT},
         )
     return frame
 
 
-def pack_error(error: HeadgateError) -> bytes:
+def pack_error(error: HeadgateError) -> Pieces:
     """Return the frame that answers with a refusal."""
     told = {"code": error.code, "message": error.message, "details": error.details}
-    return pack({"op": "refused"}, [json.dumps(told).encode()])
+    return pack(0, {"op": "refused"}, [json.dumps(told).encode()])
 
 
 def read_reply(frame: Frame) -> Input:
     """Return the input in an answer; raise the error in it, or FrameError where it is neither."""
     try:
-        if frame.header["op"] == "refused":
+        if frame.header.get("op") == "refused":
             error: HeadgateError = _read_error(json.loads(bytes(frame.buffers[0])))
         else:
             return _read_input(frame.header["input"], frame.buffers)

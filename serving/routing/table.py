@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from registry.records import AliasName, ModelName, ModelSnapshot, Plan, ServableVersion, SnapshotPage, VersionNumber
 from registry.signature import Signature, parse_signature
@@ -43,6 +43,36 @@ class RoutedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """What stays as it was for a model, because a version that shall answer is not loaded here yet.
+
+    Attributes:
+        plan: The plan in force, and its ``revision``.
+        aliases: Those that go on naming what they named.
+        versions: Copies that go on under their number: the newest plan gives them other processes.
+        awaits: What must be loaded before it ends.
+        unreadable: Versions that the newest plan names and this node cannot read: with them it ends only by a new plan.
+    """
+
+    plan: Plan | None
+    revision: int
+    aliases: Mapping[AliasName, VersionNumber]
+    versions: Mapping[VersionNumber, RoutedVersion]
+    awaits: tuple[RoutedVersion, ...]
+    unreadable: tuple[VersionNumber, ...] = ()
+
+    def applied(self, model: RoutedModel) -> RoutedModel:
+        """Return the model as it is in force."""
+        return replace(
+            model,
+            plan=self.plan,
+            revision=self.revision,
+            aliases={**model.aliases, **self.aliases},
+            versions={**model.versions, **self.versions},
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """All models by name, as of one revision of the snapshot. ``known`` is False before the first snapshot."""
 
@@ -73,14 +103,22 @@ class Table:
 
 
 class Routes:
-    """Holds the table in force. Reading and swapping are single assignments: no request ever sees half of a change."""
+    """Holds the table in force, and the newest one that was learnt: they differ where a version is not loaded yet that
+    shall answer (``hold.py``). Reading and swapping are single assignments: no request ever sees half of a change."""
 
     def __init__(self) -> None:
         self.table = Table()
+        self.learnt = Table()
 
     def swap(self, table: Table) -> None:
-        """Put ``table`` in force, from the next request on."""
-        self.table = table
+        """Put ``table`` in force, whole, from the next request on."""
+        self.table = self.learnt = table
+
+    def hold(self, holds: Mapping[str, Hold]) -> None:
+        """Let the models that ``holds`` names stay as they say; all others follow what was learnt."""
+        models = dict(self.learnt.models)
+        models |= {name: hold.applied(models[name]) for name, hold in holds.items() if name in models}
+        self.table = replace(self.learnt, models=models) if holds else self.learnt
 
 
 def routed(snapshot: ModelSnapshot) -> RoutedModel:

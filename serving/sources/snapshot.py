@@ -171,7 +171,7 @@ class SnapshotFollower:
             return False
         page, age = kept
         self._confirmed_at = self._clock() - age
-        self._put_in_force(self._routes.table.merged(page))
+        self._put_in_force(self._routes.learnt.merged(page))
         log.event("snapshot_from_file", revision=page.revision, models=len(page.models), age_seconds=round(age))
         return True
 
@@ -235,7 +235,7 @@ class SnapshotFollower:
                 log.event("snapshot_not_kept", logging.WARNING, error=type(error).__name__)
 
     async def _adopt(self, page: SnapshotPage) -> None:
-        before = self._routes.table
+        before = self._routes.learnt
         quick = sum(len(m.versions) + len(m.others) for m in page.models) <= QUICK_VERSIONS
         after = _merged(before, page) if quick else await asyncio.to_thread(_merged, before, page)
         if after is not before:

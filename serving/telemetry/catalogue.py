@@ -10,12 +10,13 @@ from typing import Literal
 
 _PAIR = ("model", "version")
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric as ``/metrics`` shows it; ``buckets`` are a histogram's upper bounds in seconds."""
+    """One metric as ``/metrics`` shows it; ``buckets`` are a histogram's upper bounds in its unit: seconds or rows."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -37,20 +38,36 @@ STAGE_SECONDS = Metric(
     "Time in each stage of a success: decode, queue (waiting for the version), predict, encode.",
     _FAST,
 )
-REFUSED = Metric("headgate_refused_total", "counter", ("model", "reason"), "Requests refused with 429 or 503, by code.")
+REFUSED = Metric(
+    "headgate_refused_total",
+    "counter",
+    ("model", "reason"),
+    "Requests refused with 429 or 503, by the reason in the error's details, or by its code.",
+)
+BATCH_ROWS = Metric("headgate_batch_rows", "histogram", _PAIR, "Rows that a model got at once.", _ROWS)
+QUEUE_ROWS = Metric("headgate_queue_rows", "gauge", _PAIR, "Rows that wait for a loaded version.")
 VERSIONS = Metric("headgate_versions", "gauge", ("state",), "Versions by their state on this node.")
 MEMORY = Metric("headgate_version_memory_bytes", "gauge", _PAIR, "Private memory of a loaded version.")
+MEMORY_BUDGET = Metric(
+    "headgate_memory_budget_bytes", "gauge", (), "How much private memory all loaded versions may take."
+)
 LOAD_SECONDS = Metric("headgate_load_seconds", "histogram", _PAIR, "Time to load a version.", _SLOW)
 UNLOADS = Metric(
-    "headgate_unloads_total", "counter", ("reason",), "Versions unloaded: unwanted, at an operator's word, or died."
+    "headgate_unloads_total", "counter", ("reason",), "Versions unloaded: unwanted, operator, evicted, or died."
 )
 RESTARTS = Metric(
-    "headgate_host_restarts_total", "counter", (*_PAIR, "reason"), "Processes of versions that ended by themselves."
+    "headgate_host_restarts_total",
+    "counter",
+    (*_PAIR, "reason"),
+    "Processes of versions that ended by themselves: died, or loading (died while the version was loaded).",
 )
 READERS_LOST = Metric(
     "headgate_table_readers_lost_total", "counter", ("reason",), "Table readers that a body ended: died, or too slow."
 )
 PLAN_REVISION = Metric("headgate_plan_revision", "gauge", ("model",), "Revision of the plan in force.")
+PLANS_WAITING = Metric(
+    "headgate_plans_waiting", "gauge", (), "Models whose newest plan or alias waits for a version to be loaded here."
+)
 SNAPSHOT_AGE = Metric(
     "headgate_snapshot_age_seconds", "gauge", (), "Time since the registry last confirmed the snapshot."
 )
@@ -60,14 +77,18 @@ CATALOGUE: tuple[Metric, ...] = (
     REQUESTS,
     REQUEST_SECONDS,
     STAGE_SECONDS,
+    BATCH_ROWS,
+    QUEUE_ROWS,
     REFUSED,
     VERSIONS,
     MEMORY,
+    MEMORY_BUDGET,
     LOAD_SECONDS,
     UNLOADS,
     RESTARTS,
     READERS_LOST,
     PLAN_REVISION,
+    PLANS_WAITING,
     SNAPSHOT_AGE,
     CACHED,
 )

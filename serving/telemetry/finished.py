@@ -10,7 +10,7 @@ class Finished:
     """One finished request as monitoring sees it. Times are seconds; a stage that was not reached stays 0.
 
     ``model`` and ``version`` may name what does not exist; metrics count that as ``other``. ``code`` is the error's, or
-    empty; ``queue`` is the wait for a lease.
+    empty; ``reason`` says more of a refusal, where its error does; ``queue`` is the wait for a lease.
     """
 
     model: str = ""
@@ -23,3 +23,4 @@ class Finished:
     queue: float = 0.0
     predict: float = 0.0
     encode: float = 0.0
+    reason: str = ""

@@ -7,7 +7,7 @@ then, not kept up to date. Not here: windows for drift.
 
 from __future__ import annotations
 
-from collections import Counter as Tally
+from collections import Counter as Counts
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -17,44 +17,50 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from registry.edge.problems import STATUS
 from serving.pool.slot import Slot
 from serving.pool.state import State
+from serving.ports import Batching, BatchWatch
 from serving.routing.table import Table
 from serving.telemetry.catalogue import (
+    BATCH_ROWS,
     CACHED,
     CATALOGUE,
     LOAD_SECONDS,
     MEMORY,
+    MEMORY_BUDGET,
     PLAN_REVISION,
+    PLANS_WAITING,
+    QUEUE_ROWS,
     READERS_LOST,
     REFUSED,
-    REQUEST_SECONDS,
-    REQUESTS,
     RESTARTS,
     SNAPSHOT_AGE,
-    STAGE_SECONDS,
     UNLOADS,
     VERSIONS,
     Metric,
 )
 from serving.telemetry.finished import Finished
+from serving.telemetry.tally import Tallies, Tally
 
 __all__ = ["CATALOGUE", "CONTENT_TYPE", "MAX_GROUPS", "OTHER", "Metrics", "Readings"]
 
 OTHER = "other"
 MAX_GROUPS = 1000
-STAGES = ("decode", "queue", "predict", "encode")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class _Group:
-    """The children of one model and version."""
+class _Batches:
+    """Counts the batches of one version."""
 
-    __slots__ = ("counts", "labels", "requests", "stages")
+    __slots__ = ("_observe",)
 
-    def __init__(self, labels: tuple[str, str], requests: Histogram, stages: tuple[Histogram, ...]) -> None:
-        self.labels = labels
-        self.requests = requests
-        self.stages = stages
-        self.counts: dict[tuple[str, str, int], Counter] = {}
+    def __init__(self, rows: Histogram) -> None:
+        self._observe = rows.observe
+
+    def batch(self, rows: int, requests: int) -> None:
+        """Count one."""
+        self._observe(rows)
+
+    def refused(self, reason: str) -> None:
+        """Do nothing: a refused request is counted when it has its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,8 @@ class Readings:
     slots: Iterable[Slot]
     snapshot_age: float | None
     cached_bytes: int
+    memory_budget_bytes: int = 0
+    plans_waiting: int = 0
 
 
 class Metrics:
@@ -74,9 +82,10 @@ class Metrics:
         # One `_created` series beside each counter and histogram would double the page, and nobody reads them.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library gives it no types
         registry = self._registry = CollectorRegistry()
-        self._requests = _counter(REQUESTS, registry)
-        self._seconds = _histogram(REQUEST_SECONDS, registry)
-        self._stages = _histogram(STAGE_SECONDS, registry)
+        self._tallies = Tallies()
+        registry.register(self._tallies)
+        self._batches = _histogram(BATCH_ROWS, registry)
+        self._queued = _gauge(QUEUE_ROWS, registry)
         self._refused = _counter(REFUSED, registry)
         self._loads = _histogram(LOAD_SECONDS, registry)
         self._unloads = _counter(UNLOADS, registry)
@@ -84,31 +93,26 @@ class Metrics:
         self._readers_lost = _counter(READERS_LOST, registry)
         self._states = _gauge(VERSIONS, registry)
         self._memory = _gauge(MEMORY, registry)
+        self._budget = _gauge(MEMORY_BUDGET, registry)
         self._revisions = _gauge(PLAN_REVISION, registry)
+        self._plans_waiting = _gauge(PLANS_WAITING, registry)
         self._age = _gauge(SNAPSHOT_AGE, registry)
         self._cached = _gauge(CACHED, registry)
-        self._groups: dict[tuple[str, str], _Group] = {}
+        self._known: dict[tuple[str, str], Tally] = {}
         self._labelled: set[tuple[str, str]] = set()
         self._table = Table()
 
     def observe(self, done: Finished) -> None:
         """Count one finished request."""
-        group = self._group(done.model, done.version)
-        key = (done.arm, done.protocol, STATUS[done.code] // 100 if done.code else 2)
-        count = group.counts.get(key)
-        if count is None:
-            count = self._requests.labels(*group.labels, done.arm or OTHER, done.protocol, f"{key[2]}xx")
-            group.counts[key] = count
-        count.inc()
+        tally = self._known.get((done.model, done.version)) or self._begin(done.model, done.version)
         if not done.code:
-            group.requests.observe(done.seconds)
-            decode, queue, predict, encode = group.stages
-            decode.observe(done.decode)
-            queue.observe(done.queue)
-            predict.observe(done.predict)
-            encode.observe(done.encode)
-        elif STATUS[done.code] in (429, 503):
-            self._refused.labels(group.labels[0], done.code).inc()
+            tally.count(done.arm or OTHER, done.protocol, "2xx")
+            tally.time(done)
+            return
+        status = STATUS[done.code]
+        tally.count(done.arm or OTHER, done.protocol, f"{status // 100}xx")
+        if status in (429, 503):
+            self._refused.labels(tally.labels[0], done.reason or done.code).inc()
 
     def version_loaded(self, model: str, version: str, seconds: float) -> None:
         """Take note that a version was loaded."""
@@ -118,9 +122,13 @@ class Metrics:
         """Take note that a version is gone."""
         self._unloads.labels(reason).inc()
 
-    def version_died(self, model: str, version: str) -> None:
-        """Take note that a version's process ended by itself."""
-        self._restarts.labels(*self._labels(model, version), "died").inc()
+    def version_died(self, model: str, version: str, reason: str = "died") -> None:
+        """Take note that a version's process ended by itself: ``died``, or ``loading`` where it was being loaded."""
+        self._restarts.labels(*self._labels(model, version), reason).inc()
+
+    def batches(self, model: str, version: str) -> BatchWatch:
+        """Return what counts the batches of a version; cheap enough for each of them."""
+        return _Batches(self._batches.labels(*self._labels(model, version)))
 
     def table_reader_lost(self, reason: str) -> None:
         """Take note that a body has cost a table reader its life."""
@@ -129,14 +137,15 @@ class Metrics:
     def retain(self, table: Table) -> None:
         """Learn which models and versions exist; remove the series of those that do no more."""
         self._table = table
-        per_version = (self._requests, self._seconds, self._stages, self._loads, self._restarts)
+        per_version = (self._loads, self._restarts, self._batches)
         for model, version in [pair for pair in self._labelled if not self._exists(*pair)]:
             self._labelled.discard((model, version))
-            self._groups.pop((model, version), None)
+            self._tallies.drop((model, version))
             for metric in per_version:
                 metric.remove_by_labels({"model": model, "version": version})
             if model not in self._table.models:
                 self._refused.remove_by_labels({"model": model})
+        self._known.clear()  # names may have come to mean others
 
     def page(self) -> bytes:
         """Return everything in Prometheus' text format. May run beside the event loop."""
@@ -144,14 +153,13 @@ class Metrics:
 
     def read(self, now: Readings) -> None:
         """Take over what is only looked at when somebody asks. On the event loop, before ``page``."""
-        states: Tally[State] = Tally()
+        self._tallies.settle()
+        states: Counts[State] = Counts()
         self._memory.clear()
+        self._queued.clear()
         for slot in now.slots:
             states[slot.state] += 1
-            if slot.memory_bytes:
-                for model, version in islice(slot.names, MAX_GROUPS):
-                    if self._table.servable(model, version) is not None:
-                        self._memory.labels(model, version).set(slot.memory_bytes)
+            self._read_slot(slot)
         versions = sum(len(m.versions) for m in now.table.models.values())
         states[State.COLD] += max(0, versions - sum(states.values()))
         for state in State:
@@ -159,8 +167,21 @@ class Metrics:
         self._revisions.clear()
         for routed in islice(now.table.models.values(), MAX_GROUPS):
             self._revisions.labels(routed.name).set(routed.revision)
+        self._budget.set(now.memory_budget_bytes)
+        self._plans_waiting.set(now.plans_waiting)
         self._age.set(float("nan") if now.snapshot_age is None else now.snapshot_age)
         self._cached.set(now.cached_bytes)
+
+    def _read_slot(self, slot: Slot) -> None:
+        if slot.residence is None:
+            return
+        loaded = slot.residence.loaded
+        queued = loaded.lane.queued_rows if isinstance(loaded, Batching) else None
+        for model, version in islice(slot.names, MAX_GROUPS):
+            if self._table.servable(model, version) is not None:
+                self._memory.labels(model, version).set(slot.memory_bytes)
+                if queued is not None:
+                    self._queued.labels(model, version).set(queued)
 
     def _exists(self, model: str, version: str) -> bool:
         if version == OTHER:
@@ -179,15 +200,11 @@ class Metrics:
         self._labelled.add(pair)
         return pair
 
-    def _group(self, model: str, version: str) -> _Group:
-        group = self._groups.get((model, version))
-        if group is None:
-            labels = self._labels(model, version)
-            group = self._groups.get(labels)
-            if group is None:
-                stages = tuple(self._stages.labels(*labels, stage) for stage in STAGES)
-                group = self._groups[labels] = _Group(labels, self._seconds.labels(*labels), stages)
-        return group
+    def _begin(self, model: str, version: str) -> Tally:
+        if len(self._known) >= 2 * MAX_GROUPS:
+            self._known.clear()
+        tally = self._known[(model, version)] = self._tallies.of(self._labels(model, version))
+        return tally
 
 
 def _counter(metric: Metric, registry: CollectorRegistry) -> Counter:

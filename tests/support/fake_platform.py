@@ -95,6 +95,7 @@ class Situation:
         self.behind = False
         self.deaf = 0
         self.serving_ready = True
+        self.served: dict[str, Any] = {}
         self.answer: Callable[[Any], Any] = lambda body: body
         self.bodies: list[tuple[str, bytes]] = []
 
@@ -435,8 +436,8 @@ def _serving_routes(s: Situation) -> list[Route]:
             s.deaf -= 1
             raise Problem(404, "unknown_model", "this node has not heard of it")
         found = s.find(request.path_params["name"])
-        revision = len(found.journal) - s.behind
-        return JSONResponse({"name": request.path_params["name"], "revision": revision, "aliases": found.aliases})
+        line = {"revision": len(found.journal) - s.behind, "aliases": found.aliases, "state": "cold", **s.served}
+        return JSONResponse(line | request.path_params | {"model": request.path_params["name"]})
 
     async def predict(request: Request) -> Response:
         name, media_type = request.path_params["name"], request.headers["content-type"]

@@ -87,7 +87,7 @@ class Platform:
         """Return the process of ``s3``, ``registry`` or ``serving``."""
         assert self._process is not None
         for process in psutil.Process(self._process.pid).children():
-            if CHILDREN[child] in _command_line(process):
+            if CHILDREN[child] in command_line(process):
                 return process
         pytest.fail(f"no {child} is running")
 
@@ -95,7 +95,7 @@ class Platform:
         """Tell whether a child's process is there, ready or not."""
         assert self._process is not None
         children = psutil.Process(self._process.pid).children()
-        return any(CHILDREN[child] in _command_line(process) for process in children)
+        return any(CHILDREN[child] in command_line(process) for process in children)
 
     def kill(self, child: str) -> None:
         """Kill a child with SIGKILL, and wait until it is gone."""
@@ -131,7 +131,8 @@ class Platform:
             self._process = None
 
 
-def _command_line(process: psutil.Process) -> list[str]:
+def command_line(process: psutil.Process) -> list[str]:
+    """Return the words a process was started with; none of one that has ended."""
     try:
         return process.cmdline()
     except (psutil.NoSuchProcess, psutil.ZombieProcess):

@@ -29,6 +29,7 @@ from registry.records import (
 )
 from registry.signature import Schema
 from serving.exchange import ArrayOutput, Call, JsonInput, JsonOutput, Output, Priority, Table, TensorInput
+from serving.ports import BatchWatch
 
 SIGNATURE: Mapping[str, Any] = {
     "inputs": [{"type": "double", "name": "a", "required": True}, {"type": "double", "name": "b", "required": True}],
@@ -43,7 +44,7 @@ def digest_of(text: str) -> Digest:
 
 
 def servable(
-    number: str = "1", content: str | None = None, signature: Mapping[str, Any] | None = None
+    number: str = "1", content: str | None = None, signature: Mapping[str, Any] | None = None, instances: int = 1
 ) -> ServableVersion:
     """Return a version whose identity is ``content`` (its number, if left out)."""
     return ServableVersion(
@@ -53,6 +54,7 @@ def servable(
         runtime="host",
         signature=signature,
         flavors=("python_function",),
+        instances=instances,
     )
 
 
@@ -66,7 +68,7 @@ def snapshot(
     kept = versions if versions is not None else {n: servable(n, f"{name} {n}", SIGNATURE) for n in ("1", "2")}
     return ModelSnapshot(
         name=ModelName(name),
-        plan=None if stable is None else Plan(VersionNumber(stable)),
+        plan=None if stable is None else Plan(VersionNumber(stable), warm=more.pop("warm", False)),
         plan_revision=more.pop("revision", 1),
         aliases={AliasName(a): VersionNumber(v) for a, v in more.pop("aliases", {}).items()},
         versions={VersionNumber(n): v for n, v in kept.items()},
@@ -236,13 +238,17 @@ def _sum(call: Call) -> Output:
 
 @dataclass(eq=False)
 class FakeRuntime:
-    """A runtime that loads at once, unless told to wait (``gates``) or to fail (``errors``)."""
+    """A runtime that loads at once, unless told to wait (``gates``) or to fail (``errors``).
+
+    ``memory`` is what versions cost.
+    """
 
     gates: dict[Digest, asyncio.Event] = field(default_factory=dict)
     errors: dict[Digest, Exception] = field(default_factory=dict)
     loads: Counter[Digest] = field(default_factory=Counter)
     loading: Counter[Digest] = field(default_factory=Counter)
     most_loading: int = 0
+    memory: dict[Digest, int] = field(default_factory=dict)
     loaded: list[FakeLoaded] = field(default_factory=list)
     started: bool = False
     closed: bool = False
@@ -266,6 +272,7 @@ class FakeRuntime:
         finally:
             self.loading[digest] -= 1
         loaded = FakeLoaded(version)
+        loaded.memory_bytes = self.memory.get(digest, loaded.memory_bytes)
         self.loaded.append(loaded)
         return loaded
 
@@ -303,9 +310,13 @@ class FakeWatcher:
         """Remember."""
         self.events.append(("unloaded", reason))
 
-    def version_died(self, model: str, version: str) -> None:
+    def version_died(self, model: str, version: str, reason: str = "died") -> None:
         """Remember."""
-        self.events.append(("died", model, version))
+        self.events.append((reason, model, version))
+
+    def batches(self, model: str, version: str) -> BatchWatch:
+        """Count nothing: no fake has a lane."""
+        raise AssertionError("a fake has no lane")
 
 
 async def settle() -> None:

@@ -38,7 +38,8 @@ BUFFER_LIMIT = 65_536
 BODY_LIMIT = 512 << 20
 DIMENSION_LIMIT = 32
 EMPTY_LIMIT = 1_000_000
-_PREFIX = struct.Struct("<II")
+LARGE_BYTES = 64 * 1024
+_PREFIX = struct.Struct("<IIQ")
 _DTYPES = {np.dtype(d).str: np.dtype(d) for d in ("?", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8")}
 _DTYPES |= {np.dtype(d).str: np.dtype(d) for d in ("<f2", "<f4", "<f8", "<M8[ns]")}
 
@@ -51,21 +52,26 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame as it came: its header, and its buffers as views of one piece of memory."""
+    """One frame as it came: the request that it is about, its header, and its buffers as views of one piece of
+    memory."""
 
+    number: int
     header: Header
     buffers: tuple[memoryview, ...]
 
 
-def pack(header: Mapping[str, Any], buffers: Sequence[bytes]) -> bytes:
-    """Return a frame's bytes."""
+Buffer = bytes | memoryview
+
+
+def pack(number: int, header: Mapping[str, Any], buffers: Sequence[Buffer]) -> list[Buffer]:
+    """Return a frame's bytes in pieces, large buffers as they are."""
     lengths = struct.pack(f"<{len(buffers)}Q", *[len(b) for b in buffers])
     text = orjson.dumps(header)
     text += b" " * (-(_PREFIX.size + len(lengths) + len(text)) % ALIGNMENT)
-    parts = [_PREFIX.pack(len(text), len(buffers)), lengths, text]
+    parts: list[Buffer] = [_PREFIX.pack(len(text), len(buffers), number), lengths, text]
     for buffer in buffers:
         parts += [buffer, bytes(-len(buffer) % ALIGNMENT)]
-    return b"".join(parts)
+    return parts
 
 
 class Frames:
@@ -76,33 +82,37 @@ class Frames:
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Add bytes and yield the frames that are complete; raise FrameError as soon as one cannot be one."""
+        if not self._held and (size := self._measure(data)) == len(data) and size:
+            yield _open(data)  # the usual case, without a copy
+            return
         self._held += data
-        while (size := self._measure()) and len(self._held) >= size:
+        while (size := self._measure(self._held)) and len(self._held) >= size:
             if len(self._held) == size:
                 frame, self._held = self._held, bytearray()
             else:  # bytes of its own: arrays are made of it, and the rest must be free to grow
                 frame, self._held = self._held[:size], self._held[size:]
             yield _open(frame)
 
-    def _measure(self) -> int:
+    @staticmethod
+    def _measure(held: bytes | bytearray) -> int:
         # The size of the first frame; 0 while it cannot be known.
-        if len(self._held) < _PREFIX.size:
+        if len(held) < _PREFIX.size:
             return 0
-        text, count = _PREFIX.unpack_from(self._held)
+        text, count, _ = _PREFIX.unpack_from(held)
         if text > HEADER_LIMIT or count > BUFFER_LIMIT or (_PREFIX.size + 8 * count + text) % ALIGNMENT:
             raise FrameError("a frame's header is out of bounds")
-        if len(self._held) < _PREFIX.size + 8 * count:
+        if len(held) < _PREFIX.size + 8 * count:
             return 0
-        lengths = struct.unpack_from(f"<{count}Q", self._held, _PREFIX.size)
+        lengths = struct.unpack_from(f"<{count}Q", held, _PREFIX.size)
         body = sum(n + -n % ALIGNMENT for n in lengths)
         if body > BODY_LIMIT + count * ALIGNMENT:
             raise FrameError("a frame's buffers are out of bounds")
         return int(_PREFIX.size + 8 * count + text + body)
 
 
-def _open(frame: bytearray) -> Frame:
+def _open(frame: bytes | bytearray) -> Frame:
     view = memoryview(frame)
-    text, count = _PREFIX.unpack_from(view)
+    text, count, number = _PREFIX.unpack_from(view)
     position = _PREFIX.size + 8 * count
     try:
         header = orjson.loads(view[position : position + text])
@@ -115,22 +125,22 @@ def _open(frame: bytearray) -> Frame:
     for length in struct.unpack_from(f"<{count}Q", view, _PREFIX.size):
         buffers.append(view[position : position + length])
         position += length + -length % ALIGNMENT
-    return Frame(header, tuple(buffers))
+    return Frame(number, header, tuple(buffers))
 
 
 # ---- calls, going out ---------------------------------------------------------------------------------------------
 
 
-def pack_call(number: int, call: Call) -> bytes:
-    """Return the frame of one predict."""
-    buffers: list[bytes] = []
-    header: Header = {"id": number, "op": "predict", "input": _lay_input(call, buffers)}
+def pack_call(number: int, call: Call) -> list[Buffer]:
+    """Return the frame of one predict, in pieces; raise TypeError or ValueError for what cannot travel."""
+    buffers: list[Buffer] = []
+    header: Header = {"input": _lay_input(call, buffers)}
     if call.params:
         header["params"] = _lay_json(dict(call.params), buffers)
-    return pack(header, buffers)
+    return pack(number, header, buffers)
 
 
-def _lay_input(call: Call, buffers: list[bytes]) -> Header:
+def _lay_input(call: Call, buffers: list[Buffer]) -> Header:
     data = call.data
     if isinstance(data, Table):
         blocks = [_lay_array(block, buffers) for block in _blocks(data.arrays)]
@@ -148,14 +158,11 @@ def _blocks(arrays: Sequence[Array]) -> Iterator[Array]:
     start = 0
     for end in range(1, len(arrays) + 1):
         if end == len(arrays) or arrays[end].dtype != arrays[start].dtype:
-            block = np.empty((end - start, len(arrays[start])), dtype=arrays[start].dtype)
-            for i in range(start, end):  # filled by rows: np.stack would take nested object cells apart
-                block[i - start, :] = arrays[i]
-            yield block
+            yield np.concatenate(arrays[start:end]).reshape(end - start, -1)  # np.stack would take cells apart
             start = end
 
 
-def _lay_array(array: Array, buffers: list[bytes]) -> Header:
+def _lay_array(array: Array, buffers: list[Buffer]) -> Header:
     if array.dtype.kind in "US":
         array = array.astype(object)
     if array.dtype.kind == "O":
@@ -166,11 +173,12 @@ def _lay_array(array: Array, buffers: list[bytes]) -> Header:
     little = array.astype(dtype, copy=False)
     if dtype.kind == "M" and not ((little.astype(array.dtype) == array) | np.isnat(array)).all():
         raise ValueError("a date lies beyond the years 1678 to 2262")  # numpy would overflow in silence
-    buffers.append(little.tobytes())
+    large = little.nbytes > LARGE_BYTES and little.flags.c_contiguous
+    buffers.append(little.data.cast("B") if large else little.tobytes())
     return {"dtype": dtype.str, "shape": array.shape, "buffer": len(buffers) - 1}
 
 
-def _lay_json(value: object, buffers: list[bytes]) -> int:
+def _lay_json(value: object, buffers: list[Buffer]) -> int:
     # Not orjson: numbers of any size, NaN and lone surrogates are to arrive as they are.
     buffers.append(json.dumps(_tag(value)).encode())
     return len(buffers) - 1

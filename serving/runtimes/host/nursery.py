@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 
 from registry.log import event
+from serving.runtimes.host.confinement import Confinement
 from serving.runtimes.host.parent import CannotFork, Fork, ParentDied, WarmParent
 
 BACKOFF_SECONDS = 0.2
@@ -28,12 +29,19 @@ class Nursery:
         home: A directory for its parents to live in.
         idle_seconds: After what time without hosts its parent ends; the next fork starts another. None: never.
         start_seconds: How long a parent may take to import what it imports.
+        confinement: How its hosts are confined.
     """
 
     def __init__(
-        self, python: Path, home: Path, idle_seconds: float | None = None, *, start_seconds: float = START_SECONDS
+        self,
+        python: Path,
+        home: Path,
+        idle_seconds: float | None = None,
+        *,
+        start_seconds: float = START_SECONDS,
+        confinement: Confinement | None = None,
     ) -> None:
-        self._python, self._home = python, home
+        self._python, self._home, self._confinement = python, home, confinement or Confinement()
         self._idle_seconds, self._start_seconds = idle_seconds, start_seconds
         self._parent: WarmParent | None = None
         self._starting: asyncio.Task[WarmParent] | None = None
@@ -47,6 +55,13 @@ class Nursery:
     def parent(self) -> WarmParent | None:
         """The parent now, ready or not."""
         return self._parent
+
+    @property
+    def idle(self) -> bool:
+        """True where no host of it runs, and nobody waits for one."""
+        starting = self._starting is not None and not self._starting.done()
+        hosts = self._parent is not None and self._parent.hosts
+        return not (self._callers or starting or hosts or self._leaving)
 
     def warm_up(self) -> None:
         """Begin to start a parent, unless one is there or on its way."""
@@ -95,7 +110,7 @@ class Nursery:
                 await asyncio.sleep(min(BACKOFF_SECONDS * 2**self._failures, BACKOFF_LIMIT_SECONDS))
             if self._parent is not None:
                 await self._parent.close()
-            self._parent = parent = WarmParent(self._python, self._home, self._warm)
+            self._parent = parent = WarmParent(self._python, self._home, self._warm, self._confinement)
             await parent.start()
             try:
                 async with asyncio.timeout(self._start_seconds):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from serving.runtimes.host.confinement import Confinement
 from serving.runtimes.host.output import OutputTail
 
 CHILD = Path(__file__).parent / "child" / "__main__.py"
@@ -78,8 +79,9 @@ def scrubbed(environ: Mapping[str, str], home: Path) -> dict[str, str]:
 class WarmParent:
     """One running parent. ``start`` it, wait for ``ready``, ``fork``, ``close``."""
 
-    def __init__(self, python: Path, home: Path, warm: bool) -> None:
+    def __init__(self, python: Path, home: Path, warm: bool, confinement: Confinement | None = None) -> None:
         self._python, self._home, self._warm = python, home, warm
+        self._confinement = confinement or Confinement()
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
         self._orders: dict[int, asyncio.Future[Fork]] = {}
@@ -114,7 +116,7 @@ class WarmParent:
             # The kernel ties its life to this thread's: call from the loop's own, never from a worker.
             self._process = await asyncio.create_subprocess_exec(
                 *(self._python, "-I", "-B", "-u", CHILD, str(theirs.fileno()), str(os.getpid())),
-                "warm" if self._warm else "bare",
+                *(self._confinement.mode, self._confinement.hidden, "warm" if self._warm else "bare"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=self._output.write_end,
                 stderr=self._output.write_end,
@@ -131,8 +133,10 @@ class WarmParent:
             raise ParentDied
         self._number += 1
         number = self._number
-        order = {"op": "fork", "id": number, "model": str(model), "home": str(home)}
+        confined = self._confinement.order()
+        order = {"op": "fork", "id": number, "model": str(model), "home": str(home), **confined}
         answer: asyncio.Future[Fork] = self._loop.create_future()
+        answer.add_done_callback(lambda fork: self._keep_user(fork, confined["user"]))
         self._orders[number] = answer
         try:
             socket.send_fds(self._control, [json.dumps(order).encode()], [connection, output])
@@ -177,7 +181,8 @@ class WarmParent:
         elif operation == "forked":
             exited: asyncio.Future[int | None] = self._loop.create_future()
             self._hosts[message["pid"]] = exited
-            fork = Fork(message["pid"], descriptors[0] if descriptors else None, exited)
+            pidfd = descriptors[0] if descriptors else None
+            fork = Fork(_number_here(pidfd) or message["pid"], pidfd, exited)
             answer = self._orders.pop(message["id"])
             if answer.done():  # whoever asked has gone
                 fork.kill()
@@ -190,6 +195,12 @@ class WarmParent:
                 answer.set_exception(CannotFork(", ".join(message["threads"])))
         elif operation == "exited":
             self._hosts.pop(message["pid"]).set_result(message["status"])
+
+    def _keep_user(self, answer: asyncio.Future[Fork], user: int) -> None:
+        if answer.cancelled() or answer.exception() is not None:
+            self._confinement.give_back(user)
+        else:
+            answer.result().exited.add_done_callback(lambda _: self._confinement.give_back(user))
 
     def _died(self) -> None:
         if self._control is None:
@@ -207,3 +218,13 @@ class WarmParent:
             exited.set_result(None)
         self._orders.clear()
         self._hosts.clear()
+
+
+def _number_here(pidfd: int | None) -> int | None:
+    # A parent in a process namespace of its own knows its hosts by other numbers than we do.
+    if pidfd is not None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
+                if line.startswith("Pid:"):
+                    return max(int(line.split()[1]), 0) or None
+    return None

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from registry.errors import ModelFault
+from registry.errors import HeadgateError, ModelFault, Unavailable
 from registry.signature import Schema, Tensor
 
 MESSAGE_LIMIT = 1024
@@ -19,8 +20,57 @@ MESSAGE_LIMIT = 1024
 _WEB_OR_FOLDERS = re.compile(r"(https?://[^\s'\"]+)|(?<![\w.])/(?:[^\s/'\",:;()]+/)+")
 
 
-def fault(header: Mapping[str, Any], what: str) -> ModelFault:
-    """Return what a model raised as an error that begins with ``what``."""
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a host says of itself once its model is loaded.
+
+    Attributes:
+        seconds: How long that took.
+        memory: Its private memory, in bytes.
+        confined: What it gave up, by name; ``unconfined`` what it could not, with the reason.
+        graph_inputs: What an ONNX graph says it takes; None for other models.
+        batching: Whether requests may be joined for this model; ``batching_reason`` says why, or why not.
+        way: How the model is called: ``full`` (MLflow's own predict), ``flavour`` or ``array``.
+        example: Whether a saved example was replayed.
+    """
+
+    seconds: float = 0.0
+    memory: int = 0
+    confined: tuple[str, ...] = ()
+    unconfined: Mapping[str, str] = field(default_factory=dict)
+    graph_inputs: Schema | None = None
+    batching: bool = False
+    batching_reason: str = ""
+    way: str = "full"
+    example: bool = False
+
+
+def read_ready(header: Mapping[str, Any]) -> Ready:
+    """Return what a host's first frame says; raise KeyError, TypeError or ValueError where it says it wrongly."""
+    return Ready(
+        seconds=float(header["seconds"]),
+        memory=int(header["memory"]),
+        confined=tuple(map(str, header["confined"])),
+        unconfined={str(k): str(v)[:MESSAGE_LIMIT] for k, v in header["unconfined"].items()},
+        graph_inputs=graph_schema(header["graph_inputs"]),
+        batching=header["batching"] is True,
+        batching_reason=str(header["batching_reason"])[:MESSAGE_LIMIT],
+        way=str(header["way"])[:20],
+        example=header["example"] is True,
+    )
+
+
+def fault(header: Mapping[str, Any], what: str) -> HeadgateError:
+    """Return what a model raised as an error that begins with ``what``, or with what the host says it did."""
+    if header.get("op") == "refused":
+        lacking = str(header.get("lacking"))[:MESSAGE_LIMIT]
+        return Unavailable(
+            "sandbox_unavailable",
+            f"HEADGATE_SANDBOX is required, and this system does not give: {lacking}",
+            retry_after=None,
+        )
+    if header.get("doing") == "example":
+        what = "its saved example fails"
     error = header.get("error")
     error = error if isinstance(error, dict) else {}
     code = "model_output_invalid" if error.get("code") == "model_output_invalid" else "model_error"

@@ -13,10 +13,11 @@ import pytest
 
 from registry.records import ModelName, ModelSnapshot, Plan, VersionNumber
 from serving.bootstrap import Node, Parts
+from serving.pool.crashes import MOST_CRASHES
 from serving.pool.state import State
 from serving.runtimes.environments import Environments
-from serving.runtimes.host.process import HostProcess
 from serving.runtimes.host.runtime import HostRuntime
+from serving.runtimes.host.version import Bounds, HostedVersion
 from serving.settings import load_settings
 from serving.sources.cache import ArtifactCache
 from serving.sources.memory import MemorySealedSource
@@ -39,7 +40,7 @@ async def node(tmp_path: Path, saved_models: SavedModels) -> AsyncIterator[Node]
     model = ModelSnapshot(ModelName("linear"), Plan(number), 1, versions={number: version})
     settings = load_settings({"HEADGATE_HOME": str(tmp_path)})
     cache = ArtifactCache(tmp_path / "artifacts", settings.cache_bytes, sealed)
-    runtime = HostRuntime(Environments(tmp_path), tmp_path / "hosts", settings.queue_rows)
+    runtime = HostRuntime(Environments(tmp_path), tmp_path / "hosts", Bounds(settings.queue_rows))
     node = Node(settings, Parts(FakeRegistry(model), cache, runtime))
     await node.start()
     await eventually(lambda: node.routes.table.known)
@@ -55,11 +56,11 @@ async def client(node: Node) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def host_of(node: Node) -> HostProcess:
+def host_of(node: Node) -> HostedVersion:
     """Return the one host."""
     (slot,) = node.pool.slots()
     assert slot.residence is not None
-    assert isinstance(slot.residence.loaded, HostProcess)
+    assert isinstance(slot.residence.loaded, HostedVersion)
     return slot.residence.loaded
 
 
@@ -108,3 +109,31 @@ async def test_unloading_ends_the_process(node: Node, client: httpx.AsyncClient)
     (slot,) = node.pool.slots()
     await eventually(lambda: slot.state is State.COLD)
     assert not proc.exists()
+
+
+async def test_a_host_that_keeps_dying_is_quarantined_and_let_out(node: Node, client: httpx.AsyncClient) -> None:
+    """Five deaths end in 503 model_quarantined; loading it by hand brings it back."""
+    body = {"dataframe_split": training()[0].head(1).to_dict(orient="split")}
+    await client.post("/models/linear/predict", json=body)
+    (slot,) = node.pool.slots()
+    for _ in range(MOST_CRASHES):
+        slot.retry_at = 0.0  # nobody waits for the back-off here
+        assert (await client.post("/models/linear/predict", json=body)).status_code == 200
+        os.kill(host_of(node).pid, signal.SIGKILL)
+        await eventually(lambda: slot.residence is None)
+    answer = await client.post("/models/linear/predict", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_quarantined")
+    assert (await client.post("/models/linear/versions/1/load")).json()["state"] == "ready"
+    assert (await client.post("/models/linear/predict", json=body)).status_code == 200
+
+
+async def test_batches_and_memory_are_measured(node: Node, client: httpx.AsyncClient) -> None:
+    """What a real lane and a real process say reaches the metrics page."""
+    body = {"dataframe_split": training()[0].head(3).to_dict(orient="split")}
+    await client.post("/models/linear/predict", json=body)
+    await node.pool.measure(10)
+    page = (await client.get("/metrics")).text
+    assert 'headgate_batch_rows_sum{model="linear",version="1"} 3.0' in page
+    assert 'headgate_queue_rows{model="linear",version="1"} 0.0' in page
+    (slot,) = node.pool.slots()
+    assert 1 << 20 < slot.memory_bytes < 1 << 30

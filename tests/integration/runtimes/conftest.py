@@ -14,8 +14,8 @@ import pytest
 
 from registry.records import ServableVersion
 from serving.exchange import Call, Input, Output, Table
-from serving.runtimes.host.process import HostProcess
 from serving.runtimes.host.runtime import HostRuntime
+from serving.runtimes.host.version import HostedVersion
 from tests.support.models import FEATURES, SavedModels, saved_models
 
 __all__ = ["saved_models"]
@@ -30,6 +30,12 @@ class OneEnvironment:
         """Return this interpreter."""
         return Path(sys.executable)
 
+    def start(self, vacate: object) -> None:
+        """Do nothing: nothing is ever removed."""
+
+    def retain(self, versions: object) -> None:
+        """Do nothing."""
+
     async def close(self) -> None:
         """Do nothing."""
 
@@ -40,12 +46,19 @@ class Hosts:
     def __init__(self, runner: asyncio.Runner, runtime: HostRuntime, models: SavedModels) -> None:
         self._runner, self.runtime, self.models = runner, runtime, models
 
+    @property
+    def parent_pid(self) -> int:
+        """The process id of the warm parent, as this process knows it."""
+        (nursery,) = self.runtime._nurseries.values()
+        assert nursery.parent is not None
+        return nursery.parent.pid
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` on the runtime's loop."""
         return self._runner.run(work)
 
     @contextmanager
-    def loaded(self, kind: str) -> Iterator[HostProcess]:
+    def loaded(self, kind: str) -> Iterator[HostedVersion]:
         """Load a model, and unload it afterwards."""
         saved = self.models.get(kind)
         host = self.run(self.runtime.load(saved.version, saved.directory, 60))
@@ -54,9 +67,13 @@ class Hosts:
         finally:
             self.run(host.close())
 
-    def predict(self, host: HostProcess, data: Input, seconds: float = 20, **params: object) -> Output:
+    def predict(self, host: HostedVersion, data: Input, seconds: float = 20, **params: object) -> Output:
         """Ask a loaded model."""
-        return self.run(host.predict(Call(data, params), seconds))
+
+        async def ask() -> Output:
+            return await host.predict(Call(data, params), seconds)
+
+        return self.run(ask())
 
 
 def rows(count: int = 1, start: float = 0.5) -> Table:

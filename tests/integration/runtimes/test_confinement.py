@@ -13,7 +13,7 @@ import pytest
 
 from serving.exchange import JsonOutput
 from tests.integration.runtimes.conftest import Hosts, rows
-from tests.integration.runtimes.test_faults import gone, runs
+from tests.integration.runtimes.test_faults import descendants, gone, runs
 
 pytestmark = pytest.mark.integration
 NODE = """
@@ -115,9 +115,3 @@ def test_nothing_survives_a_killed_node(hosts: Hosts, tmp_path: Path) -> None:
         node.send_signal(signal.SIGKILL)
         assert all(gone(pid) for pid in {*pids, *left_behind})
     assert len(set(left_behind)) >= 4
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the children of a process, and theirs."""
-    children = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return children + [d for c in children for d in descendants(c)]

@@ -20,7 +20,7 @@ from registry.records import Digest, ServableVersion, VersionNumber
 from serving.exchange import Call, JsonOutput
 from serving.runtimes.environments import Environments
 from serving.runtimes.host.runtime import HostRuntime
-from tests.integration.runtimes.conftest import rows
+from tests.integration.runtimes.conftest import OneEnvironment, rows
 from tests.integration.runtimes.test_faults import gone
 from tests.support.models import SavedModels
 from tests.support.serving_fakes import eventually
@@ -74,7 +74,9 @@ def test_a_version_with_other_libraries_gets_an_environment_and_answers(
             host = await runtime.load(asked, saved.directory, 60)
             output = await host.predict(Call(rows()), 20)
             started = time.monotonic()
-            again = await Environments(tmp_path).python_for(replace(asked, requirements=OTHER[::-1]), 0)
+            other = Environments(tmp_path)
+            again = await other.python_for(replace(asked, requirements=OTHER[::-1]), 0)
+            await other.close()
             assert again == first
             return output, time.monotonic() - started
         finally:
@@ -118,7 +120,7 @@ def test_a_python_that_this_machine_does_not_have_is_named(tmp_path: Path) -> No
         environments, heard = Environments(tmp_path), []
         for _ in range(2):
             with pytest.raises(Unavailable) as caught:
-                await environments.python_for(version("numpy", python="3.7.9"), 60)
+                await environments.python_for(version("numpy", python="3.5.9"), 60)
             heard.append(caught.value)
         return heard
 
@@ -126,7 +128,7 @@ def test_a_python_that_this_machine_does_not_have_is_named(tmp_path: Path) -> No
     assert first is not second  # one object raised over and over would grow
     assert (first.code, first.message) == (second.code, second.message)
     assert first.code == "environment_unavailable"
-    assert "Python 3.7" in first.message
+    assert "Python 3.5" in first.message
 
 
 def test_a_home_that_cannot_be_written_is_told(tmp_path: Path) -> None:
@@ -198,3 +200,25 @@ def test_an_installer_does_not_outlive_a_node_that_is_killed(tmp_path: Path) -> 
         node.kill()
     assert gone(program)
     os.kill(child, signal.SIGKILL)
+
+
+def test_an_environment_is_left_only_when_no_model_runs_there(saved_models: SavedModels, tmp_path: Path) -> None:
+    """A parent with hosts is let be; once they have gone it ends, and a later load starts another."""
+    saved, python = saved_models.get("linear"), Path(sys.executable)
+
+    async def story() -> None:
+        runtime = HostRuntime(OneEnvironment(), tmp_path / "hosts")
+        await runtime.start()
+        try:
+            for _ in range(2):
+                host = await runtime.load(saved.version, saved.directory, 60)
+                assert not await runtime._vacate(python)
+                assert await host.predict(Call(rows()), 20)
+                await host.close()
+                async with asyncio.timeout(20):
+                    while not await runtime._vacate(python):
+                        await asyncio.sleep(0.02)
+        finally:
+            await runtime.close()
+
+    asyncio.run(story())

@@ -35,7 +35,7 @@ def test_a_read_may_succeed_the_second_time() -> None:
     "request_",
     [
         requests.predict(requests.Target("churn"), b"{}", "application/json"),
-        requests.put_traffic("churn", 1, "", 0),
+        requests.put_traffic("churn", requests.Wanted(1), 0),
         requests.post_rollback("churn", None),
     ],
 )
@@ -49,7 +49,7 @@ def test_nothing_else_is_sent_again(request_: Request) -> None:
 
 def test_promote_reads_then_replaces() -> None:
     """A promotion puts the plan against the revision it has just read, and lets serving hear of it."""
-    flow = flows.promote("churn", 3, "why")
+    flow = flows.promote("churn", requests.Wanted(3, "why"))
     assert step(flow, None, None) == requests.get_traffic("churn")
     plan = b'{"model": "churn", "revision": 7, "plan": null}'
     put = step(flow, Answer(200, {}, plan, "u"), None)

@@ -23,8 +23,8 @@ def test_public_names() -> None:
     assert sorted(headgate.__all__) == [
         "AccessDenied", "AsyncClient", "BadSettings", "Check", "Client", "ClientClosed", "Conflict", "ConnectionFailed",
         "HeadgateError", "InvalidRequest", "Model", "ModelFault", "NotFound", "Prediction", "ProcessStatus",
-        "Refused", "RevisionConflict", "ServerFault", "Status", "Timeout", "Traffic", "Unavailable", "Version",
-        "VersionRejected", "__version__",
+        "Refused", "RevisionConflict", "Served", "ServerFault", "Status", "Timeout", "Traffic", "Unavailable",
+        "Version", "VersionRejected", "__version__",
     ]  # fmt: skip
     assert all(hasattr(headgate, name) for name in headgate.__all__)
 

@@ -28,9 +28,9 @@ CELLS = st.recursive(
 )
 
 
-def opened(raw: bytes) -> Frame:
+def opened(pieces: wire.Pieces) -> Frame:
     """Return a frame as the node gets it."""
-    (frame,) = Frames().feed(raw)
+    (frame,) = Frames().feed(b"".join(pieces))
     return frame
 
 
@@ -99,7 +99,7 @@ def test_a_reader_can_blame_nobody_but_the_request() -> None:
     """An error that no request causes counts as our own fault, in our own words."""
     for code in ("internal", "model_error", "anything"):
         frame = Frame(
-            {"op": "refused"}, (memoryview(b'{"code": "%s", "message": "x", "details": {}}' % code.encode()),)
+            0, {"op": "refused"}, (memoryview(b'{"code": "%s", "message": "x", "details": {}}' % code.encode()),)
         )
         with pytest.raises(Internal, match="fault of the platform"):
             wire.read_reply(frame)
@@ -116,7 +116,7 @@ def test_a_reader_can_blame_nobody_but_the_request() -> None:
 def test_a_damaged_answer_is_a_frame_error(change: dict[str, Any]) -> None:
     """Whatever does not fit together is refused before anything is made of it."""
     frame = opened(wire.pack_input(Table(("a", "b"), (np.zeros(2), np.zeros(2)))))
-    damaged = Frame({**frame.header, "input": {**frame.header["input"], **change}}, frame.buffers)
+    damaged = Frame(0, {**frame.header, "input": {**frame.header["input"], **change}}, frame.buffers)
     with pytest.raises(FrameError):
         wire.read_reply(damaged)
 
@@ -127,7 +127,7 @@ def test_a_damaged_answer_is_a_frame_error(change: dict[str, Any]) -> None:
 def test_any_frame_is_an_input_or_an_error(header: dict[str, Any], buffers: list[bytes]) -> None:
     """No frame, however odd, raises anything else."""
     with contextlib.suppress(FrameError, InvalidRequest, Internal):
-        wire.read_reply(Frame(header, tuple(map(memoryview, buffers))))
+        wire.read_reply(Frame(0, header, tuple(memoryview(buffer) for buffer in buffers)))
 
 
 def test_the_child_answers_requests() -> None:

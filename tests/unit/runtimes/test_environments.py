@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from registry.errors import Unavailable
+from registry.libraries.satisfied import parse_requirements, unsatisfied, wanted
+from registry.libraries.uv import meaningful_line
 from registry.records import Digest, ServableVersion, VersionNumber
-from serving.runtimes.builds import Builder, meaningful_line
-from serving.runtimes.environments import MOST_REMEMBERED, Environments, parse_requirements, unsatisfied, wanted
+from serving.runtimes.builds import Builder
+from serving.runtimes.environments import MOST_REMEMBERED, Environments
+from serving.runtimes.shelter import Shelter
 
 PLATFORM = {"mlflow": "3.17.2", "numpy": "2.4.6", "pandas": "3.1.1", "scikit-learn": "1.9.1", "torch": "2.4.0+cpu"}
 
@@ -45,8 +48,21 @@ def test_any_difference_is_not_satisfied(line: str) -> None:
 def test_mlflow_is_added_where_a_model_does_not_name_it() -> None:
     """A host needs MLflow, numpy and pandas, whatever the model was saved with."""
     assert wanted(parse_requirements(("b", "a")), PLATFORM.get) == ["a", "b", "mlflow<=3.17.2"]
-    assert wanted(parse_requirements(("mlflow==2.9",)), PLATFORM.get) == ["mlflow==2.9"]
+    assert wanted(parse_requirements(("mlflow==2.22",)), PLATFORM.get) == ["mlflow==2.22"]
     assert wanted(parse_requirements(("mlflow-skinny==3.1", "numpy<2")), PLATFORM.get)[2:] == ["pandas"]
+
+
+@pytest.mark.parametrize(
+    ("line", "added"),
+    [
+        *(("mlflow==2.9", True), ("mlflow<2.13,>=2", True), ("mlflow-skinny==2.0.1", True), ("mlflow==2.20", False)),
+        *(("mlflow==2.*", False), ("mlflow>=2.1", False), ("mlflow<4", False), ("numpy==1.0", False)),
+    ],
+)
+def test_old_mlflow_gets_what_it_does_not_say_it_needs(line: str, added: bool) -> None:
+    """MLflow before 2.20 imports a module that setuptools had until 81; a model's own setuptools is left alone."""
+    assert ("setuptools<81" in wanted(parse_requirements((line,)), PLATFORM.get)) is added
+    assert "setuptools<81" not in wanted(parse_requirements((line, "setuptools==70")), PLATFORM.get)
 
 
 @pytest.mark.parametrize("line", ["git+https://example.org/x", "--index-url http://x", "./x", "x; touch y"])
@@ -60,7 +76,7 @@ def test_a_line_that_is_not_allowed_is_refused_here_too(line: str, tmp_path: Pat
 
 def test_the_platforms_own_environment_is_used_where_it_satisfies(tmp_path: Path) -> None:
     """Nothing is built for a version that asks only for what is here."""
-    environments = Environments(tmp_path, PLATFORM.get)
+    environments = Environments(tmp_path, have=PLATFORM.get)
     asked = version("numpy==2.4.6", "mlflow", python=platform.python_version())
     assert asyncio.run(environments.python_for(asked, 1)) == Path(sys.executable)
     assert list(tmp_path.iterdir()) == []
@@ -90,18 +106,18 @@ def test_long_complaints_are_cut() -> None:
 
 def test_a_builder_does_not_wait_for_another_process_for_ever(tmp_path: Path) -> None:
     """Where another process holds the lock, a build is given up in time, in words."""
-    builder = Builder(tmp_path, turn_seconds=0.05)
+    builder = Builder(Shelter(tmp_path), turn_seconds=0.05)
     with (tmp_path / "builder.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(Unavailable, match="another process") as caught:
-            asyncio.run(builder.build("wanted", ["x"], "3.11"))
+            asyncio.run(builder.resolve_and_build("wanted", ["x"], "3.11"))
     assert caught.value.code == "environment_unavailable"
     assert not (tmp_path / "building").exists()
 
 
 def test_what_is_remembered_of_versions_is_bounded(tmp_path: Path) -> None:
     """However many sets of requirements are asked for, the oldest answers are forgotten."""
-    environments = Environments(tmp_path, PLATFORM.get)
+    environments = Environments(tmp_path, have=PLATFORM.get)
 
     async def ask(count: int) -> None:
         for n in range(count):

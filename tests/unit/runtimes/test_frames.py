@@ -52,18 +52,20 @@ def at_the_host(data: Input, params: Mapping[str, Any] | None = None) -> tuple[d
     """Return the frame of a call as a host reads it."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(pack_call(7, Call(data, params or {})))
+        ours.sendall(b"".join(pack_call(7, Call(data, params or {}))))
         frame = wire.Stream(theirs).read()
     assert frame is not None
-    return frame
+    number, header, buffers = frame
+    assert number == 7
+    return header, buffers
 
 
 def at_the_node(output: object) -> Any:
     """Return a model's answer as the node reads it."""
-    buffers: list[bytes] = []
+    buffers: list[wire.Buffer] = []
     spec = values.lay_output(output, buffers)
-    (frame,) = Frames().feed(wire.pack({"id": 7, "output": spec}, buffers))
-    assert frame.header["id"] == 7
+    (frame,) = Frames().feed(b"".join(wire.pack({"output": spec}, buffers, 7)))
+    assert frame.number == 7
     return read_output(frame)
 
 
@@ -145,11 +147,11 @@ def test_answered_objects_arrive_as_they_were(cells: list[Any]) -> None:
 
 def test_frames_may_come_in_any_pieces() -> None:
     """Frames cut anywhere, or glued together, come out whole and in order."""
-    stream = b"".join(wire.pack({"id": n}, [bytes(n), b"xyz"]) for n in range(5))
+    stream = b"".join(part for n in range(5) for part in wire.pack({}, [bytes(n), b"xyz"], n))
     for size in (1, 7, 64, len(stream)):
         frames = Frames()
         seen = [f for i in range(0, len(stream), size) for f in frames.feed(stream[i : i + size])]
-        assert [f.header["id"] for f in seen] == [0, 1, 2, 3, 4]
+        assert [f.number for f in seen] == [0, 1, 2, 3, 4]
         assert [bytes(f.buffers[0]) for f in seen] == [bytes(n) for n in range(5)]
 
 
@@ -188,19 +190,19 @@ def test_any_bytes_are_frames_or_refused(data: bytes) -> None:
 def test_any_header_is_an_output_or_refused(spec: Any, buffers: list[bytes]) -> None:
     """A header of the right words in the wrong places is refused, never trusted."""
     with contextlib.suppress(FrameError):
-        read_output(Frame({"output": spec}, tuple(memoryview(b) for b in buffers)))
+        read_output(Frame(1, {"output": spec}, tuple(memoryview(b) for b in buffers)))
 
 
 @pytest.mark.parametrize(
     "prefix",
     [
-        struct.pack("<II", 1 << 30, 0),
-        struct.pack("<II", 16, 1 << 30),
-        struct.pack("<II", 3, 0),
-        struct.pack("<IIQ", 16, 1, BODY_LIMIT * 2),
-        struct.pack("<IIQQ", 8, 2, BODY_LIMIT, BODY_LIMIT),
-        struct.pack("<II", 8, 0) + b"nonsense",
-        struct.pack("<II", 8, 0) + b"[]      ",
+        struct.pack("<IIQ", 1 << 30, 0, 0),
+        struct.pack("<IIQ", 16, 1 << 30, 0),
+        struct.pack("<IIQ", 3, 0, 0),
+        struct.pack("<IIQQ", 8, 1, 0, BODY_LIMIT * 2),
+        struct.pack("<IIQQQ", 16, 2, 0, BODY_LIMIT, BODY_LIMIT),
+        struct.pack("<IIQ", 16, 0, 0) + b"nonsense nonsense"[:16],
+        struct.pack("<IIQ", 16, 0, 0) + b"[]".ljust(16),
     ],
 )
 def test_absurd_lengths_are_refused_before_they_are_waited_for(prefix: bytes) -> None:
@@ -227,7 +229,7 @@ def test_absurd_lengths_are_refused_before_they_are_waited_for(prefix: bytes) ->
 def test_an_array_that_does_not_fit_its_bytes_is_refused(array: dict[str, Any]) -> None:
     """Shapes, types and buffer numbers that do not fit are refused."""
     frame = Frame(
-        {"output": {"kind": "array", "array": array}}, (memoryview(bytes(8)), memoryview(b""), memoryview(b"[1,2]"))
+        1, {"output": {"kind": "array", "array": array}}, (memoryview(bytes(8)), memoryview(b""), memoryview(b"[1,2]"))
     )
     with pytest.raises(FrameError):
         read_output(frame)
@@ -235,7 +237,7 @@ def test_an_array_that_does_not_fit_its_bytes_is_refused(array: dict[str, Any]) 
 
 def test_deep_json_is_refused() -> None:
     """JSON that nests without end is an error, not a crash."""
-    frame = Frame({"output": {"kind": "json", "buffer": 0}}, (memoryview(b"[" * 200_000),))
+    frame = Frame(1, {"output": {"kind": "json", "buffer": 0}}, (memoryview(b"[" * 200_000),))
     with pytest.raises(FrameError):
         read_output(frame)
 

@@ -31,7 +31,7 @@ def connected(home: Path) -> HostProcess:
     """Return a host whose process has ended already, and nobody knows yet."""
     exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
     exited.set_result(-9)
-    host = HostProcess(Fork(1, None, exited), OutputTail(), home, 1 << 30)
+    host = HostProcess(Fork(1, None, exited), OutputTail(), home)
     host.connection_made(Sink())
     return host
 
@@ -41,7 +41,7 @@ def test_a_request_that_is_being_packed_when_its_host_dies_is_told_at_once(tmp_p
 
     async def story() -> None:
         host = connected(tmp_path / "host")
-        asking = asyncio.create_task(host.predict(LARGE, 30))
+        asking = host.run(LARGE, 30)
         await asyncio.sleep(0)  # it is being packed, beside the loop
         host.connection_lost(None)
         await host.close()

@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse  # type: ignore[import-untyped]
 
 from serving.runtimes.host.child.values import OutputInvalid, lay_array, lay_output, plain, take_array
+from serving.runtimes.host.child.wire import Buffer
 
 
 class Colour(enum.StrEnum):
@@ -33,7 +34,7 @@ class Tensor:
 
 def column(series: Any) -> list[Any]:
     """Return a column of a DataFrame after its journey."""
-    buffers: list[bytes] = []
+    buffers: list[Buffer] = []
     spec = lay_output(pd.DataFrame({"c": series}), buffers)
     return list(take_array(spec["arrays"][0], [memoryview(bytearray(b)) for b in buffers]).tolist())
 
@@ -103,7 +104,7 @@ def test_exotic_arrays_are_refused(dtype: str) -> None:
 
 def test_big_endian_masked_and_old_dates_are_made_ordinary() -> None:
     """Byte order, masks and dates beyond nanoseconds do not change what is said."""
-    buffers: list[bytes] = []
+    buffers: list[Buffer] = []
     big = lay_array(np.array([1, 2], dtype=">i4"), buffers)
     masked = lay_array(np.ma.array([1, 2], mask=[True, False]), buffers)
     old = lay_array(np.array(["0001-01-01"], dtype="M8[s]"), buffers)

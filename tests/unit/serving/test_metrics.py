@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from registry.records import SnapshotPage
-from serving.pool.slot import Slot
+from registry.records import ModelName, ServableVersion, SnapshotPage, VersionNumber
+from serving.pool.slot import Identity, Residence, Slot
+from serving.ports import BatchWatch, WatchedLane
 from serving.routing.table import Table
 from serving.telemetry.finished import Finished
 from serving.telemetry.metrics import CATALOGUE, MAX_GROUPS, Metrics, Readings
-from tests.support.serving_fakes import servable, snapshot
+from tests.support.serving_fakes import FakeArtifactLease, FakeCache, FakeLoaded, servable, snapshot
 
 
 def known(*models: Any) -> tuple[Metrics, Table]:
@@ -116,7 +118,39 @@ def test_pool_events_are_counted() -> None:
     metrics.version_loaded("churn", "1", 0.2)
     metrics.version_unloaded("operator")
     metrics.version_died("churn", "1")
+    metrics.version_died("churn", "1", "loading")
     text = page(metrics, table)
     assert 'headgate_load_seconds_count{model="churn",version="1"} 1.0' in text
     assert 'headgate_unloads_total{reason="operator"} 1.0' in text
     assert 'headgate_host_restarts_total{model="churn",reason="died",version="1"} 1.0' in text
+    assert 'headgate_host_restarts_total{model="churn",reason="loading",version="1"} 1.0' in text
+
+
+class Laned(FakeLoaded):
+    """A loaded version with a lane, in which seven rows wait."""
+
+    def __init__(self, version: ServableVersion) -> None:
+        super().__init__(version)
+        self.lane: WatchedLane = self
+        self.watch: BatchWatch
+        self.queued_rows = 7
+
+
+def test_batches_and_queues_are_shown_while_their_version_is_loaded() -> None:
+    """Rows a batch are a histogram, waiting rows a gauge; both go with the version."""
+    metrics, table = known(snapshot())
+    version = table.models["churn"].versions[VersionNumber("1")].servable
+    slot = Slot(version, Identity.of(version), names={(ModelName("churn"), version.version)})
+    slot.residence = Residence(version, Laned(version), FakeArtifactLease(FakeCache(), version.digest, Path()))
+    watch = metrics.batches("churn", "1")
+    for rows in (1, 3, 300):
+        watch.batch(rows, requests=1)
+    text = page(metrics, table, (slot,))
+    assert 'headgate_batch_rows_sum{model="churn",version="1"} 304.0' in text
+    assert 'headgate_batch_rows_bucket{le="4.0",model="churn",version="1"} 2.0' in text
+    assert 'headgate_queue_rows{model="churn",version="1"} 7.0' in text
+    assert "headgate_queue_rows{" not in page(metrics, table)
+    empty = Table().merged(SnapshotPage(2, full=True, models=()))
+    metrics.retain(empty)
+    watch.batch(1, requests=1)
+    assert "headgate_batch_rows_sum{" not in page(metrics, empty)

@@ -9,7 +9,7 @@ import pytest
 
 from registry.errors import Conflict, HeadgateError, Internal, ModelFault, Unavailable
 from registry.records import ModelName, ServableVersion, VersionNumber
-from serving.pool.pool import Pool
+from serving.pool.pool import Pool, PoolLimits
 from serving.pool.state import State
 from tests.support.serving_fakes import Clock, FakeCache, FakeRuntime, FakeWatcher, servable, settle
 
@@ -23,7 +23,8 @@ class World:
 
     def __init__(self) -> None:
         self.cache, self.runtime, self.watcher, self.clock = FakeCache(), FakeRuntime(), FakeWatcher(), Clock()
-        self.pool = Pool(self.cache, self.runtime, self.watcher, load_seconds=60, clock=self.clock)
+        limits = PoolLimits(60, memory_bytes=1 << 40, patience_seconds=0)
+        self.pool = Pool(self.cache, self.runtime, self.watcher, limits=limits, clock=self.clock)
 
 
 def only(*versions: ServableVersion) -> Callable[[ModelName, VersionNumber], ServableVersion | None]:

@@ -16,6 +16,7 @@ LEGAL = {
     ("loading", "cold"),
     ("ready", "draining"),
     ("ready", "cold"),
+    ("ready", "failed"),
     ("ready", "quarantined"),
     ("draining", "ready"),
     ("draining", "cold"),

@@ -19,7 +19,7 @@ from headgate.errors import (
     Unavailable,
     VersionRejected,
 )
-from headgate.records import Check, Model, Prediction, ProcessStatus, Status, Traffic, Version
+from headgate.records import Check, Model, Prediction, ProcessStatus, Served, Status, Traffic, Version
 from headgate.version import __version__
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Model",
     "Prediction",
     "ProcessStatus",
+    "Served",
     "Status",
     "Traffic",
     "Version",

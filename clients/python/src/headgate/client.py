@@ -8,9 +8,9 @@ from typing import Any
 
 from headgate import flows, registration
 from headgate.encoding import Data
-from headgate.records import Model, Prediction, Status, Traffic, Version
+from headgate.records import Model, Prediction, Served, Status, Traffic, Version
 from headgate.registration import Progress, Wishes
-from headgate.requests import Target
+from headgate.requests import Target, Wanted
 from headgate.settings import Settings, resolve
 
 
@@ -62,6 +62,10 @@ class Client:
     def version(self, name: str, version: str | int) -> Version:
         """Return one version."""
         return self._driver.run(flows.version(name, version))
+
+    def served_version(self, name: str, version: str | int) -> Served:
+        """Return where a version stands on the serving node, and what its process printed last."""
+        return self._driver.run(flows.served_version(name, version))
 
     def register(  # noqa: PLR0913 - spelt out, so that a misspelt option is refused at once
         self,
@@ -158,16 +162,27 @@ class Client:
         """Return the journal of plans, newest first."""
         return self._driver.run(flows.history(name))
 
-    def promote(self, name: str, version: str | int, *, note: str = "", expect: int | None = None) -> Traffic:
+    def promote(
+        self,
+        name: str,
+        version: str | int,
+        *,
+        note: str = "",
+        warm: bool | None = None,
+        instances: int | None = None,
+        expect: int | None = None,
+    ) -> Traffic:
         """Send the model's traffic to a version; raise RevisionConflict where somebody else changed the plan.
 
         Args:
             name: Of the model.
             version: Must be ready.
             note: Why, for the journal.
+            warm: Whether every node loads it ahead, and keeps it; as in the plan before, if left out.
+            instances: How many processes it gets on a node; as in the plan before, if left out.
             expect: The revision that you saw; without it, the present one is read first.
         """
-        return self._driver.run(flows.promote(name, version, note, expect))
+        return self._driver.run(flows.promote(name, Wanted(version, note, warm, instances), expect))
 
     def rollback(self, name: str, *, revision: int | None = None) -> Traffic:
         """Go back to the plan before, or to the plan of ``revision``; that makes a new revision."""

@@ -20,8 +20,8 @@ from headgate.errors import (
     Unavailable,
     VersionRejected,
 )
-from headgate.records import Model, Prediction, ProcessStatus, Status, Traffic, Version
-from headgate.requests import Target
+from headgate.records import Model, Prediction, ProcessStatus, Served, Status, Traffic, Version
+from headgate.requests import Target, Wanted
 from headgate.settings import Settings
 from headgate.wire import Answer, Flow, Now, Pause, Request, Server
 
@@ -109,15 +109,20 @@ def history(name: str) -> Flow[list[Traffic]]:
     return answers.read_as(answer, lambda raw: [Traffic.from_json(item) for item in raw["revisions"]])
 
 
-def promote(name: str, number: str | int, note: str = "", expect: int | None = None) -> Flow[Traffic]:
+def promote(name: str, wanted: Wanted, expect: int | None = None) -> Flow[Traffic]:
     """Send a model's traffic to a version, if the plan is still the one that was seen.
 
     A conflict is raised, never retried: somebody else decided, and only the caller knows whether that changes anything.
     """
-    if expect is None:
+    if expect is None or wanted.warm is None or wanted.instances is None:
         seen = yield from traffic(name)
-        expect = seen.revision
-    return (yield from _replanned(name, requests.put_traffic(name, number, note, expect)))
+        expect = seen.revision if expect is None else expect
+        wanted = replace(
+            wanted,
+            warm=seen.warm if wanted.warm is None else wanted.warm,
+            instances=seen.instances if wanted.instances is None else wanted.instances,
+        )
+    return (yield from _replanned(name, requests.put_traffic(name, wanted, expect)))
 
 
 def rollback(name: str, revision: int | None = None) -> Flow[Traffic]:
@@ -143,6 +148,12 @@ def clear_traffic(name: str, expect: int | None = None) -> Flow[Traffic]:
             return seen
         expect = seen.revision
     return (yield from _replanned(name, requests.delete_traffic(name, expect)))
+
+
+def served_version(name: str, number: str | int) -> Flow[Served]:
+    """Return where a version stands on the serving node."""
+    answer = yield from ask(requests.served_version(name, number))
+    return answers.read_as(answer, Served.from_json)
 
 
 def admit(name: str, number: str | int, timeout: float | None) -> Flow[Version]:

@@ -127,6 +127,8 @@ class Traffic:
     who: str = ""
     why: str = ""
     at: str | None = None
+    warm: bool = False
+    instances: int = 1
 
     @classmethod
     def from_json(cls, raw: Json) -> Traffic:
@@ -140,6 +142,42 @@ class Traffic:
             who=str(raw.get("who") or ""),
             why=str(raw.get("why") or ""),
             at=raw.get("at"),
+            warm=bool(plan.get("warm", False)),
+            instances=int(plan.get("instances", 1)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where a version stands on a serving node.
+
+    Attributes:
+        state: ``cold loading ready draining failed quarantined``.
+        reason: Why it failed or is quarantined there; empty otherwise.
+        memory_bytes: What it costs there.
+        crashes: Deaths of its processes that still count.
+        last_output: The end of what its process printed last, by lines. It may hold what the model was asked.
+    """
+
+    model: str
+    version: str
+    state: str
+    reason: str = ""
+    memory_bytes: int = 0
+    crashes: int = 0
+    last_output: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, raw: Json) -> Served:
+        """Read what serving shows of one version."""
+        return cls(
+            model=str(raw["model"]),
+            version=str(raw["version"]),
+            state=str(raw["state"]),
+            reason=str(raw.get("reason") or ""),
+            memory_bytes=int(raw.get("memory_bytes") or 0),
+            crashes=int(raw.get("crashes") or 0),
+            last_output=tuple(str(line) for line in raw.get("last_output") or ()),
         )
 
 

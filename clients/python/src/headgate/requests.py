@@ -25,6 +25,16 @@ class Target:
     alias: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A plan to make. What is None stays as it is in the plan that is replaced."""
+
+    version: str | int
+    note: str = ""
+    warm: bool | None = None
+    instances: int | None = None
+
+
 def livez(server: Server) -> Request:
     """Ask whether a process is alive."""
     return Request(server, "GET", "/livez")
@@ -105,9 +115,13 @@ def get_traffic(name: str) -> Request:
     return _get(f"{_model(name)}/traffic")
 
 
-def put_traffic(name: str, version: str | int, note: str, revision: int) -> Request:
+def put_traffic(name: str, wanted: Wanted, revision: int) -> Request:
     """Replace the plan that has ``revision``."""
-    plan = {"stable": version_number(version), "note": note}
+    plan: dict[str, Any] = {"stable": version_number(wanted.version), "note": wanted.note}
+    if wanted.warm:
+        plan["warm"] = True
+    if wanted.instances is not None and wanted.instances != 1:
+        plan["instances"] = wanted.instances  # what is left out has the platform's default, older ones' too
     return _registry("PUT", f"{_model(name)}/traffic", plan, {"If-Match": f'"{revision}"'})
 
 

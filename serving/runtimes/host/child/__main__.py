@@ -7,7 +7,8 @@ here: deciding what runs where (``runtime.py``), and judging what a host says (`
 
     node ──control socket (JSON messages, descriptors)──► parent ──fork──► host ──frames──► node
 
-Arguments: the descriptor of the control socket, the node's process id, ``warm`` (import libraries ahead) or ``bare``.
+Arguments: the descriptor of the control socket, the node's process id, how hosts are confined, the directory of the
+platform's own data, ``warm`` (import libraries ahead) or ``bare``.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def main() -> None:
         raise ImportError(PACKAGE)
     sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
     parent = importlib.import_module(PACKAGE + ".parent")
-    parent.serve(descriptor=int(sys.argv[1]), node=int(sys.argv[2]), warm=sys.argv[3] == "warm")
+    descriptor, node, mode, hidden, warmth = sys.argv[1:6]
+    parent.serve(int(descriptor), int(node), warm=warmth == "warm", mode=mode, hidden=hidden)
 
 
 if __name__ == "__main__":

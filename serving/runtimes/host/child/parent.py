@@ -2,10 +2,11 @@
 
 It holds no model and runs none, so it stays small and sound. A *bare* parent imports nothing: its forks are as good as
 fresh processes, for environments whose libraries start threads. When the node goes away, or says so, every host ends,
-with all that it started. Not here: what a host does (``host.py``).
+with all that it started. Not here: what a host does (``host.py``), what it is kept from (``sandbox.py``).
 
-Messages, each a packet: ``{"op": "fork", "id", "model", "home"}`` with two descriptors (the host's socket, its output)
-is answered ``forked`` (with a pidfd) or ``refused``; ``exited`` tells of a host's end.
+Messages, each a packet: ``{"op": "fork", "id", "model", "home", …}`` (``host/confinement.py`` has the rest) with two
+descriptors (the host's socket, its output) is answered ``forked`` (with a pidfd) or ``refused``; ``exited`` tells of a
+host's end. Where the parent has a process namespace of its own, its numbers of processes are good in there only.
 """
 
 from __future__ import annotations
@@ -23,15 +24,20 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import host
+from . import host, namespaces
+from .sandbox import Confinement, Sandbox
 from .system import (
     adopt_orphans,
     children,
     close_descriptors,
     die_with_parent,
+    has_ended,
     kill_group,
+    kill_trees,
+    look_at,
     unsafe_threads,
 )
+from .wire import pack, send
 
 # onnxruntime is missing on purpose: importing it starts a thread, and a process with threads must not fork.
 PRELOAD = (
@@ -45,8 +51,8 @@ END_SECONDS = 1.0
 class Parent:
     """Forks hosts on request; ends all of them, and all that they started, when the node goes away."""
 
-    def __init__(self, control: socket.socket, warm: bool) -> None:
-        self._control = control
+    def __init__(self, control: socket.socket, warm: bool, sandbox: Sandbox) -> None:
+        self._control, self._sandbox = control, sandbox
         self._hosts: set[int] = set()
         started = time.perf_counter()
         missing = [name for name in PRELOAD if not _import(name)] if warm else []
@@ -63,7 +69,10 @@ class Parent:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: self._end())
-        die_with_parent(signal.SIGTERM)  # from here on it can end its hosts in good order
+        self._spaces = sandbox.spaces
+        if self._spaces is None:
+            die_with_parent(signal.SIGTERM)  # from here on it can end its hosts in good order; else the kernel does
+        self._myself = look_at(os.getpid())
         self._say({"op": "ready", "seconds": time.perf_counter() - started, "missing": missing})
 
     def run(self) -> None:
@@ -88,9 +97,9 @@ class Parent:
             self._say({"op": "refused", "id": order["id"], "reason": "cannot fork safely", "threads": threads})
         else:
             me = os.getpid()
-            pid = os.fork()
+            pid = os.fork() if self._spaces is None else self._spaces.fork()
             if pid == 0:
-                become_host(me, order, descriptors)
+                self._become_host(me, order, descriptors)
             self._hosts.add(pid)
             with contextlib.suppress(AttributeError, OSError):  # Linux before 5.3
                 pidfds.append(os.pidfd_open(pid))
@@ -115,9 +124,10 @@ class Parent:
             self._sweep()
 
     def _sweep(self) -> None:
-        # What a host started and left behind has become our child, and ends with the host.
-        for pid in children() - self._hosts:
-            kill_group(pid)
+        # What a host started and left behind has become our child, and ends with the host. In a namespace of its own it
+        # has ended already.
+        if self._spaces is None:
+            kill_trees(children() - self._hosts)
 
     def _say(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         try:
@@ -126,6 +136,8 @@ class Parent:
             self._end()
 
     def _end(self) -> None:
+        if self._spaces is not None:
+            os._exit(0)
         for pid in self._hosts:
             kill_group(pid)
         self._hosts.clear()
@@ -136,6 +148,33 @@ class Parent:
                 if os.waitpid(-1, os.WNOHANG) == (0, 0):
                     time.sleep(0.005)
         os._exit(0)
+
+    def _become_host(self, parent: int, order: dict[str, Any], descriptors: list[int]) -> None:
+        """Turn a fork into a host; never return."""
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            os.setsid()
+            connection, output = descriptors
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            done = self._sandbox.confine(order)
+            die_with_parent()
+            if os.getppid() != parent if self._myself is None else has_ended(self._myself):
+                return
+            close_descriptors(keep=connection)
+            stream = socket.socket(fileno=connection)
+            if self._sandbox.mode == "required" and done.lacking:
+                _refuse(stream, done)
+            else:
+                host.run(stream, order["model"], order["home"], done)
+        finally:
+            os._exit(0)
+
+
+def _refuse(connection: socket.socket, done: Confinement) -> None:
+    send(connection, pack({"op": "refused", "lacking": "; ".join(done.lacking)}))
 
 
 def _import(name: str) -> bool:
@@ -156,29 +195,19 @@ def _rehearse() -> None:
         LinearRegression().fit(frame, [1.0, 2.0, 3.0]).predict(frame)
 
 
-def become_host(parent: int, order: dict[str, Any], descriptors: list[int]) -> None:
-    """Turn a fork into a host; never return."""
-    try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        die_with_parent()
-        if os.getppid() != parent:
-            return
-        os.setsid()
-        connection, output = descriptors
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        close_descriptors(keep=connection)
-        host.run(socket.socket(fileno=connection), order["model"], order["home"])
-    finally:
-        os._exit(0)
+def serve(descriptor: int, node: int, *, warm: bool, mode: str, hidden: str) -> None:
+    """Be the parent whose control socket is ``descriptor``, for as long as the process ``node`` lives.
 
-
-def serve(descriptor: int, node: int, warm: bool) -> None:
-    """Be the parent whose control socket is ``descriptor``, for as long as the process ``node`` lives."""
+    Args:
+        descriptor: The control socket.
+        node: The process that started this one.
+        warm: Whether to import libraries ahead.
+        mode: How hosts are confined: ``auto``, ``required`` or ``off``.
+        hidden: The directory of the platform's own data, which no host may read.
+    """
     die_with_parent()
     if os.getppid() != node:
         sys.exit(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches whole groups; the node decides
-    Parent(socket.socket(fileno=descriptor), warm).run()
+    spaces = namespaces.enter() if mode != "off" else None
+    Parent(socket.socket(fileno=descriptor), warm, Sandbox(mode, hidden, spaces)).run()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .wire import BODY_LIMIT
+from .wire import BODY_LIMIT, LARGE_BYTES, Buffer
 
 DEPTH_LIMIT = 100
 Spec = dict[str, Any]
@@ -90,7 +90,9 @@ def _take_table(spec: Spec, buffers: Sequence[memoryview]) -> Any:
         columns = (column for block in blocks for column in block)
         frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(spec["rows"]))
     if spec["named"]:
-        frame.columns = spec["names"]
+        if "index" not in spec:  # headers are kept, and making an index of names takes longer than the rest
+            spec["index"] = pd.Index(spec["names"])
+        frame.columns = spec["index"].copy()  # the names are shared, what a model may set on them is not
     return frame
 
 
@@ -166,7 +168,7 @@ def _beyond_pandas(value: Any) -> bool:
     return bool(value != value.astype("M8[ns]").astype(value.dtype))
 
 
-def lay_array(array: Any, buffers: list[bytes]) -> Spec:
+def lay_array(array: Any, buffers: list[Buffer]) -> Spec:
     """Append an array's bytes to ``buffers`` and return its description; raise OutputInvalid for exotic types."""
     array = _ordinary(array)
     buffers.append(b"")
@@ -175,7 +177,8 @@ def lay_array(array: Any, buffers: list[bytes]) -> Spec:
         buffers[-1] = json.dumps([plain(v, True) for v in array.ravel().tolist()]).encode()
         return spec
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    buffers[-1] = little.tobytes()
+    large = little.nbytes > LARGE_BYTES and little.flags.c_contiguous
+    buffers[-1] = memoryview(little).cast("B") if large else little.tobytes()
     return dict(spec, dtype=little.dtype.str)
 
 
@@ -202,7 +205,7 @@ def _ordinary(array: Any) -> Any:
     return array
 
 
-def lay_output(value: Any, buffers: list[bytes]) -> Spec:
+def lay_output(value: Any, buffers: list[Buffer]) -> Spec:
     """Append a prediction's bytes to ``buffers`` and return its description; raise OutputInvalid where it has none."""
     import pandas as pd
 

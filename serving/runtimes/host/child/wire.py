@@ -1,10 +1,11 @@
 """Frames as a host speaks them. The node's end is ``host/frames.py``; a test holds the two together.
 
-    [u32 header][u32 buffers][u64 length of each buffer][header: JSON, padded with blanks][buffers, each padded]
+    [u32 header][u32 buffers][u64 number][u64 length of each buffer]
+    [header: JSON, padded with blanks][buffers, each padded]
 
-Little-endian. The header's end and every buffer's lie at a multiple of 16 bytes, so that arrays are aligned. The header
-names its buffers by number, which leaves room for others that travel by shared memory. The node is trusted here:
-whoever holds the other end of the socket started this process.
+Little-endian. ``number`` is the request's, so that equal requests have equal headers, which are read once. The header's
+end and every buffer's lie at a multiple of 16 bytes, so that arrays are aligned. The header names its buffers by
+number. The node is trusted here: whoever holds the other end of the socket started this process.
 """
 
 from __future__ import annotations
@@ -13,22 +14,42 @@ import json
 import socket
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Union
 
 ALIGNMENT = 16
 BODY_LIMIT = 512 << 20
-_PREFIX = struct.Struct("<II")
+LARGE_BYTES = 64 * 1024
+_PREFIX = struct.Struct("<IIQ")
+_KNOWN_HEADERS, _KNOWN_BYTES = 64, 1 << 14
+_PARTS_AT_ONCE = 512  # the kernel takes 1,024
+
+Buffer = Union[bytes, memoryview]  # noqa: UP007 -- Python 3.9 evaluates it
+Frame = tuple[int, dict[str, Any], list[memoryview]]
 
 
-def pack(header: dict[str, Any], buffers: Sequence[bytes] = ()) -> bytes:
-    """Return a frame's bytes."""
+def pack(header: dict[str, Any], buffers: Sequence[Buffer] = (), number: int = 0) -> list[Buffer]:
+    """Return a frame's bytes in pieces, large buffers as they are."""
     lengths = struct.pack(f"<{len(buffers)}Q", *[len(b) for b in buffers])
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(_PREFIX.size + len(lengths) + len(text)) % ALIGNMENT)
-    parts = [_PREFIX.pack(len(text), len(buffers)), lengths, text]
+    parts: list[Buffer] = [_PREFIX.pack(len(text), len(buffers), number), lengths, text]
     for buffer in buffers:
         parts += [buffer, bytes(-len(buffer) % ALIGNMENT)]
-    return b"".join(parts)
+    return parts
+
+
+def send(connection: socket.socket, parts: Sequence[Buffer]) -> None:
+    """Send pieces: small ones as one, large ones without a copy."""
+    if sum(map(len, parts)) <= LARGE_BYTES:
+        connection.sendall(b"".join(parts))
+        return
+    left = [memoryview(part) for part in parts if len(part)]
+    while left:
+        sent = connection.sendmsg(left[:_PARTS_AT_ONCE])
+        while left and sent >= len(left[0]):
+            sent -= len(left.pop(0))
+        if sent:
+            left[0] = left[0][sent:]
 
 
 class Stream:
@@ -36,36 +57,67 @@ class Stream:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection, self._held = connection, bytearray()
+        self._headers: dict[bytes, dict[str, Any]] = {}
 
-    def read(self) -> tuple[dict[str, Any], list[memoryview]] | None:
-        """Return the next frame's header and buffers (writable views), or None at the end of the stream."""
-        while True:
-            size, lengths, start = self._measure()
-            if size and len(self._held) >= size:
-                break
-            chunk = self._connection.recv(1 << 20 if size else 1 << 16)
+    def read(self) -> Frame | None:
+        """Return the next frame's number, header (shared with its like) and buffers (writable views), or None at the
+        end of the stream."""
+        while not (size := self._size()):
+            chunk = self._connection.recv(1 << 16)
             if not chunk:
                 return None
             self._held += chunk
+        if len(self._held) < size:
+            return self._open(self._read_rest(size))
         if len(self._held) == size:
             frame, self._held = self._held, bytearray()
         else:  # bytes of its own: arrays are made of it, and the rest must be free to grow
             frame, self._held = self._held[:size], self._held[size:]
+        return self._open(frame)
+
+    def _read_rest(self, size: int) -> bytearray | None:
+        frame, at = bytearray(size), len(self._held)
+        frame[:at] = self._held
+        self._held = bytearray()
+        with memoryview(frame) as view:
+            while at < size:
+                count = self._connection.recv_into(view[at:])
+                if not count:
+                    return None
+                at += count
+        return frame
+
+    def _open(self, frame: bytearray | None) -> Frame | None:
+        if frame is None:
+            return None
         view = memoryview(frame)
-        header = json.loads(bytes(view[_PREFIX.size + 8 * len(lengths) : start]))
+        text, count, number = _PREFIX.unpack_from(view)
+        start = _PREFIX.size + 8 * count
+        header = self._header(bytes(view[start : start + text]))
+        start += text
         buffers = []
-        for length in lengths:
+        for length in struct.unpack_from(f"<{count}Q", view, _PREFIX.size):
             buffers.append(view[start : start + length])
             start += length + -length % ALIGNMENT
-        return header, buffers
+        return number, header, buffers
 
-    def _measure(self) -> tuple[int, tuple[int, ...], int]:
-        # The frame's size (0 while it cannot be known), its buffers' lengths, and where they begin.
+    def _header(self, text: bytes) -> dict[str, Any]:
+        known = self._headers.get(text)
+        if known is None:
+            known = json.loads(text)
+            if len(text) <= _KNOWN_BYTES:
+                if len(self._headers) >= _KNOWN_HEADERS:
+                    self._headers.clear()
+                self._headers[text] = known
+        return known
+
+    def _size(self) -> int:
+        # The size of the frame that has begun; 0 while it cannot be known.
         if len(self._held) < _PREFIX.size:
-            return 0, (), 0
-        text, count = _PREFIX.unpack_from(self._held)
-        if len(self._held) < _PREFIX.size + 8 * count:
-            return 0, (), 0
-        lengths = struct.unpack_from(f"<{count}Q", self._held, _PREFIX.size)
+            return 0
+        text, count, _ = _PREFIX.unpack_from(self._held)
         start = _PREFIX.size + 8 * count + text
-        return start + sum(n + -n % ALIGNMENT for n in lengths), lengths, start
+        if len(self._held) < start - text:
+            return 0
+        lengths = struct.unpack_from(f"<{count}Q", self._held, _PREFIX.size)
+        return int(start + sum(n + -n % ALIGNMENT for n in lengths))

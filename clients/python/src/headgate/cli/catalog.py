@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from headgate.cli import show
-from headgate.cli.session import Format, ListByDefault, Output, open_client, say
+from headgate.cli.session import Format, ListByDefault, Output, open_client, printable, say
+from headgate.client import Client
+from headgate.errors import HeadgateError
 from headgate.names import model_name, version_number
-from headgate.records import Model, Version
+from headgate.records import Model, Served, Version
 
 models = typer.Typer(help="Models: list them, show one.")
 versions = typer.Typer(
@@ -73,10 +77,19 @@ def list_versions(
 
 @versions.command("show", epilog="Example: headgate versions show churn 3")
 def show_version(context: typer.Context, name: Name, version: Number, output: Output = Format.TABLE) -> None:
-    """Show one version: its state and why, its checks, signature, requirements and lineage."""
+    """Show one version: its state and why, its checks, signature, requirements and lineage; and how it is served."""
     with open_client(context) as client:
         found = client.version(name, version)
-    _print_version(found, output)
+        served = _served(client, found)
+    if output is Format.JSON:
+        shown = dataclasses.asdict(found)
+        show.print_json({**shown, "served": served if isinstance(served, Served) else None})
+        return
+    _print_version(found, output, _served_facts(served))
+    if isinstance(served, Served) and served.last_output:
+        print("\nwhat its process printed last:")
+        for line in served.last_output:
+            print(f"  {printable(line)}")
 
 
 @versions.command("admit", epilog="Example: headgate versions admit churn 3")
@@ -146,14 +159,33 @@ def _newest(model: Model) -> str | None:
     return f"{model.versions[0].version} {model.versions[0].state}" if model.versions else None
 
 
-def _print_version(found: Version, output: Format) -> None:
+def _print_version(found: Version, output: Format, more: Mapping[str, object] | None = None) -> None:
     if output is Format.JSON:
         show.print_json(found)
         return
-    show.print_facts(_version_facts(found))
+    show.print_facts({**_version_facts(found), **(more or {})})
     if found.checks:
         print()
         show.print_table(("check", "verdict", "reason"), [(c.name, c.verdict, c.reason) for c in found.checks])
+
+
+def _served(client: Client, version: Version) -> Served | str | None:
+    """Return where a ready version stands on the serving node, or why that cannot be had: it may be away."""
+    if version.state != "ready":
+        return None
+    try:
+        return client.served_version(version.model, version.version)
+    except HeadgateError as error:
+        return error.message
+
+
+def _served_facts(served: Served | str | None) -> dict[str, object]:
+    if served is None:
+        return {}
+    if isinstance(served, str):
+        return {"on serving": f"unknown: {served}"}
+    memory = show.size(served.memory_bytes) if served.memory_bytes else None
+    return {"on serving": served.state, "why": served.reason, "crashes": served.crashes or None, "memory": memory}
 
 
 def _version_table(found: list[Version]) -> None:

@@ -18,12 +18,20 @@ Version = Annotated[str, typer.Argument(help="The version's number.")]
 AliasName = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias, such as champion.")]
 
 
-def promote(
+def promote(  # noqa: PLR0913 - Typer reads options off parameters
     context: typer.Context,
     *,
     name: Name,
     version: Version,
     note: Annotated[str, typer.Option("--note", help="Why, for the journal.")] = "",
+    warm: Annotated[
+        bool | None,
+        typer.Option("--warm/--no-warm", help="Have nodes load it ahead and keep it; else as in the plan before."),
+    ] = None,
+    instances: Annotated[
+        int | None,
+        typer.Option("--instances", min=1, max=64, help="Processes of it on a node; else as in the plan before."),
+    ] = None,
     expect: Annotated[
         int | None, typer.Option("--expect", min=0, help="Only if the plan still has this revision.")
     ] = None,
@@ -31,7 +39,7 @@ def promote(
 ) -> None:
     """Send a model's traffic to a version that is ready."""
     with open_client(context) as client:
-        revision = client.promote(name, version, note=note, expect=expect)
+        revision = client.promote(name, version, note=note, warm=warm, instances=instances, expect=expect)
     _print(revision, output)
 
 
@@ -131,6 +139,8 @@ def _print(found: Traffic, output: Format) -> None:
             "model": found.model,
             "stable": found.stable or "nobody",
             "revision": found.revision or "none yet",
+            "warm": "yes" if found.warm else None,
+            "instances": found.instances if found.instances != 1 else None,
             "note": found.note,
             "who": found.who,
             "at": show.moment(found.at, zone=True),

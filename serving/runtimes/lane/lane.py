@@ -1,0 +1,324 @@
+"""The lane: between everybody who asks a version and the engines that run it. Natural batching lives here.
+
+    predict ─► line ─► (end of this turn of the loop) ─► batch ─► an idle engine ─► split ─► everybody's own answer
+
+An engine that is idle starts at once; while all are busy, requests gather, and the next batch takes them. No request
+ever waits for a timer. A batch that fails is run again, each request alone, so that one caller's bad row is that
+caller's error. For one event loop. Not here: what a batch is made of (``batch.py``), who is next (``line.py``), what an
+engine is (a process of its own: ``host/process.py``; an ONNX session: ``inline``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from functools import partial
+from typing import Protocol
+
+from registry.errors import HeadgateError, ModelFault, Refused
+from registry.log import event
+from serving.exchange import Call, Output, Priority
+from serving.runtimes.lane.batch import merge, split
+from serving.runtimes.lane.line import Line, Waiter
+
+QUEUE_ROWS = 1024
+MAX_BATCH_ROWS = 256
+ALARM_GRAIN_SECONDS = 0.001
+SWEEP_SECONDS = 0.005
+_ONE_BAD_ROW = ("model_error", "model_output_invalid", "invalid_input")
+
+
+class Engine(Protocol):
+    """Runs one batch at a time."""
+
+    @property
+    def alive(self) -> bool:
+        """False once it can run nothing any more."""
+        ...
+
+    def run(self, call: Call, seconds: float) -> Awaitable[Output]:
+        """Run one batch; raise ModelFault or InvalidRequest. A coroutine or a Future, which may be done already.
+
+        It is never cancelled. ``seconds`` is how long the most patient caller still waits; each is told by the lane
+        when its own time is over.
+        """
+        ...
+
+
+class Watch(Protocol):
+    """Who wants to know what a lane does, for metrics; called in the hot path, so quick."""
+
+    def batch(self, rows: int, requests: int) -> None:
+        """A batch has started."""
+        ...
+
+    def refused(self, reason: str) -> None:
+        """A request was turned away: ``queue_full``, or ``expired`` while it waited."""
+        ...
+
+
+class Unwatched:
+    """Nobody."""
+
+    def batch(self, rows: int, requests: int) -> None:
+        """Do nothing."""
+
+    def refused(self, reason: str) -> None:
+        """Do nothing."""
+
+
+class _Place:
+    """An engine, and what it is busy with."""
+
+    __slots__ = ("batch", "engine")
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.batch: list[Waiter] | None = None
+
+
+class Lane:
+    """Binds the ``predict`` of ``LoadedVersion`` for one version.
+
+    Args:
+        engines: What runs it, each one batch at a time; ``add`` and ``remove`` change them later.
+        max_batch_rows: The most rows of several requests in one batch; one request alone may have more.
+        queue_rows: How many rows may wait; one request alone may have more.
+        batching: Whether requests may share a batch at all.
+        name: What log lines call the version.
+
+    Attributes:
+        watch: Who is told of batches and refusals; set it at any time.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        *,
+        max_batch_rows: int = MAX_BATCH_ROWS,
+        queue_rows: int = QUEUE_ROWS,
+        batching: bool = True,
+        name: str = "",
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._places = [_Place(engine) for engine in engines]
+        self._most = max_batch_rows
+        self._queue_rows = queue_rows
+        self._name = name
+        self._line = Line()
+        self._soon = False
+        self._swept = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = float("inf")
+        self._end: str | None = None
+        self.batching = batching and max_batch_rows > 1
+        self.watch: Watch = Unwatched()
+
+    @property
+    def queued_rows(self) -> int:
+        """How many rows wait now, those that run not counted."""
+        self._line.sweep()
+        return self._line.rows
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines now."""
+        return tuple(place.engine for place in self._places)
+
+    def predict(self, call: Call, seconds: float, priority: Priority = Priority.NORMAL) -> asyncio.Future[Output]:
+        """Return the answer to come; see ``LoadedVersion``. Cancel it to give the request up. Never raises itself.
+
+        Refused ``overloaded`` names in its details the ``reason`` (``queue_full``), ``queue_rows`` and ``queued_rows``;
+        where no engine lives, and none will, ModelFault says in its details whether the request had ``started``.
+        """
+        answer = self._loop.create_future()
+        rows = call.data.rows or 1
+        line = self._line
+        if self._end is not None:
+            answer.set_exception(_never_run(self._end))
+            return answer
+        now = self._loop.time()
+        if line.rows and line.rows + rows > self._queue_rows and not self._make_room(rows, now):
+            self.watch.refused("queue_full")
+            answer.set_exception(self._full())
+            return answer
+        until = now + seconds
+        line.add(Waiter(call, rows, answer, seconds=seconds, until=until), priority)
+        if until < self._alarm_at:
+            self._set_alarm(until)
+        if not self._soon:
+            self._flush_soon()
+        return answer
+
+    def add(self, engine: Engine) -> None:
+        """Have one more engine take batches."""
+        self._places.append(_Place(engine))
+        self._flush_soon()
+
+    def remove(self, engine: Engine) -> None:
+        """Give an engine no more batches; the one that it runs is still answered."""
+        self._places = [place for place in self._places if place.engine is not engine]
+
+    def close(self, end: str) -> None:
+        """Answer all who wait, and all who will come, with ModelFault ``model_error``: no engine will run them.
+
+        Args:
+            end: Why, as the end of a sentence: "the process of this version died: …".
+        """
+        if self._end is None:
+            self._end = end
+            for waiter in self._line.sweep():
+                waiter.answer.set_exception(_never_run(end))
+            self._line = Line()
+            self._unset_alarm()
+
+    # ---- batches --------------------------------------------------------------------------------------------------
+
+    def _flush_soon(self) -> None:
+        # At the end of this turn of the loop, so that a batch takes all that came in with it.
+        if not self._soon and self._line and self._idle() is not None:
+            self._soon = True
+            self._loop.call_soon(self._flush)
+
+    def _idle(self) -> _Place | None:
+        for place in self._places:
+            if place.batch is None and place.engine.alive:
+                return place
+        return None
+
+    def _flush(self) -> None:
+        self._soon = False
+        while self._line and (place := self._idle()) is not None:
+            batch = self._line.take(self._most if self.batching else 1)
+            if not batch:  # all who waited have gone
+                break
+            self._start(place, batch)
+
+    def _start(self, place: _Place, batch: list[Waiter]) -> None:
+        place.batch = batch
+        try:
+            call, rows = self._join(batch)
+            seconds = max(max(w.until for w in batch) - self._loop.time(), 0.0)
+            run = asyncio.ensure_future(place.engine.run(call, seconds))
+        except Exception as error:  # noqa: BLE001 -- whatever it is (no memory, say), nobody may be left waiting
+            place.batch = None
+            self._failed(place, batch, error)
+            return
+        self.watch.batch(rows, len(batch))
+        if run.done():
+            self._ended(place, run)
+        else:
+            run.add_done_callback(partial(self._ended, place))
+
+    def _join(self, batch: list[Waiter]) -> tuple[Call, int]:
+        if len(batch) == 1:
+            return batch[0].call, batch[0].rows
+        return merge([w.call for w in batch]), sum(w.rows for w in batch)
+
+    def _ended(self, place: _Place, run: asyncio.Future[Output]) -> None:
+        batch, place.batch = place.batch or [], None
+        error = ModelFault("model_error", "the run was given up") if run.cancelled() else run.exception()
+        if error is not None:
+            self._failed(place, batch, error)
+        elif len(batch) == 1:
+            if not batch[0].answer.done():
+                batch[0].answer.set_result(run.result())
+        else:
+            self._share_out(batch, run.result())
+        if self._line:
+            self._flush_soon()
+
+    def _share_out(self, batch: list[Waiter], output: Output) -> None:
+        parts = split(output, [w.rows for w in batch])
+        if parts is None:
+            if self.batching:
+                self.batching = False
+                event("batching_given_up", logging.WARNING, version=self._name, reason="not one answer for each row")
+            self._retry(batch)
+            return
+        for waiter, part in zip(batch, parts, strict=True):
+            if not waiter.answer.done():
+                waiter.answer.set_result(part)
+
+    def _failed(self, place: _Place, batch: list[Waiter], error: BaseException) -> None:
+        perhaps_one = not isinstance(error, HeadgateError) or error.code in _ONE_BAD_ROW
+        if len(batch) > 1 and perhaps_one and place.engine.alive:
+            self._retry(batch)
+            return
+        for waiter in batch:
+            if not waiter.answer.done():
+                waiter.answer.set_exception(_as_new(error))
+
+    def _retry(self, batch: list[Waiter]) -> None:
+        waiters = [w for w in batch if not w.answer.done()]
+        if self._end is None:
+            self._line.again(waiters)
+        else:
+            for waiter in waiters:
+                waiter.answer.set_exception(_never_run(self._end))
+
+    # ---- bounds ---------------------------------------------------------------------------------------------------
+
+    def _make_room(self, rows: int, now: float) -> bool:
+        # Callers that have gone still count. To look for them costs time, which an overload has none of: not each time.
+        if now < self._swept + SWEEP_SECONDS:
+            return False
+        self._swept = now
+        self._line.sweep()
+        return not self._line.rows or self._line.rows + rows <= self._queue_rows
+
+    def _full(self) -> Refused:
+        waiting, most = self._line.rows, self._queue_rows
+        return Refused(
+            "overloaded",
+            f"{waiting} rows wait for this version already, of {most} that may (HEADGATE_QUEUE_ROWS)",
+            {"reason": "queue_full", "queue_rows": most, "queued_rows": waiting},
+            retry_after=1.0,
+        )
+
+    def _set_alarm(self, at: float) -> None:
+        # One timer for all: it rings for the first whose time is over, and is set anew for the next.
+        self._unset_alarm()
+        self._alarm_at = at
+        self._alarm = self._loop.call_at(at, self._ring)
+
+    def _unset_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self._alarm_at = None, float("inf")
+
+    def _ring(self) -> None:
+        self._alarm, self._alarm_at = None, float("inf")
+        now = self._loop.time()
+        first = float("inf")
+        waiting = [(w, False) for w in self._line]
+        running = [(w, True) for place in self._places for w in place.batch or ()]
+        for waiter, started in (*waiting, *running):
+            if waiter.answer.done():
+                continue
+            if waiter.until > now:
+                first = min(first, waiter.until)
+                continue
+            if not started:
+                self.watch.refused("expired")
+            waiter.answer.set_exception(_too_late(waiter, started=started))
+        self._line.sweep()
+        if first < float("inf"):
+            self._set_alarm(max(first, now + ALARM_GRAIN_SECONDS))
+
+
+def _too_late(waiter: Waiter, *, started: bool) -> ModelFault:
+    state = "was running" if started else "was waiting for others"
+    return ModelFault("model_timeout", f"no answer within {waiter.seconds:.3g} s: the request {state}")
+
+
+def _never_run(end: str) -> ModelFault:
+    return ModelFault("model_error", f"the process of this version died: {end}", {"started": False})
+
+
+def _as_new(error: BaseException) -> BaseException:
+    # Each caller raises its own: one exception raised in many tasks would collect the traces of all.
+    if isinstance(error, HeadgateError):
+        return type(error)(error.code, error.message, error.details, retry_after=error.retry_after)
+    return error
