@@ -66,8 +66,12 @@ format: $(STAMP) ## Format the code
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(STAMP) ## Measure, print, and write var/bench/latest.json
+bench: $(STAMP) ## Measure what is promised, print it, write var/bench/latest.json (10 minutes)
 	@$(BIN)/python -m tests.bench
+
+.PHONY: bench-peers
+bench-peers: $(STAMP) ## Measure other servers beside ours; installs each in var/bench/envs (2.5 GB, once)
+	@$(BIN)/python -m tests.bench.peers
 
 .PHONY: lock
 lock: $(STAMP) ## Compile requirements/*.lock anew, with hashes

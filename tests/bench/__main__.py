@@ -1,80 +1,84 @@
 """``make bench``: measure what the project promises, print it beside the promise, write ``var/bench/latest.json``.
 
 Each figure is the median of a few runs in one process tree on this machine; a noisy machine shows in the spread. Not
-here: pass or fail. A figure that misses its promise is printed as it is.
+here: pass or fail. A figure that misses its promise is printed as it is. How to read the figures: docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import math
+import os
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import life, sealing
+from tests.bench import churn, life, loading, rows, sealing, speed
+from tests.bench.machine import LOAD_CORE, ROOT, describe
+from tests.bench.promises import missed, table
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """One figure that was promised: at most or at least ``bound``, in ``unit``."""
-
-    figure: str
-    bound: float
-    unit: str
-    at_least: bool = False
-
-    def kept(self, value: float) -> bool:
-        """Tell whether ``value`` keeps it."""
-        return value >= self.bound if self.at_least else value <= self.bound
-
-
-PROMISES = (
-    Promise("serving_ready_seconds", 1.5, "s"),
-    Promise("serving_idle_mb", 120, "MB"),
-    Promise("registry_ready_seconds", 8, "s"),
-    Promise("registry_idle_mb", 350, "MB"),
-    Promise("second_make_up_seconds", 12, "s"),
-    Promise("log_model_to_answer_seconds", 5, "s"),
-    Promise("sealing_large_mb_per_s", 100, "MB/s", at_least=True),
-    Promise("sealing_peak_memory_mb", 200, "MB"),
-)
-
-PARTS: dict[str, Callable[[Path], dict[str, float]]] = {"life": life.measure, "sealing": lambda _: sealing.measure()}
+LATEST = ROOT / "var" / "bench" / "latest.json"
 
 
 def main() -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which parts; all without any")
-    chosen = parser.parse_args().parts or list(PARTS)
+    arguments = _parser().parse_args()
+    pace = speed.Pace(arguments.seconds, arguments.rounds, tuple(arguments.connections), tuple(arguments.who))
+    parts: dict[str, Callable[[Path], dict[str, float]]] = {
+        "life": life.measure,
+        "sealing": lambda _: sealing.measure(),
+        "speed": lambda scratch: speed.measure(scratch, pace),
+        "rows": rows.measure,
+        "loading": lambda scratch: loading.measure(scratch, long=arguments.long),
+        "churn": lambda scratch: churn.measure(scratch, long=arguments.long),
+    }
     figures: dict[str, float] = {}
-    for name in chosen:
+    machine, everywhere = describe(), os.sched_getaffinity(0)
+    for name in arguments.parts or PARTS:
+        began = time.monotonic()
         print(f"measuring {name} ...", file=sys.stderr)
+        if name in PINNED:
+            os.sched_setaffinity(0, {LOAD_CORE})
+        else:
+            os.sched_setaffinity(0, everywhere)
         with tempfile.TemporaryDirectory(prefix="headgate-bench-") as scratch:
-            figures |= PARTS[name](Path(scratch))
-    bounds = {promise.figure: promise for promise in PROMISES}
-    print(f"{'figure':<34}{'measured':>12}  {'promised':<14}")
-    for figure, value in figures.items():
-        promise = bounds.get(figure)
-        words = ""
-        if promise is not None:
-            sign = "≥" if promise.at_least else "≤"
-            words = f"{sign} {promise.bound:g} {promise.unit}" + ("" if promise.kept(value) else "   MISSED")
-        print(f"{figure:<34}{value:>12.2f}  {words}")
-    latest = ROOT / "var" / "bench" / "latest.json"
-    latest.parent.mkdir(parents=True, exist_ok=True)
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    machine = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    latest.write_text(json.dumps({"at": at, "machine": machine, "figures": figures}, indent=2) + "\n")
-    print(f"written to {latest.relative_to(ROOT)}", file=sys.stderr)
+            figures |= parts[name](Path(scratch))
+        print(f"  took {time.monotonic() - began:.0f} s", file=sys.stderr)
+    print("\n".join(table(figures, everything=arguments.all)))
+    write(arguments.output, figures, machine)
     return 0
+
+
+PARTS = ("life", "sealing", "speed", "rows", "loading", "churn")
+PINNED = ("speed", "rows", "loading")
+"""Parts whose load comes from this process, which then has a core of its own."""
+
+
+def write(path: Path, figures: Mapping[str, float], machine: Mapping[str, str | float]) -> None:
+    """Write the figures, with when and where they were measured."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    document = {"at": at, "machine": dict(machine), "figures": finite, "missed": missed(figures)}
+    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    print(f"written to {path}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which parts; all without any")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement of speed")
+    parser.add_argument("--rounds", type=int, default=3, help="over everybody, of speed")
+    parser.add_argument("--connections", type=int, nargs="+", default=speed.CONNECTIONS, help="of speed")
+    parser.add_argument("--who", nargs="+", choices=speed.WHO, default=speed.WHO, help="of speed")
+    parser.add_argument("--long", action="store_true", help="1,000 unloads and 50,000 requests of churn: half an hour")
+    parser.add_argument("--all", action="store_true", help="print figures without a promise too")
+    parser.add_argument("--output", type=Path, default=LATEST, help="the JSON to write")
+    return parser
 
 
 if __name__ == "__main__":
