@@ -34,6 +34,7 @@ from serving.pool.ports import Artifacts
 from serving.pool.warming import Warming
 from serving.ports import Runtime, SnapshotSource
 from serving.predictor import Predictor
+from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
 from serving.reader.reader import TableReader
 from serving.routing.table import Routes, Table
@@ -104,7 +105,7 @@ class Node:
         self._siblings = Siblings(worker, self._answer_sibling) if worker is not None else None
         self._metrics = Metrics()
         self.routes = Routes()
-        bounds = PoolLimits(settings.load_seconds, (settings.memory_budget_bytes or default_budget()) // count)
+        bounds = PoolLimits(settings.load_seconds, _budget(settings) // count)
         self.pool = Pool(parts.cache, parts.runtime, self._metrics, limits=bounds)
         self.warming = Warming(self.routes, self.pool, changed=self._retain, load_seconds=settings.load_seconds)
         self._tables = TableReader(limits, self._metrics.table_reader_lost)
@@ -222,16 +223,20 @@ def build(settings: ServingSettings, worker: Worker | None = None) -> Node:
         state / "hosts",
         Bounds(settings.queue_rows, settings.max_batch_rows),
         Confinement(
-            settings.sandbox,
-            settings.home,
-            memory_bytes=settings.host_memory_bytes or settings.memory_budget_bytes or default_budget(),
+            settings.sandbox, settings.home, memory_bytes=settings.host_memory_bytes or _budget(settings) // count
         ),
     )
-    inline = InlineRuntime(state / "inline", settings.queue_rows, settings.max_batch_rows) if settings.inline else None
-    runtime = ChosenRuntime(hosts, inline)
+    inline = InlineRuntime(
+        state / "inline", read_example, queue_rows=settings.queue_rows, max_batch_rows=settings.max_batch_rows
+    )
+    runtime = ChosenRuntime(hosts, inline if settings.inline else None)
     return Node(
         settings, Parts(HttpSnapshotSource(settings.registry_url), cache, runtime, (sealed,), hosts.retain), worker
     )
+
+
+def _budget(settings: ServingSettings) -> int:
+    return settings.memory_budget_bytes or default_budget()
 
 
 def state_of(settings: ServingSettings, worker: Worker | None = None) -> Path:

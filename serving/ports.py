@@ -7,6 +7,7 @@ Everything here is called from the event loop and must not block it; errors are 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -74,6 +75,22 @@ class LoadFault(ModelFault):
         return told
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a loaded version runs, for operators.
+
+    Attributes:
+        runtime: ``host`` (processes of its own) or ``inline`` (in the serving process).
+        confined: What its processes gave up, as ``network:seccomp``; empty in the serving process.
+        batching: Whether its requests share batches, and ``batching_reason`` why, or why not.
+    """
+
+    runtime: str
+    confined: tuple[str, ...] = ()
+    batching: bool = False
+    batching_reason: str = ""
+
+
 class LoadedVersion(Protocol):
     """A version that can answer. Safe for concurrent calls."""
 
@@ -89,6 +106,11 @@ class LoadedVersion(Protocol):
 
     async def measure(self) -> int:
         """Measure anew what private memory it costs, in bytes; the old figure where that cannot be done."""
+        ...
+
+    @property
+    def manner(self) -> Manner:
+        """How it runs."""
         ...
 
     @property

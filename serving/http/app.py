@@ -10,7 +10,7 @@ import asyncio
 import heapq
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
@@ -253,6 +253,7 @@ def _version_view(node: NodeView, model: str, version: RoutedVersion, *, whole: 
         idle_seconds=None if status.idle_seconds is None else round(status.idle_seconds, 3),
         crashes=status.crashes,
         last_output=status.last_output.splitlines() if whole else [],
+        loaded=None if status.manner is None else shapes.MannerView(**asdict(status.manner)),
         instances=servable.instances,
         digest=servable.digest,
         size=servable.size,

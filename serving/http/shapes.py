@@ -50,6 +50,15 @@ class WaitingView(BaseModel):
     reason: str = Field(description="What it waits for.")
 
 
+class MannerView(BaseModel):
+    """How a loaded version runs."""
+
+    runtime: str = Field(description="`host`: processes of its own; `inline`: in the serving process.")
+    confined: list[str] = Field([], description="What its processes gave up; docs/guides/sandbox.md explains each.")
+    batching: bool = Field(False, description="Whether requests share batches.")
+    batching_reason: str = Field("", description="Why they do, or do not.")
+
+
 class VersionView(BaseModel):
     """One version as this node sees it."""
 
@@ -66,6 +75,7 @@ class VersionView(BaseModel):
         description="The end of what its process printed last, by lines; shown for one version alone. It may hold what "
         "the model was asked.",
     )
+    loaded: MannerView | None = Field(None, description="How it runs here; null where it is not loaded.")
     instances: int = Field(1, description="Processes it has here when it is loaded.")
     digest: str
     size: int = Field(description="Bytes of its artifact.")

@@ -14,7 +14,7 @@ from registry.records import Digest, ModelName, ServableVersion, VersionNumber
 from serving.pool.crashes import Crashes
 from serving.pool.eviction import Claim
 from serving.pool.state import Lifecycle, State
-from serving.ports import ArtifactLease, LoadedVersion
+from serving.ports import ArtifactLease, LoadedVersion, Manner
 
 Named = tuple[ModelName, VersionNumber]
 
@@ -67,6 +67,7 @@ class Status:
     leases: int = 0
     idle_seconds: float | None = None
     last_output: str = ""
+    manner: Manner | None = None
     crashes: int = 0
 
 
@@ -131,6 +132,7 @@ class Slot:
             idle_seconds=None if self.last_used is None else max(0.0, now - self.last_used),
             last_output=(residence.loaded.last_output if residence is not None else "") or self.last_output,
             crashes=self.crashes.count,
+            manner=residence.loaded.manner if residence is not None else None,
         )
 
 

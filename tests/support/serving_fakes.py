@@ -29,7 +29,7 @@ from registry.records import (
 )
 from registry.signature import Schema
 from serving.exchange import ArrayOutput, Call, JsonInput, JsonOutput, Output, Priority, Table, TensorInput
-from serving.ports import BatchWatch
+from serving.ports import BatchWatch, Manner
 
 SIGNATURE: Mapping[str, Any] = {
     "inputs": [{"type": "double", "name": "a", "required": True}, {"type": "double", "name": "b", "required": True}],
@@ -186,6 +186,7 @@ class FakeLoaded:
         self.graph_inputs: Schema | None = None
         self.memory_bytes = 1_000_000
         self.last_output = ""
+        self.manner = Manner("host", ("network:none",), False, "a test's own")
         self.alive = True
         self.closed = False
         self.calls = 0

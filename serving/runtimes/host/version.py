@@ -17,6 +17,7 @@ from registry.errors import HeadgateError
 from registry.log import event
 from registry.signature import Schema
 from serving.exchange import Call, Output, Priority
+from serving.ports import Manner
 from serving.runtimes.host.parent import ParentDied
 from serving.runtimes.host.process import HostProcess
 from serving.runtimes.lane.lane import MAX_BATCH_ROWS, QUEUE_ROWS, Lane
@@ -107,6 +108,11 @@ class HostedVersion:
     def confined(self) -> tuple[str, ...]:
         """What its processes gave up, by name."""
         return self.ready.confined
+
+    @property
+    def manner(self) -> Manner:
+        """How it runs; see ``LoadedVersion``."""
+        return Manner("host", self.confined, self.batching, self.batching_reason)
 
     @property
     def load_seconds(self) -> float:

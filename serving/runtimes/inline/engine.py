@@ -21,6 +21,7 @@ from serving.exchange import Call, Output
 from serving.runtimes.host.replies import fault
 from serving.runtimes.inline.probe import Verdict
 from serving.runtimes.inline.session import Feeds, Session
+from serving.runtimes.lane.lane import Tell
 
 LOOP_SECONDS = 0.001
 """The longest run that is expected on the loop: half of what the loop may ever stand still."""
@@ -56,21 +57,18 @@ class InlineEngine:
         """Return how long a run of so many rows should take."""
         return self._pace * (self._verdict.base_seconds + rows * self._verdict.row_seconds)
 
-    def run(self, call: Call, seconds: float) -> asyncio.Future[Output]:
+    def run(self, call: Call, seconds: float, tell: Tell) -> None:
         """Run one batch; see ``Engine``."""
         rows = max(call.data.rows, 1)
         session = self._session
-        if session is not None and self.expected_seconds(rows) > LOOP_SECONDS:
+        if session is None:
+            raise ModelFault("model_error", "this version was unloaded", {"started": False})
+        if self.expected_seconds(rows) > LOOP_SECONDS:
             until = time.monotonic() + seconds
-            return self._loop.run_in_executor(self._threads, self._answer, session, call, rows, until)
-        done: asyncio.Future[Output] = self._loop.create_future()
-        try:
-            if session is None:
-                raise ModelFault("model_error", "this version was unloaded", {"started": False})
-            done.set_result(self._answer(session, call, rows, None))
-        except HeadgateError as error:
-            done.set_exception(error)
-        return done
+            running = self._loop.run_in_executor(self._threads, self._answer, session, call, rows, until)
+            running.add_done_callback(lambda run: tell(_outcome(run)))
+        else:
+            tell(self._answer(session, call, rows, None))
 
     def close(self) -> None:
         """Let go of the session; a run under way keeps it until it ends."""
@@ -118,6 +116,12 @@ class InlineEngine:
         return [
             _joined(parts, axis) for parts, axis in zip(zip(*found, strict=True), self._verdict.row_axes, strict=True)
         ]
+
+
+def _outcome(run: asyncio.Future[Output]) -> Output | BaseException:
+    if run.cancelled():  # the threads were shut down
+        return ModelFault("model_error", "the run was given up")
+    return run.exception() or run.result()
 
 
 def _joined(parts: Sequence[Any], axis: int | None) -> Any:

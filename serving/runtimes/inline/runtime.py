@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from registry.records import ServableVersion
 from registry.signature import Schema
-from serving.exchange import Output
+from serving.exchange import Call, Output
+from serving.ports import Manner
 from serving.runtimes.host.replies import graph_schema
 from serving.runtimes.inline.engine import InlineEngine
 from serving.runtimes.inline.probe import Verdict
@@ -24,6 +26,10 @@ from serving.runtimes.inline.verdicts import Verdicts
 from serving.runtimes.lane.lane import MAX_BATCH_ROWS, QUEUE_ROWS, Lane
 
 UNLOADED = "it was unloaded"
+EXAMPLE_FILE = "serving_input_example.json"
+EXAMPLE_BYTES = 1 << 20
+Example = Callable[[bytes, Mapping[str, Any] | None, Schema | None], Call | None]
+"""Takes a saved example, the version's signature and the graph's own inputs; returns the input, or None."""
 
 
 class NotInline(Exception):
@@ -61,6 +67,13 @@ class InlineVersion:
         return ""
 
     @property
+    def manner(self) -> Manner:
+        """How it runs; see ``LoadedVersion``."""
+        batching = self._lane.batching
+        why = "rows of its graph do not depend on one another" if batching else "its answers are not one for each row"
+        return Manner("inline", (), batching, why)
+
+    @property
     def alive(self) -> bool:
         """Whether it is loaded."""
         return self._engines[0].alive
@@ -93,12 +106,21 @@ class InlineRuntime:
 
     Args:
         directory: Where verdicts are kept; this node's own.
+        example: Makes an input of a saved example's bytes; None where they hold none.
         queue_rows: How many rows may wait for one version.
         max_batch_rows: The most rows of several requests in one run.
     """
 
-    def __init__(self, directory: Path, queue_rows: int = QUEUE_ROWS, max_batch_rows: int = MAX_BATCH_ROWS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        example: Example = lambda *_: None,
+        *,
+        queue_rows: int = QUEUE_ROWS,
+        max_batch_rows: int = MAX_BATCH_ROWS,
+    ) -> None:
         self._verdicts = Verdicts(directory)
+        self._example = example
         self._queue_rows, self._max_batch_rows = queue_rows, max_batch_rows
         self._threads = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="inline")
 
@@ -122,7 +144,23 @@ class InlineRuntime:
             name=version.version,
         )
         graph_inputs = None if signed else graph_schema(session.describe_inputs())
+        await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._replay, session, directory / EXAMPLE_FILE, version.signature, graph_inputs
+        )
         return InlineVersion(engines, lane, graph_inputs, verdict.memory_bytes)
+
+    def _replay(
+        self, session: Session, file: Path, signature: Mapping[str, Any] | None, graph_inputs: Schema | None
+    ) -> None:
+        if not file.is_file() or file.stat().st_size > EXAMPLE_BYTES:
+            return
+        call = self._example(file.read_bytes(), signature, graph_inputs)
+        if call is None:
+            return
+        try:
+            session.output(call, session.run(session.feeds(call)))
+        except Exception as error:  # noqa: BLE001 -- process edge: a host replays it too, and says what is wrong
+            raise NotInline(f"its saved example fails ({type(error).__name__})") from None
 
     async def close(self) -> None:
         """End the threads; versions are closed by then."""
