@@ -19,7 +19,8 @@ from registry.signature import Schema, parse_signature
 from serving.exchange import Call, Input, Table, TensorInput, TensorsInput
 from serving.protocols.limits import MAX_COLUMNS, Limits
 from serving.protocols.native import Parsed
-from serving.runtimes.host.frames import BODY_LIMIT, Buffer, Frame, FrameError, pack, pack_call, read_array
+from serving.runtimes.host.calls import pack_call
+from serving.runtimes.host.frames import BODY_LIMIT, Buffer, Frame, FrameError, pack, read_array
 
 Pieces = list[Buffer]
 """A frame's bytes, large buffers as they are."""

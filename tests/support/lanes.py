@@ -11,6 +11,7 @@ import numpy as np
 
 from registry.errors import ModelFault
 from serving.exchange import ArrayOutput, Call, Output, TensorInput
+from serving.runtimes.lane.lane import Tell
 
 T = TypeVar("T")
 POISON = -1.0
@@ -32,26 +33,25 @@ class HandEngine:
     def __init__(self) -> None:
         self.alive = True
         self.batches: list[Call] = []
-        self._running: asyncio.Future[Output] | None = None
+        self._tell: Tell | None = None
         self._call: Call | None = None
 
     @property
     def busy(self) -> bool:
         """Whether a batch is on its way."""
-        return self._running is not None and not self._running.done()
+        return self._tell is not None
 
     @property
     def sizes(self) -> list[int]:
         """How many rows each batch had."""
         return [call.data.rows for call in self.batches]
 
-    def run(self, call: Call, seconds: float) -> asyncio.Future[Output]:
+    def run(self, call: Call, seconds: float, tell: Tell) -> None:
         """Take a batch; see ``Engine``."""
         assert self.alive, "a dead engine was given a batch"
         assert not self.busy, "an engine was given two batches at once"
         self.batches.append(call)
-        self._call, self._running = call, asyncio.get_running_loop().create_future()
-        return self._running
+        self._call, self._tell = call, tell
 
     def finish(self) -> None:
         """Answer the batch that is on its way, as the model would."""
@@ -64,19 +64,22 @@ class HandEngine:
 
     def answer(self, output: Output) -> None:
         """Answer anything."""
-        assert self._running is not None
-        self._running.set_result(output)
+        self._end(output)
 
     def fail(self, code: str) -> None:
         """Fail the batch that is on its way."""
-        assert self._running is not None
-        self._running.set_exception(ModelFault(code, "these rows cannot be had", {"started": True}))
+        self._end(ModelFault(code, "these rows cannot be had", {"started": True}))
 
     def die(self) -> None:
         """End, with what is on its way."""
         self.alive = False
         if self.busy:
             self.fail("model_error")
+
+    def _end(self, outcome: Output | BaseException) -> None:
+        assert self._tell is not None
+        tell, self._tell = self._tell, None
+        tell(outcome)
 
 
 def rows_of(call: Call) -> Any:
@@ -88,6 +91,18 @@ def rows_of(call: Call) -> Any:
 def ask(*values: float, width: int = 1, **params: object) -> Call:
     """Return a request of one row for each value."""
     return Call(TensorInput(np.repeat(np.array(values)[:, None], width, axis=1)), params)
+
+
+def telling(answer: asyncio.Future[Output]) -> Tell:
+    """Return what tells ``answer`` what a run came to."""
+
+    def tell(outcome: Output | BaseException) -> None:
+        if isinstance(outcome, BaseException):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
+
+    return tell
 
 
 def answered(future: asyncio.Future[Output]) -> list[float]:

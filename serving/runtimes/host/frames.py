@@ -1,20 +1,19 @@
-"""Frames as the node speaks them with a host: calls out, answers in. The host's end is ``child/wire.py``.
+"""Frames as the node speaks them with a host, and the answers in them. The host's end is ``child/wire.py``.
 
 A host runs a stranger's code, so nothing that it sends is believed: every length, type and shape is checked before
 memory is made for it, and what does not fit raises FrameError. Never pickle. The layout is drawn in ``child/wire.py``.
-Not here: sockets, and what a broken host costs (``process.py``).
+Not here: sockets, and what a broken host costs (``process.py``); what calls look like
+(``calls.py``); memory that is shared with a host (``shared.py``).
 """
 
 from __future__ import annotations
 
 import base64
-import datetime
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -22,15 +21,13 @@ import orjson
 from serving.exchange import (
     Array,
     ArrayOutput,
-    Call,
     JsonOutput,
     Output,
     Table,
     TableOutput,
-    TensorInput,
-    TensorsInput,
     TensorsOutput,
 )
+from serving.values import value
 
 ALIGNMENT = 16
 HEADER_LIMIT = 16 << 20
@@ -38,10 +35,12 @@ BUFFER_LIMIT = 65_536
 BODY_LIMIT = 512 << 20
 DIMENSION_LIMIT = 32
 EMPTY_LIMIT = 1_000_000
-LARGE_BYTES = 64 * 1024
-_PREFIX = struct.Struct("<IIQ")
-_DTYPES = {np.dtype(d).str: np.dtype(d) for d in ("?", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8")}
-_DTYPES |= {np.dtype(d).str: np.dtype(d) for d in ("<f2", "<f4", "<f8", "<M8[ns]")}
+SHARED_FROM = 64 * 1024
+SHARED_BYTES = 32 << 20
+_ELSEWHERE, MAY_SHARE = 1 << 31, 1 << 30
+PREFIX = struct.Struct("<IIQ")
+DTYPES = {np.dtype(d).str: np.dtype(d) for d in ("?", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8")}
+DTYPES |= {np.dtype(d).str: np.dtype(d) for d in ("<f2", "<f4", "<f8", "<M8[ns]")}
 
 Header = dict[str, Any]
 
@@ -50,156 +49,137 @@ class FrameError(Exception):
     """The other end sent what no frame is."""
 
 
-@dataclass(frozen=True, slots=True)
+Buffer = bytes | memoryview
+
+
+@value
 class Frame:
     """One frame as it came: the request that it is about, its header, and its buffers as views of one piece of
-    memory."""
+    memory, or the lengths of those that lie ``elsewhere``: in shared memory."""
 
     number: int
     header: Header
     buffers: tuple[memoryview, ...]
+    elsewhere: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many bytes its buffers have."""
+        return sum(self.elsewhere) if self.elsewhere else sum(map(len, self.buffers))
+
+    def fetched(self, take: Callable[[int], memoryview]) -> Frame:
+        """Return the frame with its buffers, of which ``take`` gives so many bytes that nobody else can change."""
+        if not self.elsewhere:
+            return self
+        return Frame(self.number, self.header, _cut(take(sum(map(padded, self.elsewhere))), 0, self.elsewhere))
 
 
-Buffer = bytes | memoryview
+class Room(Protocol):
+    """Where buffers may be put that need not go over the socket."""
+
+    def put(self, buffers: Sequence[Buffer]) -> bool:
+        """Take buffers, each padded; False, and nothing is taken, where the socket is better or there is no room."""
+        ...
 
 
-def pack(number: int, header: Mapping[str, Any], buffers: Sequence[Buffer]) -> list[Buffer]:
-    """Return a frame's bytes in pieces, large buffers as they are."""
+def padded(length: int) -> int:
+    """Return the room that a buffer takes."""
+    return length + -length % ALIGNMENT
+
+
+def pack(
+    number: int, header: Mapping[str, Any], buffers: Sequence[Buffer], *, room: Room | None = None
+) -> list[Buffer]:
+    """Return a frame's bytes in pieces, large buffers as they are, or put into ``room``; the answer may use it too."""
+    flags = 0
     lengths = struct.pack(f"<{len(buffers)}Q", *[len(b) for b in buffers])
     text = orjson.dumps(header)
-    text += b" " * (-(_PREFIX.size + len(lengths) + len(text)) % ALIGNMENT)
-    parts: list[Buffer] = [_PREFIX.pack(len(text), len(buffers), number), lengths, text]
+    text += b" " * (-(PREFIX.size + len(lengths) + len(text)) % ALIGNMENT)
+    count = len(buffers)
+    if room is not None:
+        flags = MAY_SHARE
+        if room.put(buffers):
+            flags, buffers = MAY_SHARE | _ELSEWHERE, ()
+    parts: list[Buffer] = [PREFIX.pack(len(text), count | flags, number), lengths, text]
     for buffer in buffers:
         parts += [buffer, bytes(-len(buffer) % ALIGNMENT)]
     return parts
 
 
 class Frames:
-    """Takes bytes as they come, in any pieces, and gives whole frames."""
+    """Takes bytes as they come, in any pieces, and gives whole frames.
 
-    def __init__(self) -> None:
+    Args:
+        elsewhere: How long the memory is that is shared with whoever sends; 0 where there is none.
+    """
+
+    def __init__(self, elsewhere: int = 0) -> None:
         self._held = bytearray()
+        self._elsewhere = elsewhere
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Add bytes and yield the frames that are complete; raise FrameError as soon as one cannot be one."""
-        if not self._held and (size := self._measure(data)) == len(data) and size:
-            yield _open(data)  # the usual case, without a copy
+        if not self._held and (head := self._measure(data)) and head.size == len(data):
+            yield head.open(data)  # the usual case, without a copy
             return
         self._held += data
-        while (size := self._measure(self._held)) and len(self._held) >= size:
-            if len(self._held) == size:
+        while (head := self._measure(self._held)) and len(self._held) >= head.size:
+            if len(self._held) == head.size:
                 frame, self._held = self._held, bytearray()
             else:  # bytes of its own: arrays are made of it, and the rest must be free to grow
-                frame, self._held = self._held[:size], self._held[size:]
-            yield _open(frame)
+                frame, self._held = self._held[: head.size], self._held[head.size :]
+            yield head.open(frame)
 
-    @staticmethod
-    def _measure(held: bytes | bytearray) -> int:
-        # The size of the first frame; 0 while it cannot be known.
-        if len(held) < _PREFIX.size:
-            return 0
-        text, count, _ = _PREFIX.unpack_from(held)
-        if text > HEADER_LIMIT or count > BUFFER_LIMIT or (_PREFIX.size + 8 * count + text) % ALIGNMENT:
+    def _measure(self, held: bytes | bytearray) -> _Head | None:
+        # What the first frame's lengths are; None while they cannot be known.
+        if len(held) < PREFIX.size:
+            return None
+        text, count, number = PREFIX.unpack_from(held)
+        elsewhere = count & _ELSEWHERE
+        count -= elsewhere
+        start = PREFIX.size + 8 * count
+        if text > HEADER_LIMIT or count > BUFFER_LIMIT or (start + text) % ALIGNMENT:
             raise FrameError("a frame's header is out of bounds")
-        if len(held) < _PREFIX.size + 8 * count:
-            return 0
-        lengths = struct.unpack_from(f"<{count}Q", held, _PREFIX.size)
-        body = sum(n + -n % ALIGNMENT for n in lengths)
-        if body > BODY_LIMIT + count * ALIGNMENT:
+        if len(held) < start:
+            return None
+        lengths = struct.unpack_from(f"<{count}Q", held, PREFIX.size)
+        body = sum(map(padded, lengths))
+        if body > (self._elsewhere if elsewhere else BODY_LIMIT + count * ALIGNMENT):
             raise FrameError("a frame's buffers are out of bounds")
-        return int(_PREFIX.size + 8 * count + text + body)
+        end = start + text
+        return _Head(number, start, end, end if elsewhere else end + body, lengths, bool(elsewhere))
 
 
-def _open(frame: bytes | bytearray) -> Frame:
-    view = memoryview(frame)
-    text, count, number = _PREFIX.unpack_from(view)
-    position = _PREFIX.size + 8 * count
-    try:
-        header = orjson.loads(view[position : position + text])
-    except orjson.JSONDecodeError as error:
-        raise FrameError("a frame's header is not JSON") from error
-    if not isinstance(header, dict):
-        raise FrameError("a frame's header is no object")
-    position += text
+@value
+class _Head:
+    """A frame's number, where its header's text starts and ends, where the frame ends; the lengths of its buffers."""
+
+    number: int
+    start: int
+    end: int
+    size: int
+    lengths: tuple[int, ...]
+    elsewhere: bool
+
+    def open(self, frame: bytes | bytearray) -> Frame:
+        view = memoryview(frame)
+        try:
+            header = orjson.loads(view[self.start : self.end])
+        except orjson.JSONDecodeError as error:
+            raise FrameError("a frame's header is not JSON") from error
+        if not isinstance(header, dict):
+            raise FrameError("a frame's header is no object")
+        if self.elsewhere:
+            return Frame(self.number, header, (), self.lengths)
+        return Frame(self.number, header, _cut(view, self.end, self.lengths))
+
+
+def _cut(body: memoryview, position: int, lengths: Sequence[int]) -> tuple[memoryview, ...]:
     buffers = []
-    for length in struct.unpack_from(f"<{count}Q", view, _PREFIX.size):
-        buffers.append(view[position : position + length])
+    for length in lengths:
+        buffers.append(body[position : position + length])
         position += length + -length % ALIGNMENT
-    return Frame(number, header, tuple(buffers))
-
-
-# ---- calls, going out ---------------------------------------------------------------------------------------------
-
-
-def pack_call(number: int, call: Call) -> list[Buffer]:
-    """Return the frame of one predict, in pieces; raise TypeError or ValueError for what cannot travel."""
-    buffers: list[Buffer] = []
-    header: Header = {"input": _lay_input(call, buffers)}
-    if call.params:
-        header["params"] = _lay_json(dict(call.params), buffers)
-    return pack(number, header, buffers)
-
-
-def _lay_input(call: Call, buffers: list[Buffer]) -> Header:
-    data = call.data
-    if isinstance(data, Table):
-        blocks = [_lay_array(block, buffers) for block in _blocks(data.arrays)]
-        return {"kind": "table", "names": data.names, "named": data.named, "rows": data.rows, "blocks": blocks}
-    if isinstance(data, TensorInput):
-        return {"kind": "tensor", "array": _lay_array(data.array, buffers)}
-    if isinstance(data, TensorsInput):
-        arrays = [_lay_array(a, buffers) for a in data.arrays.values()]
-        return {"kind": "tensors", "names": list(data.arrays), "arrays": arrays}
-    return {"kind": "json", "buffer": _lay_json(data.value, buffers)}
-
-
-def _blocks(arrays: Sequence[Array]) -> Iterator[Array]:
-    """Yield runs of columns of one dtype as arrays (columns, rows)."""
-    start = 0
-    for end in range(1, len(arrays) + 1):
-        if end == len(arrays) or arrays[end].dtype != arrays[start].dtype:
-            yield np.concatenate(arrays[start:end]).reshape(end - start, -1)  # np.stack would take cells apart
-            start = end
-
-
-def _lay_array(array: Array, buffers: list[Buffer]) -> Header:
-    if array.dtype.kind in "US":
-        array = array.astype(object)
-    if array.dtype.kind == "O":
-        return {"dtype": "O", "shape": array.shape, "buffer": _lay_json(array.ravel().tolist(), buffers)}
-    dtype = np.dtype("<M8[ns]") if array.dtype.kind == "M" else array.dtype.newbyteorder("<")
-    if dtype.str not in _DTYPES:
-        raise TypeError(f"arrays of {array.dtype} cannot be sent to a host")
-    little = array.astype(dtype, copy=False)
-    if dtype.kind == "M" and not ((little.astype(array.dtype) == array) | np.isnat(array)).all():
-        raise ValueError("a date lies beyond the years 1678 to 2262")  # numpy would overflow in silence
-    large = little.nbytes > LARGE_BYTES and little.flags.c_contiguous
-    buffers.append(little.data.cast("B") if large else little.tobytes())
-    return {"dtype": dtype.str, "shape": array.shape, "buffer": len(buffers) - 1}
-
-
-def _lay_json(value: object, buffers: list[Buffer]) -> int:
-    # Not orjson: numbers of any size, NaN and lone surrogates are to arrive as they are.
-    buffers.append(json.dumps(_tag(value)).encode())
-    return len(buffers) - 1
-
-
-def _tag(value: object) -> object:
-    kind = type(value)
-    if value is None or kind in (str, int, float, bool):
-        return value
-    if isinstance(value, np.generic):
-        return {"$datetime": str(value)} if isinstance(value, np.datetime64) else _tag(value.item())
-    if isinstance(value, datetime.datetime | datetime.date):
-        return {"$datetime": value.isoformat()}
-    if isinstance(value, bytes | bytearray):
-        return {"$bytes": base64.b64encode(value).decode()}
-    if isinstance(value, Mapping):
-        pairs = [(str(k), _tag(v)) for k, v in value.items()]
-        return {"$dict": pairs} if any(k.startswith("$") for k, _ in pairs) else dict(pairs)
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_tag(v) for v in value]
-    raise TypeError(f"a {kind.__name__} cannot be sent to a host")
+    return tuple(buffers)
 
 
 # ---- answers, coming in -------------------------------------------------------------------------------------------
@@ -251,7 +231,7 @@ def read_array(spec: Mapping[str, Any], buffers: Sequence[memoryview]) -> Array:
         raise FrameError("an array's shape is out of bounds")
     buffer = buffers[_index(spec["buffer"])]
     if spec["dtype"] != "O":
-        dtype = _DTYPES[spec["dtype"]]
+        dtype = DTYPES[spec["dtype"]]
         if count * dtype.itemsize != len(buffer):
             raise FrameError("an array's bytes do not fill its shape")
         return np.frombuffer(buffer, dtype=dtype).reshape(shape)

@@ -10,19 +10,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from registry.errors import HeadgateError, InvalidRequest, ModelFault
-from serving.exchange import Call, Output
-from serving.runtimes.host.frames import Buffer, Frame, FrameError, Frames, pack_call, read_output
+from serving.exchange import Call, Output, Table, TensorInput, TensorsInput
+from serving.runtimes.host.calls import Calls
+from serving.runtimes.host.frames import (
+    SHARED_BYTES,
+    Buffer,
+    Frame,
+    FrameError,
+    Frames,
+    read_output,
+)
 from serving.runtimes.host.homes import remove
 from serving.runtimes.host.memory import private_bytes
 from serving.runtimes.host.output import OutputTail
 from serving.runtimes.host.parent import Fork
 from serving.runtimes.host.replies import Ready, describe_end, fault, read_ready
+from serving.runtimes.host.shared import Shared
+from serving.runtimes.lane.lane import Tell
 
 PATIENCE_SECONDS = 1.0
 USUAL_FACTOR = 3.0
@@ -35,7 +45,8 @@ JOINED_BYTES = 64 * 1024
 class _Run:
     number: int
     seconds: float
-    answer: asyncio.Future[Output]
+    tell: Tell
+    borrowed: bool
 
 
 class HostProcess(asyncio.Protocol):
@@ -45,12 +56,16 @@ class HostProcess(asyncio.Protocol):
         fork: The process.
         output: What it prints.
         home: Its own directory, removed with it.
+        shared: Memory that it was handed, for large bodies.
     """
 
-    def __init__(self, fork: Fork, output: OutputTail, home: Path) -> None:
+    def __init__(self, fork: Fork, output: OutputTail, home: Path, *, shared: Shared | None = None) -> None:
         self._fork, self._output, self._home = fork, output, home
         self._loop = asyncio.get_running_loop()
-        self._frames = Frames()
+        self._frames = Frames(SHARED_BYTES if shared else 0)
+        self._calls = Calls()
+        self._shared = shared
+        self._beside: set[asyncio.Task[None]] = set()
         self._first: asyncio.Future[Frame] = self._loop.create_future()
         self._count = 0
         self._runs: deque[_Run] = deque()
@@ -123,40 +138,50 @@ class HostProcess(asyncio.Protocol):
         try:
             self.ready = read_ready(header)
             self._memory = self.ready.memory
+            if not self.ready.shared:
+                self._shared = None
         except (KeyError, TypeError, ValueError) as error:
             self._finish("it does not speak as a host does")
             raise ModelFault("model_error", f"the process of this version died: {self._end}") from error
 
     # ---- Engine ---------------------------------------------------------------------------------------------------
 
-    def run(self, call: Call, seconds: float) -> asyncio.Future[Output]:
+    def run(self, call: Call, seconds: float, tell: Tell) -> None:
         """Run the model; see ``Engine``. Answers come in the order of the calls."""
-        if _weight(call) > OFF_LOOP_BYTES:
-            return self._loop.create_task(self._run_large(call, seconds))
-        answer = self._loop.create_future()
-        try:
-            self._check_alive()
-            self._count += 1
-            frame = pack_call(self._count, call)
-        except (TypeError, ValueError) as error:
-            answer.set_exception(_cannot_travel(error))
-        except ModelFault as error:
-            answer.set_exception(error)
-        else:
-            self._send(_Run(self._count, seconds, answer), frame)
-        return answer
-
-    async def _run_large(self, call: Call, seconds: float) -> Output:
+        self._check_alive()
         self._count += 1
-        number = self._count
+        run = _Run(self._count, seconds, tell, self._shared is not None and self._shared.borrow())
+        if _weight(call) > OFF_LOOP_BYTES:
+            self._do_beside(self._run_large(run, call))
+            return
         try:
-            frame = await asyncio.to_thread(pack_call, number, call)
-        except (TypeError, ValueError) as error:
-            raise _cannot_travel(error) from None
-        self._check_alive()  # it may have died meanwhile, and nobody would see to what is sent now
-        answer: asyncio.Future[Output] = self._loop.create_future()
-        self._send(_Run(number, seconds, answer), frame)
-        return await answer
+            frame = self._pack(run, call)
+        except (TypeError, ValueError, MemoryError) as error:
+            self._give_back(run)
+            raise error if isinstance(error, MemoryError) else _cannot_travel(error) from None
+        self._send(run, frame)
+
+    async def _run_large(self, run: _Run, call: Call) -> None:
+        try:
+            frame = await asyncio.to_thread(self._pack, run, call)
+            self._check_alive()  # it may have died meanwhile, and nobody would see to what is sent now
+        except Exception as error:  # noqa: BLE001 -- whatever it is (no memory, say), nobody may be left waiting
+            self._give_back(run)
+            run.tell(_cannot_travel(error) if isinstance(error, TypeError | ValueError) else error)
+        else:
+            self._send(run, frame)
+
+    def _pack(self, run: _Run, call: Call) -> list[Buffer]:
+        return self._calls.pack(run.number, call, self._shared if run.borrowed else None)
+
+    def _give_back(self, run: _Run) -> None:
+        if run.borrowed and self._shared is not None:
+            self._shared.give_back()
+
+    def _do_beside(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def _check_alive(self) -> None:
         if not self.alive:
@@ -165,7 +190,9 @@ class HostProcess(asyncio.Protocol):
     def _send(self, run: _Run, frame: list[Buffer]) -> None:
         assert self._transport is not None
         self._runs.append(run)
-        if sum(map(len, frame)) > JOINED_BYTES:
+        if len(frame) == 1:
+            self._transport.write(frame[0])
+        elif sum(map(len, frame)) > JOINED_BYTES:
             self._transport.writelines(frame)  # arrays go as they are, without a copy of ours
         else:
             self._transport.write(b"".join(frame))
@@ -203,21 +230,29 @@ class HostProcess(asyncio.Protocol):
         self._longest = max(self._longest, self._loop.time() - self._head_since)
         self._watch_head()
         if "error" in frame.header:
-            run.answer.set_exception(fault(frame.header, "the model raised"))
-        elif sum(map(len, frame.buffers)) > OFF_LOOP_BYTES:
-            reading = self._loop.create_task(asyncio.to_thread(read_output, frame))
-            reading.add_done_callback(lambda done: self._take(run, done.result))
+            self._end_run(run, fault(frame.header, "the model raised"))
+        elif frame.size > OFF_LOOP_BYTES:
+            self._do_beside(self._read_large(run, frame))
         else:
-            self._take(run, lambda: read_output(frame))
+            self._end_run(run, self._read(frame))
 
-    def _take(self, run: _Run, read: Callable[[], Output]) -> None:
+    async def _read_large(self, run: _Run, frame: Frame) -> None:
+        self._end_run(run, await asyncio.to_thread(self._read, frame))
+
+    def _read(self, frame: Frame) -> Output | BaseException:
+        shared = self._shared
         try:
-            run.answer.set_result(read())
-        except FrameError as error:
-            self._finish(str(error))
-            run.answer.set_exception(
-                ModelFault("model_error", f"the process of this version was ended: {error}", {"started": True})
-            )
+            return read_output(frame.fetched(shared.take) if shared is not None else frame)
+        except Exception as error:  # noqa: BLE001 -- whatever it is (no memory, say), nobody may be left waiting
+            return error
+
+    def _end_run(self, run: _Run, outcome: Output | BaseException) -> None:
+        self._give_back(run)
+        if isinstance(outcome, FrameError):
+            self._finish(str(outcome))
+            text = f"the process of this version was ended: {outcome}"
+            outcome = ModelFault("model_error", text, {"started": True})
+        run.tell(outcome)
 
     # ---- the connection -------------------------------------------------------------------------------------------
 
@@ -260,10 +295,13 @@ class HostProcess(asyncio.Protocol):
             self._fork.kill()
         elif not asked:
             self._end = describe_end(self._fork.exited.result())
-        for run in self._runs:
-            if not run.answer.done():
-                run.answer.set_exception(self._why(late=late))
-        self._runs.clear()
+        while self._runs:
+            self._end_run(self._runs.popleft(), self._why(late=late))
+        if self._beside:
+            await asyncio.wait(self._beside)
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
         if not self._first.done():
             self._first.set_exception(
                 ModelFault("model_error", f"the process of this version died while loading: {self._end}")
@@ -284,9 +322,8 @@ def _cannot_travel(error: Exception) -> InvalidRequest:
 
 def _weight(call: Call) -> int:
     data: Any = call.data
-    arrays = getattr(data, "arrays", None)
-    if arrays is None:
-        return data.array.nbytes if hasattr(data, "array") else 0
-    if isinstance(arrays, Mapping):
-        return sum(a.nbytes for a in arrays.values())
-    return 8 * len(arrays) * len(arrays[0]) if arrays else 0
+    if type(data) is Table:
+        return 8 * data.rows * len(data.arrays)
+    if isinstance(data, TensorsInput):
+        return sum(a.nbytes for a in data.arrays.values())
+    return data.array.nbytes if isinstance(data, TensorInput) else 0

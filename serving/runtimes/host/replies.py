@@ -32,6 +32,7 @@ class Ready:
         batching: Whether requests may be joined for this model; ``batching_reason`` says why, or why not.
         way: How the model is called: ``full`` (MLflow's own predict), ``flavour`` or ``array``.
         example: Whether a saved example was replayed.
+        shared: Whether it has the memory that it was to share with the node.
     """
 
     seconds: float = 0.0
@@ -43,6 +44,7 @@ class Ready:
     batching_reason: str = ""
     way: str = "full"
     example: bool = False
+    shared: bool = False
 
 
 def read_ready(header: Mapping[str, Any]) -> Ready:
@@ -57,6 +59,7 @@ def read_ready(header: Mapping[str, Any]) -> Ready:
         batching_reason=str(header["batching_reason"])[:MESSAGE_LIMIT],
         way=str(header["way"])[:20],
         example=header["example"] is True,
+        shared=header.get("shared") is True,
     )
 
 

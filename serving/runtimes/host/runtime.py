@@ -23,6 +23,7 @@ from serving.runtimes.host.nursery import Nursery
 from serving.runtimes.host.output import OutputTail
 from serving.runtimes.host.parent import ParentDied
 from serving.runtimes.host.process import HostProcess
+from serving.runtimes.host.shared import share
 from serving.runtimes.host.version import Bounds, HostedVersion
 
 PARALLEL_LOADS = 2
@@ -146,6 +147,7 @@ class HostRuntime:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         output = OutputTail()
         try:
+            shared = share(ours)
             with theirs:
                 fork = await nursery.fork(directory, home, theirs.fileno(), output.write_end)
         except BaseException:
@@ -154,7 +156,7 @@ class HostRuntime:
             await asyncio.to_thread(remove, home)
             raise
         output.given()
-        host = HostProcess(fork, output, home)
+        host = HostProcess(fork, output, home, shared=shared)
         try:
             ours.setblocking(False)
             await asyncio.get_running_loop().create_unix_connection(lambda: host, sock=ours)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -26,6 +26,7 @@ QUEUE_ROWS = 1024
 MAX_BATCH_ROWS = 256
 ALARM_GRAIN_SECONDS = 0.001
 SWEEP_SECONDS = 0.005
+Tell = Callable[[Output | BaseException], None]
 _ONE_BAD_ROW = ("model_error", "model_output_invalid", "invalid_input")
 
 
@@ -37,11 +38,12 @@ class Engine(Protocol):
         """False once it can run nothing any more."""
         ...
 
-    def run(self, call: Call, seconds: float) -> Awaitable[Output]:
-        """Run one batch; raise ModelFault or InvalidRequest. A coroutine or a Future, which may be done already.
+    def run(self, call: Call, seconds: float, tell: Tell) -> None:
+        """Run one batch, and ``tell`` its answer, or the ModelFault or InvalidRequest that it came to.
 
-        It is never cancelled. ``seconds`` is how long the most patient caller still waits; each is told by the lane
-        when its own time is over.
+        Once, on the event loop, before this returns or at any time after: a callback and no Future, which would cost
+        every request one more turn of the loop. What is raised here is told as well. ``seconds`` is how long the most
+        patient caller still waits; each is told by the lane when its own time is over.
         """
         ...
 
@@ -71,11 +73,12 @@ class Unwatched:
 class _Place:
     """An engine, and what it is busy with."""
 
-    __slots__ = ("batch", "engine")
+    __slots__ = ("batch", "engine", "tell")
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, ended: Callable[[_Place, Output | BaseException], None]) -> None:
         self.engine = engine
         self.batch: list[Waiter] | None = None
+        self.tell: Tell = partial(ended, self)
 
 
 class Lane:
@@ -102,7 +105,7 @@ class Lane:
         name: str = "",
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._places = [_Place(engine) for engine in engines]
+        self._places = [_Place(engine, self._ended) for engine in engines]
         self._most = max_batch_rows
         self._queue_rows = queue_rows
         self._name = name
@@ -153,7 +156,7 @@ class Lane:
 
     def add(self, engine: Engine) -> None:
         """Have one more engine take batches."""
-        self._places.append(_Place(engine))
+        self._places.append(_Place(engine, self._ended))
         self._flush_soon()
 
     def remove(self, engine: Engine) -> None:
@@ -200,32 +203,27 @@ class Lane:
         try:
             call, rows = self._join(batch)
             seconds = max(max(w.until for w in batch) - self._loop.time(), 0.0)
-            run = asyncio.ensure_future(place.engine.run(call, seconds))
+            place.engine.run(call, seconds, place.tell)
         except Exception as error:  # noqa: BLE001 -- whatever it is (no memory, say), nobody may be left waiting
             place.batch = None
             self._failed(place, batch, error)
             return
         self.watch.batch(rows, len(batch))
-        if run.done():
-            self._ended(place, run)
-        else:
-            run.add_done_callback(partial(self._ended, place))
 
     def _join(self, batch: list[Waiter]) -> tuple[Call, int]:
         if len(batch) == 1:
             return batch[0].call, batch[0].rows
         return merge([w.call for w in batch]), sum(w.rows for w in batch)
 
-    def _ended(self, place: _Place, run: asyncio.Future[Output]) -> None:
+    def _ended(self, place: _Place, outcome: Output | BaseException) -> None:
         batch, place.batch = place.batch or [], None
-        error = ModelFault("model_error", "the run was given up") if run.cancelled() else run.exception()
-        if error is not None:
-            self._failed(place, batch, error)
+        if isinstance(outcome, BaseException):
+            self._failed(place, batch, outcome)
         elif len(batch) == 1:
             if not batch[0].answer.done():
-                batch[0].answer.set_result(run.result())
+                batch[0].answer.set_result(outcome)
         else:
-            self._share_out(batch, run.result())
+            self._share_out(batch, outcome)
         if self._line:
             self._flush_soon()
 

@@ -71,14 +71,15 @@ def test_a_host_has_no_credentials_in_its_environment(hosts: Hosts) -> None:
 
 
 def test_a_host_has_no_descriptors_of_others(hosts: Hosts) -> None:
-    """Standard input is empty, output goes to the node, and there is one socket."""
+    """Standard input is empty, output goes to the node, and there are one socket and the memory shared with it."""
     with hosts.loaded("sum"), hosts.loaded("descriptors") as host:
         output = hosts.predict(host, rows())
     assert isinstance(output, JsonOutput)
     kinds = [link.split(":")[0] for link in output.value[0]]
     assert kinds[:3] == ["/dev/null", "pipe", "pipe"]
     assert kinds.count("socket") == 1
-    assert len(kinds) == 4
+    assert kinds.count("/memfd") == 1
+    assert len(kinds) == 5
 
 
 def test_a_host_works_in_a_directory_of_its_own(hosts: Hosts) -> None:

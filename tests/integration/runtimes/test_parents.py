@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import uvloop
 
@@ -21,7 +22,6 @@ from serving.runtimes.host.nursery import Nursery
 from serving.runtimes.host.process import HostProcess
 from serving.runtimes.host.runtime import PARALLEL_LOADS, HostRuntime
 from tests.integration.runtimes.conftest import Hosts, OneEnvironment, rows
-from tests.integration.runtimes.test_faults import descendants
 from tests.support.models import SavedModels
 from tests.support.serving_fakes import eventually
 
@@ -182,9 +182,7 @@ def test_a_parent_that_gets_threads_later_keeps_the_versions_that_it_has_loaded(
             first = await runtime.load(saved.version, saved.directory, 90)
             old = runtime._nurseries[python].parent
             assert old is not None
-            for pid in [old.pid, *descendants(old.pid)]:  # one of them, where it has a namespace of its own
-                if pid != first.pid:
-                    os.kill(pid, signal.SIGUSR1)
+            os.kill(psutil.Process(first.pid).ppid(), signal.SIGUSR1)  # not old.pid, which may be its watcher
             second = await runtime.load(saved.version, saved.directory, 90)
             assert runtime._nurseries[python].parent is not old
             for host in (first, second):

@@ -27,8 +27,9 @@ from serving.exchange import (
     TensorsInput,
     TensorsOutput,
 )
+from serving.runtimes.host.calls import Calls, pack_call
 from serving.runtimes.host.child import values, wire
-from serving.runtimes.host.frames import BODY_LIMIT, Frame, FrameError, Frames, pack_call, read_output
+from serving.runtimes.host.frames import BODY_LIMIT, Frame, FrameError, Frames, read_output
 
 NUMBERS = st.sampled_from(["?", "i1", "<i8", "<u2", "<f4", "<f8", "<M8[ns]"])
 CELLS = st.recursive(
@@ -88,6 +89,29 @@ def test_object_cells_arrive_as_they_were(cells: list[Any]) -> None:
     """Text, bytes, numbers of any size and nested values keep their types."""
     header, buffers = at_the_host(TensorInput(object_array(cells)))
     assert values.take_input(header["input"], buffers).tolist() == cells
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(NUMBERS, hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4)),
+    st.sampled_from(["C", "F"]),
+    st.sampled_from([{}, {"n": 1}]),
+    st.lists(st.sampled_from(["a", "b", "c"]), min_size=3, max_size=3),
+)
+def test_headers_that_are_known_are_those_that_would_be_written(
+    array: np.ndarray[Any, Any], order: Any, params: dict[str, Any], names: list[str]
+) -> None:
+    """A frame has the same bytes, however often its like was sent before, and whatever else was."""
+    array = array.astype(array.dtype, order=order)
+    columns = tuple(array.reshape(-1)[::2] for _ in range(3))
+    mixed = (columns[0], np.zeros(len(columns[0]), "<f2"), columns[2])
+    inputs: list[Input] = [TensorInput(array), TensorInput(array[::-1]), TensorInput(array.astype(array.dtype.str))]
+    inputs += [Table(tuple(names), c, named) for c in (columns, mixed, columns[::-1]) for named in (True, False)]
+    inputs += [Table(tuple(names[::-1]), columns), Table((), ())]
+    calls = Calls()
+    for data in inputs * 2:
+        call = Call(data, params)
+        assert b"".join(calls.pack(9, call)) == b"".join(pack_call(9, call))
 
 
 def test_columns_of_one_type_travel_as_one_block() -> None:

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from registry.errors import HeadgateError
 from registry.records import Digest, ServableVersion, VersionNumber
-from serving.exchange import Call, TensorInput, TensorsOutput
+from serving.exchange import Call, Output, TensorInput, TensorsOutput
 from serving.runtimes.inline import engine as engine_module
 from serving.runtimes.inline.engine import InlineEngine
 from serving.runtimes.inline.probe import Verdict
 from serving.runtimes.inline.runtime import _batches
 from serving.runtimes.inline.session import Session
+from tests.support.lanes import telling
 
 QUICK = Verdict("", 1, 1e-6, 1e-7, 64, 8, (0, 1, None), takes_rows=True)
 SLOW = replace(QUICK, base_seconds=0.01)
@@ -69,8 +70,16 @@ class Scene:
     async def ask(self, rows: int, seconds: float = 5.0) -> Any:
         """Return the answer's arrays."""
         array = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
-        output = await self.engine.run(Call(TensorInput(array)), seconds)
-        return cast("TensorsOutput", output).arrays
+        return cast("TensorsOutput", await self.start(array, seconds)).arrays
+
+    def start(self, array: Any, seconds: float = 5.0) -> asyncio.Future[Output]:
+        """Run, and return the answer to come."""
+        answer: asyncio.Future[Output] = asyncio.get_running_loop().create_future()
+        try:
+            self.engine.run(Call(TensorInput(array)), seconds, telling(answer))
+        except HeadgateError as error:
+            answer.set_exception(error)
+        return answer
 
 
 def run(verdict: Verdict, story: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
@@ -90,7 +99,7 @@ def test_quick_run_is_over_at_once() -> None:
     """What is expected to be quick runs where it is, without a turn of the loop."""
 
     async def story(scene: Scene) -> None:
-        future = scene.engine.run(Call(TensorInput(np.ones((3, 2), np.float32))), 5)
+        future = scene.start(np.ones((3, 2), np.float32))
         assert future.done()
         assert scene.session.on_loop == [True]
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from registry.errors import ModelFault
-from serving.exchange import Call, TensorInput
+from serving.exchange import Call, Output, TensorInput
 from serving.runtimes.host.output import OutputTail
 from serving.runtimes.host.parent import Fork
 from serving.runtimes.host.process import OFF_LOOP_BYTES, HostProcess
+from tests.support.lanes import telling
 
 LARGE = Call(TensorInput(np.zeros(8 * OFF_LOOP_BYTES, dtype=np.uint8)))
 
@@ -41,7 +42,8 @@ def test_a_request_that_is_being_packed_when_its_host_dies_is_told_at_once(tmp_p
 
     async def story() -> None:
         host = connected(tmp_path / "host")
-        asking = host.run(LARGE, 30)
+        asking: asyncio.Future[Output] = asyncio.get_running_loop().create_future()
+        host.run(LARGE, 30, telling(asking))
         await asyncio.sleep(0)  # it is being packed, beside the loop
         host.connection_lost(None)
         await host.close()

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from .wire import BODY_LIMIT, Buffer, pack
 
 if TYPE_CHECKING:
+    from .shared import Shared
     from .ways import Model
 
 MESSAGE_LIMIT = 1024
 
 
-def answer(model: Model, number: int, header: dict[str, Any], buffers: Sequence[memoryview]) -> list[Buffer]:
-    """Return the frame that answers one request."""
+def answer(
+    model: Model, number: int, header: dict[str, Any], buffers: Sequence[memoryview], *, shared: Shared | None = None
+) -> list[Buffer]:
+    """Return the frame that answers one request; its buffers may lie in ``shared``."""
     from .values import OutputInvalid, lay_output
 
     try:
@@ -23,7 +26,7 @@ def answer(model: Model, number: int, header: dict[str, Any], buffers: Sequence[
         output = lay_output(result, parts)
         if sum(map(len, parts)) > BODY_LIMIT:
             raise OutputInvalid(f"the model's answer is larger than {BODY_LIMIT >> 20} MiB")
-        return pack({"output": output}, parts, number)
+        return pack({"output": output}, parts, number, shared=shared)
     except BaseException as error:  # noqa: BLE001 -- process edge: what a model raises, exits included, is the answer
         return pack(failure(error), (), number)
 

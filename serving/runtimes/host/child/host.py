@@ -16,6 +16,7 @@ import time
 
 from .answer import answer, failure
 from .sandbox import Confinement
+from .shared import receive
 from .system import private_bytes
 from .wire import Stream, pack, send
 
@@ -26,6 +27,7 @@ def run(connection: socket.socket, model_path: str, home: str, done: Confinement
         os.environ[name] = home
     os.chdir(home)
     tempfile.tempdir, sys.argv = None, ["model"]
+    shared = receive(connection)
     started = time.perf_counter()
     doing = "load"
     try:
@@ -41,12 +43,12 @@ def run(connection: socket.socket, model_path: str, home: str, done: Confinement
         send(connection, pack(dict(failure(error), op="failed", doing=doing)))
         return
     ready = {"op": "ready", "graph_inputs": inputs, "confined": done.applied, "unconfined": done.missing}
-    ready.update(found, seconds=time.perf_counter() - started, memory=private_bytes())
+    ready.update(found, shared=shared is not None, seconds=time.perf_counter() - started, memory=private_bytes())
     send(connection, pack(ready))
-    stream = Stream(connection)
+    stream = Stream(connection, shared)
     while True:
         frame = stream.read()
         if frame is None:
             return
-        send(connection, answer(model, *frame))
+        send(connection, answer(model, *frame, shared=shared if stream.may_share else None))
         frame = None  # not kept until the next request comes

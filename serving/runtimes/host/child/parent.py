@@ -57,7 +57,8 @@ class Parent:
         started = time.perf_counter()
         missing = [name for name in PRELOAD if not _import(name)] if warm else []
         if warm:
-            _import(f"{__package__}.values")
+            for name in ("values", "rehearsal"):  # and what they import: each host would compile it anew
+                _import(f"{__package__}.{name}")
             _rehearse()
         gc.collect()
         gc.freeze()  # so that a host's collector writes to no page that it shares with this process

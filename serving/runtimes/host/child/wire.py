@@ -5,7 +5,9 @@
 
 Little-endian. ``number`` is the request's, so that equal requests have equal headers, which are read once. The header's
 end and every buffer's lie at a multiple of 16 bytes, so that arrays are aligned. The header names its buffers by
-number. The node is trusted here: whoever holds the other end of the socket started this process.
+number. The number of buffers has two flags: that they lie in the memory which both ends share (``shared.py``), as they
+would lie in the frame, and not in the frame; and, in a call, that the answer's may. The node is trusted here: whoever
+holds the other end of the socket started this process.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import json
 import socket
 import struct
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Any, Protocol, Union
 
 ALIGNMENT = 16
 BODY_LIMIT = 512 << 20
 LARGE_BYTES = 64 * 1024
+ELSEWHERE, MAY_SHARE = 1 << 31, 1 << 30
 _PREFIX = struct.Struct("<IIQ")
 _KNOWN_HEADERS, _KNOWN_BYTES = 64, 1 << 14
 _PARTS_AT_ONCE = 512  # the kernel takes 1,024
@@ -27,13 +30,29 @@ Buffer = Union[bytes, memoryview]  # noqa: UP007 -- Python 3.9 evaluates it
 Frame = tuple[int, dict[str, Any], list[memoryview]]
 
 
-def pack(header: dict[str, Any], buffers: Sequence[Buffer] = (), number: int = 0) -> list[Buffer]:
-    """Return a frame's bytes in pieces, large buffers as they are."""
+class Memory(Protocol):
+    """Where buffers lie that need not go over the socket; ``shared.py`` has it."""
+
+    def put(self, buffers: Sequence[Buffer]) -> bool:
+        """Take buffers, each padded; False where they are to go over the socket."""
+        ...
+
+    def take(self, size: int) -> bytearray:
+        """Return a copy of what begins there."""
+        ...
+
+
+def pack(
+    header: dict[str, Any], buffers: Sequence[Buffer] = (), number: int = 0, *, shared: Memory | None = None
+) -> list[Buffer]:
+    """Return a frame's bytes in pieces, large buffers as they are, or put into ``shared`` already."""
+    elsewhere = shared is not None and shared.put(buffers)
     lengths = struct.pack(f"<{len(buffers)}Q", *[len(b) for b in buffers])
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(_PREFIX.size + len(lengths) + len(text)) % ALIGNMENT)
-    parts: list[Buffer] = [_PREFIX.pack(len(text), len(buffers), number), lengths, text]
-    for buffer in buffers:
+    flags = ELSEWHERE if elsewhere else 0
+    parts: list[Buffer] = [_PREFIX.pack(len(text), len(buffers) | flags, number), lengths, text]
+    for buffer in () if elsewhere else buffers:
         parts += [buffer, bytes(-len(buffer) % ALIGNMENT)]
     return parts
 
@@ -53,10 +72,15 @@ def send(connection: socket.socket, parts: Sequence[Buffer]) -> None:
 
 
 class Stream:
-    """Frames from a socket; several may be under way at once."""
+    """Frames from a socket; several may be under way at once.
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection, self._held = connection, bytearray()
+    Attributes:
+        may_share: Whether the answer to the frame that was read last may lie in shared memory.
+    """
+
+    def __init__(self, connection: socket.socket, shared: Memory | None = None) -> None:
+        self._connection, self._held, self._shared = connection, bytearray(), shared
+        self.may_share = False
         self._headers: dict[bytes, dict[str, Any]] = {}
 
     def read(self) -> Frame | None:
@@ -92,11 +116,16 @@ class Stream:
             return None
         view = memoryview(frame)
         text, count, number = _PREFIX.unpack_from(view)
+        elsewhere, self.may_share = count & ELSEWHERE, bool(count & MAY_SHARE)
+        count &= MAY_SHARE - 1
         start = _PREFIX.size + 8 * count
         header = self._header(bytes(view[start : start + text]))
         start += text
+        lengths = struct.unpack_from(f"<{count}Q", view, _PREFIX.size)
+        if elsewhere and self._shared is not None:
+            view, start = memoryview(self._shared.take(_body(lengths))), 0
         buffers = []
-        for length in struct.unpack_from(f"<{count}Q", view, _PREFIX.size):
+        for length in lengths:
             buffers.append(view[start : start + length])
             start += length + -length % ALIGNMENT
         return number, header, buffers
@@ -116,8 +145,13 @@ class Stream:
         if len(self._held) < _PREFIX.size:
             return 0
         text, count, _ = _PREFIX.unpack_from(self._held)
+        elsewhere = count & ELSEWHERE
+        count &= MAY_SHARE - 1
         start = _PREFIX.size + 8 * count + text
         if len(self._held) < start - text:
             return 0
-        lengths = struct.unpack_from(f"<{count}Q", self._held, _PREFIX.size)
-        return int(start + sum(n + -n % ALIGNMENT for n in lengths))
+        return int(start) if elsewhere else start + _body(struct.unpack_from(f"<{count}Q", self._held, _PREFIX.size))
+
+
+def _body(lengths: Sequence[int]) -> int:
+    return sum(n + -n % ALIGNMENT for n in lengths)
