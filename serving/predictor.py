@@ -13,6 +13,7 @@ import asyncio
 import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
@@ -96,7 +97,7 @@ class Predictor:
         form = choose_format(question.accept)
         heavy, until = len(question.body) > HEAVY_BYTES, begun + question.seconds
         if heavy:
-            parsed = await self._aside(until, lambda: parse_body(question.content_type, question.body, limits))
+            parsed = await self._aside(until, partial(parse_body, question.content_type, question.body, limits))
         else:
             parsed = parse_body(question.content_type, question.body, limits)
         asked = perf_counter()
@@ -111,7 +112,7 @@ class Predictor:
                 left = _left(question, leased - begun)
                 call = await self._tables.read(parsed, chosen.signature, inputs, seconds=left)
             elif heavy:
-                call = await self._aside(until, lambda: shape(parsed, chosen.signature, inputs, limits))
+                call = await self._aside(until, partial(shape, parsed, chosen.signature, inputs, limits))
             else:
                 call = shape(parsed, chosen.signature, inputs, limits)
             shaped = perf_counter()
@@ -122,18 +123,11 @@ class Predictor:
         finally:
             lease.release()
 
-        def encode() -> Encoded:
-            return encode_answer(
-                output,
-                form,
-                model=decision.model,
-                version=decision.version,
-                request_id=question.request_id,
-                limits=limits,
-            )
-
-        aside = form != JSON or output.size > HEAVY_BYTES
-        encoded = await self._aside(until, encode) if aside else encode()
+        told = {"model": decision.model, "version": decision.version, "request_id": question.request_id}
+        if form != JSON or output.size > HEAVY_BYTES:
+            encoded = await self._aside(until, partial(encode_answer, output, form, limits, **told))
+        else:
+            encoded = encode_answer(output, form, limits, **told)
         done.encode = perf_counter() - predicted
         return Answer(encoded, decision)
 

@@ -50,9 +50,8 @@ class Direct:
         cycle = self._cycle
         if cycle.response_started or cycle.disconnected or not cycle.keep_alive or cycle.flow.write_paused:
             return False
-        default = b"".join([b"%b: %b\r\n" % pair for pair in cycle.default_headers])
-        parts = (STATUS_LINE[200], default, head, len(body), body)
-        cycle.transport.write(b"%b%b%bcontent-length: %d\r\n\r\n%b" % parts)
+        start = _start if cycle.default_headers is _made_of else _make_start(cycle.default_headers)
+        cycle.transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (start, head, len(body), body))
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         cycle.on_response()
@@ -63,6 +62,17 @@ class Direct:
         if self.watched and not self.task.done():
             self.gone = True
             self.task.cancel()
+
+
+# How every answer begins: the server makes the list of its own headers anew once a second, for the date.
+_made_of: list[tuple[bytes, bytes]] = []
+_start = b""
+
+
+def _make_start(headers: list[tuple[bytes, bytes]]) -> bytes:
+    global _made_of, _start  # one process, one server, one thread
+    _made_of, _start = headers, STATUS_LINE[200] + b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    return _start
 
 
 def offer(scope: Scope, direct: Direct) -> None:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from random import getrandbits
 from typing import Any
 
@@ -187,24 +188,14 @@ class Gate:
         return access
 
     def _check_headers(self, headers: list[tuple[bytes, bytes]], *, safe: bool) -> str:
-        host: bytes | None = None
-        given: bytes | None = None
-        origin: bytes | None = None
-        size = 0
-        for name, value in headers:
-            size += len(name) + len(value)
-            if name == b"host":
-                if host is not None:
-                    raise InvalidRequest("misdirected_host", "send exactly one Host header")
-                host = value
-            elif name == b"x-request-id":
-                given = value
-            elif name == b"origin":
-                origin = value
-        if size > MAX_HEADER_BYTES or len(headers) > MAX_HEADERS:
+        if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEADER_BYTES:
             raise InvalidRequest(
                 "headers_too_large", f"send at most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together"
             )
+        fields = dict(headers)
+        if len(fields) != len(headers) and sum(name == b"host" for name, _ in headers) > 1:
+            raise InvalidRequest("misdirected_host", "send exactly one Host header")
+        host, given, origin = fields.get(b"host"), fields.get(b"x-request-id"), fields.get(b"origin")
         if host is None or (host not in self._good_hosts and not self._host_ok(host)):
             raise InvalidRequest(
                 "misdirected_host", "the Host header does not name this server; HEADGATE_ALLOWED_HOSTS lists more names"

@@ -74,18 +74,20 @@ class PredictLane:
             ask = self._asked(scope["path"])
             if scope["query_string"]:
                 raise InvalidRequest("invalid_argument", "a predict URL takes no query; put params into the JSON body")
-            head = _Head(scope["headers"])
-            seconds = head.seconds(self._seconds)
-            priority = head.priority_of()
-            if direct is not None and direct.body is not None and not head.encoding:
+            fields = _fields(scope["headers"])
+            seconds = _seconds(fields, self._seconds)
+            priority = _priority(fields)
+            if direct is not None and direct.body is not None and b"content-encoding" not in fields:
                 body = self._bodies.take(direct.body)
             else:
-                body = await self._bodies.read(head.length, head.encoding, receive)
+                length, encoding = fields.get(b"content-length", b""), fields.get(b"content-encoding", b"")
+                body = await self._bodies.read(length, encoding, receive)
         except HeadgateError as error:
             self._observe(Finished(model=ask.model, version=ask.version or "", code=error.code))
             raise
         request_id = scope["headgate.request_id"]
-        question = Question(ask, body, head.content_type, head.accept, request_id, seconds, priority)
+        content_type, accept = _text(fields, b"content-type"), _text(fields, b"accept")
+        question = Question(ask, body, content_type, accept, request_id, seconds, priority)
         try:
             with Hangup(direct):
                 answer = await self._predictor.predict(question)
@@ -131,46 +133,37 @@ def _make_room(kept: dict[Any, Any]) -> None:
         kept.clear()
 
 
-class _Head:
-    """The headers that the lane reads."""
+def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return headers by name; several of one name as one, joined by commas (RFC 9110 §5.3)."""
+    fields = dict(headers)
+    if len(fields) != len(headers):
+        fields = {name: b", ".join(v for n, v in headers if n == name) for name in fields}
+    return fields
 
-    __slots__ = ("accept", "content_type", "encoding", "length", "priority", "timeout_ms")
 
-    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
-        self.content_type: str | None = None
-        self.accept: str | None = None
-        self.encoding = self.length = self.priority = self.timeout_ms = b""
-        for name, value in headers:
-            if name == b"content-type":
-                self.content_type = value.decode("latin-1")
-            elif name == b"accept":
-                accept = value.decode("latin-1")
-                self.accept = accept if self.accept is None else f"{self.accept}, {accept}"
-            elif name == b"content-length":
-                self.length = value
-            elif name == b"content-encoding":
-                # Two of them mean two encodings, one over the other: together they name none that is read here.
-                self.encoding = self.encoding + b", " + value if self.encoding else value
-            elif name == b"x-request-timeout-ms":
-                self.timeout_ms = value
-            elif name == b"x-headgate-priority":
-                self.priority = value
+def _text(fields: dict[bytes, bytes], name: bytes) -> str | None:
+    value = fields.get(name)
+    return None if value is None else value.decode("latin-1")
 
-    def seconds(self, most: float) -> float:
-        """Return how long the caller waits: ``most``, or less where the header says so."""
-        if not self.timeout_ms:
-            return most
-        if not _TIMEOUT.fullmatch(self.timeout_ms):
-            raise InvalidRequest(
-                "invalid_argument", "X-Request-Timeout-Ms must be whole milliseconds from 1 on, such as 500"
-            )
-        return min(most, int(self.timeout_ms) / 1000)
 
-    def priority_of(self) -> Priority:
-        """Return who goes first, by the header; normal without one."""
-        if not self.priority:
-            return Priority.NORMAL
-        priority = _PRIORITIES.get(self.priority)
-        if priority is None:
-            raise InvalidRequest("invalid_argument", "X-Headgate-Priority must be high, normal or low")
-        return priority
+def _seconds(fields: dict[bytes, bytes], most: float) -> float:
+    """Return how long the caller waits: ``most``, or less where the header says so."""
+    given = fields.get(b"x-request-timeout-ms")
+    if not given:
+        return most
+    if not _TIMEOUT.fullmatch(given):
+        raise InvalidRequest(
+            "invalid_argument", "X-Request-Timeout-Ms must be whole milliseconds from 1 on, such as 500"
+        )
+    return min(most, int(given) / 1000)
+
+
+def _priority(fields: dict[bytes, bytes]) -> Priority:
+    """Return who goes first, by the header; normal without one."""
+    given = fields.get(b"x-headgate-priority")
+    if not given:
+        return Priority.NORMAL
+    priority = _PRIORITIES.get(given)
+    if priority is None:
+        raise InvalidRequest("invalid_argument", "X-Headgate-Priority must be high, normal or low")
+    return priority

@@ -74,16 +74,16 @@ def _matches(media: str, offered: str) -> bool:
     return media in (offered, "*/*", offered.partition("/")[0] + "/*")
 
 
-def encode_answer(output: Output, fmt: Format, *, model: str, version: str, request_id: str, limits: Limits) -> Encoded:
+def encode_answer(output: Output, fmt: Format, limits: Limits, *, model: str, version: str, request_id: str) -> Encoded:
     """Write an answer.
 
     Args:
         output: What the model returned.
         fmt: From ``choose_format``.
+        limits: How long the answer may be, and how deep.
         model: Its name, written into JSON answers along with the next two.
         version: Its number.
         request_id: The request's.
-        limits: How long the answer may be, and how deep.
 
     Raises ModelFault ``model_output_invalid`` for output that cannot be written, and InvalidRequest
     ``not_acceptable`` for output that is no table where a table was asked for.

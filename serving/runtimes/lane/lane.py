@@ -3,9 +3,11 @@
     predict ─► line ─► (end of this turn of the loop) ─► batch ─► an idle engine ─► split ─► everybody's own answer
 
 An engine that is idle starts at once; while all are busy, requests gather, and the next batch takes them. No request
-ever waits for a timer. A batch that fails is run again, each request alone, so that one caller's bad row is that
-caller's error. For one event loop. Not here: what a batch is made of (``batch.py``), who is next (``line.py``), what an
-engine is (a process of its own: ``host/process.py``; an ONNX session: ``inline``).
+ever waits for a timer. While requests come one by one, each is run in the turn that it came in: to wait for the turn's
+end would cost it a turn of the loop, and nobody would have joined it. A batch that fails is run again, each request
+alone, so that one caller's bad row is that caller's error. For one event loop. Not here: what a batch is made of
+(``batch.py``), who is next (``line.py``), what an engine is (a process of its own: ``host/process.py``; an ONNX session:
+``inline``).
 """
 
 from __future__ import annotations
@@ -111,6 +113,8 @@ class Lane:
         self._name = name
         self._line = Line()
         self._soon = False
+        self._alone = False  # whether the last turn that brought requests brought one
+        self._turn_open = False  # whether this turn has brought one that was run at once
         self._swept = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
@@ -146,10 +150,19 @@ class Lane:
             self.watch.refused("queue_full")
             answer.set_exception(self._full())
             return answer
-        until = now + seconds
-        line.add(Waiter(call, rows, answer, seconds=seconds, until=until), priority)
-        if until < self._alarm_at:
-            self._set_alarm(until)
+        waiter = Waiter(call, rows, answer, seconds, now + seconds)
+        if self._alone and not line.rows and (place := self._idle()) is not None:
+            if not self._turn_open:
+                self._turn_open = True
+                self._loop.call_soon(self._close_turn)
+                self._start(place, [waiter])
+                if not answer.done() and waiter.until < self._alarm_at:
+                    self._set_alarm(waiter.until)
+                return answer
+            self._alone = False
+        line.add(waiter, priority)
+        if waiter.until < self._alarm_at:
+            self._set_alarm(waiter.until)
         if not self._soon:
             self._flush_soon()
         return answer
@@ -190,30 +203,33 @@ class Lane:
                 return place
         return None
 
+    def _close_turn(self) -> None:
+        self._turn_open = False
+
     def _flush(self) -> None:
         self._soon = False
+        came = self._line.rows
         while self._line and (place := self._idle()) is not None:
             batch = self._line.take(self._most if self.batching else 1)
             if not batch:  # all who waited have gone
                 break
+            self._alone = len(batch) == 1 and batch[0].rows == came
             self._start(place, batch)
 
     def _start(self, place: _Place, batch: list[Waiter]) -> None:
         place.batch = batch
         try:
-            call, rows = self._join(batch)
-            seconds = max(max(w.until for w in batch) - self._loop.time(), 0.0)
-            place.engine.run(call, seconds, place.tell)
+            if len(batch) == 1:
+                call, rows, until = batch[0].call, batch[0].rows, batch[0].until
+            else:
+                call, rows = merge([w.call for w in batch]), sum([w.rows for w in batch])
+                until = max([w.until for w in batch])
+            place.engine.run(call, max(until - self._loop.time(), 0.0), place.tell)
         except Exception as error:  # noqa: BLE001 -- whatever it is (no memory, say), nobody may be left waiting
             place.batch = None
             self._failed(place, batch, error)
             return
         self.watch.batch(rows, len(batch))
-
-    def _join(self, batch: list[Waiter]) -> tuple[Call, int]:
-        if len(batch) == 1:
-            return batch[0].call, batch[0].rows
-        return merge([w.call for w in batch]), sum(w.rows for w in batch)
 
     def _ended(self, place: _Place, outcome: Output | BaseException) -> None:
         batch, place.batch = place.batch or [], None

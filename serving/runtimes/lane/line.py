@@ -25,7 +25,7 @@ class Waiter:
 
     __slots__ = ("_key", "alone", "answer", "call", "rows", "seconds", "until")
 
-    def __init__(self, call: Call, rows: int, answer: asyncio.Future[Output], *, seconds: float, until: float) -> None:
+    def __init__(self, call: Call, rows: int, answer: asyncio.Future[Output], seconds: float, until: float) -> None:
         self.call, self.rows, self.answer, self.seconds, self.until = call, rows, answer, seconds, until
         self.alone = False
         self._key: Key | None = None
