@@ -6,8 +6,8 @@ An engine that is idle starts at once; while all are busy, requests gather, and 
 ever waits for a timer. While requests come one by one, each is run in the turn that it came in: to wait for the turn's
 end would cost it a turn of the loop, and nobody would have joined it. A batch that fails is run again, each request
 alone, so that one caller's bad row is that caller's error. For one event loop. Not here: what a batch is made of
-(``batch.py``), who is next (``line.py``), what an engine is (a process of its own: ``host/process.py``; an ONNX session:
-``inline``).
+(``batch.py``), who is next (``line.py``), what an engine is (a process of its own: ``host/process.py``; or an ONNX
+session: ``inline``).
 """
 
 from __future__ import annotations
