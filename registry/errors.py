@@ -18,7 +18,7 @@ was wrong and what would be right, and ``details`` for machines. Not here: HTTP.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 QUOTE_LIMIT = 64
 MESSAGE_LIMIT = 2048
@@ -53,6 +53,10 @@ class HeadgateError(Exception):
         self.message = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
         self.details = dict(details or {})
         self.retry_after = retry_after
+
+    def anew(self) -> Self:
+        """Return the same as a new object: raising one over and over would grow its traceback for ever."""
+        return type(self)(self.code, self.message, self.details, retry_after=self.retry_after)
 
 
 class InvalidRequest(HeadgateError):
@@ -133,7 +137,7 @@ class Unavailable(HeadgateError):
         "artifact_corrupt": "The artifact's bytes do not match their digests; it is not loaded.",
         "environment_unavailable": "The libraries of the version cannot be had; the message says which.",
         "sandbox_unavailable": "HEADGATE_SANDBOX is required, and this system lacks a part; the message says which.",
-        "no_capacity": "All memory for models is in use.",
+        "no_capacity": "All memory for models, or every connection that this process may have, is in use.",
         "shutting_down": "This process is stopping.",
         "registry_unavailable": "The registry or its database cannot be reached.",
     }

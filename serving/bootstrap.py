@@ -32,7 +32,7 @@ from serving.pool.grant import default_budget
 from serving.pool.pool import Pool, PoolLimits
 from serving.pool.ports import Artifacts
 from serving.pool.warming import Warming
-from serving.ports import Runtime, SnapshotSource
+from serving.ports import SnapshotSource, StartedRuntime
 from serving.predictor import Predictor
 from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
@@ -62,14 +62,6 @@ class Cache(Artifacts, Protocol):
 
     async def close(self) -> None:
         """Let go of everything."""
-        ...
-
-
-class StartedRuntime(Runtime, Protocol):
-    """A runtime that must be started."""
-
-    async def start(self) -> None:
-        """Get ready to load."""
         ...
 
 
@@ -155,9 +147,8 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        async with (
-            AsyncExitStack() as ends
-        ):  # what cannot be ended does not keep the rest from ending; last in, first out
+        # What cannot be ended does not keep the rest from ending; last in, first out.
+        async with AsyncExitStack() as ends:
             for part in (*reversed(self._parts.beneath), self._parts.source, self._parts.cache, self._parts.runtime):
                 ends.push_async_callback(part.close)
             if self._siblings is not None:

@@ -1,8 +1,7 @@
 """What travels between a protocol and a runtime: input, parameters, output. Values only; numpy, no pandas.
 
 A *protocol* turns bytes into an ``Input``; a *runtime* turns an ``Input`` into an ``Output``; the protocol turns that
-into
-bytes. Arrays are row-major; axis 0 counts rows. An output's ``size`` is how many bytes it took on its way from the
+into bytes. Arrays are row-major; axis 0 counts rows. An output's ``size`` is how many bytes it took on its way from the
 model, 0 where there was no way to go: it tells what writing it costs without walking it.
 """
 

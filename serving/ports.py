@@ -186,10 +186,19 @@ class Runtime(Protocol):
         """Load a version from its model directory.
 
         Raises LoadFault ``model_error`` where the model cannot be loaded (with its own type and message), Unavailable
-        ``environment_unavailable`` where its libraries cannot be had, ``loading`` where ``seconds`` were not enough.
+        ``environment_unavailable`` where its libraries cannot be had, ``sandbox_unavailable`` where it may not be run
+        here, ``loading`` where ``seconds`` were not enough.
         """
         ...
 
     async def close(self) -> None:
         """End what the runtime itself started."""
+        ...
+
+
+class StartedRuntime(Runtime, Protocol):
+    """A runtime that must be started."""
+
+    async def start(self) -> None:
+        """Get ready to load."""
         ...

@@ -31,7 +31,6 @@ from registry.libraries.satisfied import (
     chosen_python,
     installed,
     is_satisfied,
-    minor,
     parse_requirements,
     wanted,
 )
@@ -124,16 +123,15 @@ class UvResolver:
         return text
 
     def _interpreter(self, python: str) -> str:
-        if python == minor(".".join(map(str, sys.version_info[:2]))):
+        if python == chosen_python(None):
             return sys.executable
         status, output, _ = self._uv(find_arguments(python))
         found = output.strip() if status == 0 else pyenv_python(os.environ, python)
         if not found:
-            ours = f"{sys.version_info.major}.{sys.version_info.minor}"
             raise InvalidRequest(
                 "not_servable",
                 f"this version wants Python {python}, which this machine does not have; "
-                f"install it, or log the model with Python {ours}",
+                f"install it, or log the model with Python {chosen_python(None)}",
             )
         return str(found)
 

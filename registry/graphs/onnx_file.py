@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from registry.graphs.wire import BYTES, WINDOW_BYTES, Budget, Field, Message, Unfit, decode, number, packed
 
-FLOAT, INT32, INT64, STRING, BOOL, DOUBLE = 1, 6, 7, 8, 9, 11
+FLOAT, INT32, INT64, STRING, BOOL = 1, 6, 7, 8, 9
 ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8}
 """Bytes of an element by ONNX's number of its type; text has no fixed size, and more exotic types are not taken."""
 FREE = -1
@@ -267,7 +267,7 @@ def _weight(message: Message) -> Weight:
             values.extend(_integers(message, part))
         elif part.number not in (4, 5, 7, 10, 11, 12, 16):
             raise Unfit("a weight has parts that are not known here")
-    size = _size(dtype, dims, message)
+    size = _size(dtype, dims)
     if raw is not None and not outside:
         if raw.end - raw.start != size:
             raise Unfit("a weight's bytes do not fill its shape")
@@ -283,7 +283,7 @@ def _integers(message: Message, part: Field) -> list[int]:
     return [decode(each) for some in packed(message.bytes(part)) for each in some]
 
 
-def _size(dtype: int, dims: list[int], message: Message) -> int:
+def _size(dtype: int, dims: list[int]) -> int:
     if dtype != STRING and dtype not in ITEM_BYTES:
         raise Unfit("a weight is of an element type that is not known here")
     if len(dims) > 8 or any(not 0 <= d < 1 << 31 for d in dims):

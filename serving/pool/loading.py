@@ -59,9 +59,7 @@ class Loader:
             artifact.release()
             raise
         now = self._clock()
-        return Residence(
-            servable, loaded, artifact, slot=slot, since=now, memory_bytes=loaded.memory_bytes, measured_at=now
-        )
+        return Residence(loaded, artifact, slot=slot, since=now, memory_bytes=loaded.memory_bytes, measured_at=now)
 
     def _left(self, begun: float) -> float:
         return max(0.1, self._seconds - (self._clock() - begun))

@@ -7,10 +7,11 @@
       ├── failed ─────── the same error again, until its back-off is over
       └── quarantined ── the same error again, until an operator or a new plan lets it out
 
-Versions do not wait for one another: nothing is held across a load. What a plan names no more is drained: it ends when
-its last lease is back; so is the least recently used version where another needs its room. Not here: which version a
-request gets (``routing``), how one is loaded and how many at once (``runtimes``), who must go (``eviction``), how much
-memory all may take (``room``), what is loaded ahead (``warming``).
+Versions wait for one another only for memory: no lock is held across a load. What a plan names no more is drained: it
+ends when its last lease is back; so is the least recently used version where another needs its room. Not here: which
+version a request gets (``routing``), the steps of one load (``loading``), how many at once (``runtimes``), who must go
+(``eviction``), how much memory all may take (``room``), what failures mean (``setbacks``), what is loaded ahead
+(``warming``).
 """
 
 from __future__ import annotations

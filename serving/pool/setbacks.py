@@ -83,12 +83,14 @@ def refusal(slot: Slot, now: float) -> HeadgateError | None:
 
 
 def again(error: HeadgateError, seconds: float) -> HeadgateError:
-    """Return the error anew: raising one object over and over would grow its traceback for ever.
+    """Return the error anew, with a retry after ``seconds``.
 
     One that promised nothing of a retry still does not, though a retry is let through after the back-off.
     """
-    retry_after = None if error.retry_after is None else max(1.0, seconds)
-    return type(error)(error.code, error.message, error.details, retry_after=retry_after)
+    told = error.anew()
+    if told.retry_after is not None:
+        told.retry_after = max(1.0, seconds)
+    return told
 
 
 def _quarantine(slot: Slot) -> None:

@@ -43,7 +43,6 @@ class Residence:
     measured last, ``measured_at``.
     """
 
-    servable: ServableVersion
     loaded: LoadedVersion
     artifact: ArtifactLease
     leases: int = 0

@@ -147,6 +147,10 @@ def _whole(frame: Frame, tensor: Tensor) -> Array:
     if frame.columns is None and frame.rows is not None:
         rows = frame.rows if type(frame.rows[0]) is list else [list(row) for row in frame.rows]
         return tensor_from_json(rows, tensor, frame.base, frame.plain, per_row=True)
+    if not frame.width:
+        raise wrong_input(
+            "the table has no columns", path=frame.base or "the table", expected="columns of numbers", got="none"
+        )
     columns = [_cells(frame, cells, _scalars(tensor), at) for at, cells in enumerate(frame.by_columns())]
     array = np.stack(columns, axis=1)
     if not fits(array.shape, tensor.shape):

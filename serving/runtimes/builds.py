@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from registry.errors import Unavailable
+from registry.libraries.satisfied import chosen_python
 from registry.libraries.uv import (
     compile_arguments,
     find_arguments,
@@ -116,7 +117,7 @@ class Builder:
             yield
 
     async def _interpreter(self, python: str) -> str:
-        if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        if python == chosen_python(None):
             return sys.executable
         with contextlib.suppress(Unavailable):
             return (await self._uv(*find_arguments(python))).strip()

@@ -10,26 +10,17 @@ import asyncio
 import logging
 import time
 from pathlib import Path
-from typing import Protocol
 
 from registry import log
 from registry.records import ServableVersion
-from serving.ports import LoadedVersion, Runtime
+from serving.ports import LoadedVersion, StartedRuntime
 from serving.runtimes.inline.runtime import InlineRuntime, NotInline
-
-
-class Startable(Runtime, Protocol):
-    """A runtime that must be started."""
-
-    async def start(self) -> None:
-        """Get ready to load."""
-        ...
 
 
 class ChosenRuntime:
     """Binds ``Runtime``. Without ``inline`` everything gets a host."""
 
-    def __init__(self, host: Startable, inline: InlineRuntime | None) -> None:
+    def __init__(self, host: StartedRuntime, inline: InlineRuntime | None) -> None:
         self._host, self._inline = host, inline
 
     async def start(self) -> None:

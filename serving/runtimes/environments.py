@@ -168,8 +168,7 @@ class Environments:
     async def _built(self, goal: str, work: Work, seconds: float) -> Path:
         failed = self._failures.get(goal)
         if failed is not None and time.monotonic() - failed[0] < FAILURE_SECONDS:
-            error = failed[1]  # anew: raising one object over and over would grow its traceback for ever
-            raise type(error)(error.code, error.message, error.details, retry_after=error.retry_after)
+            raise failed[1].anew()
         if goal not in self._builds:
             self._builds[goal] = asyncio.get_running_loop().create_task(self._build(goal, work))
         build = self._builds[goal]

@@ -59,7 +59,7 @@ RESTARTS = Metric(
     "headgate_host_restarts_total",
     "counter",
     (*_PAIR, "reason"),
-    "Processes of versions that ended by themselves: died, or loading (died while the version was loaded).",
+    "Versions whose last process ended by itself: died, or loading (died while the version was loaded).",
 )
 READERS_LOST = Metric(
     "headgate_table_readers_lost_total", "counter", ("reason",), "Table readers that a body ended: died, or too slow."

@@ -1,6 +1,6 @@
-"""How the workers of one node talk: a socket each, in a directory of their own; a line of JSON asks, one answers.
+"""How workers that share a port talk: a socket each, in a directory of their own; a line of JSON asks, one answers.
 
-Only for what concerns the node as a whole: its metrics page, and loading or unloading at an operator's word. A predict
+Only for what concerns all of them: the page of metrics, and loading or unloading at an operator's word. A predict
 never waits for a sibling. Not here: what is done (whoever gives ``Answers``), the processes (``supervisor.py``).
 """
 
@@ -26,7 +26,10 @@ Answers = Callable[[Message], Awaitable[Message]]
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Which of a node's processes this is: ``number`` of ``count``, from 0; ``meeting`` is where their sockets lie."""
+    """Which of the nodes that share a port this is: ``number`` of ``count``, from 0.
+
+    ``meeting`` is where their sockets lie.
+    """
 
     number: int
     count: int

@@ -1,6 +1,6 @@
 """What was promised, beside what was measured: a table that says MISSED where a figure misses its bound.
 
-Bounds are the issue's own; they are never loosened to fit a figure. Not here: measuring.
+Bounds are what the project set out to do; they are never loosened to fit a figure. Not here: measuring.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Nursery:
     async def _start(self) -> WarmParent:
         while True:
             if self._failures:
-                await asyncio.sleep(min(BACKOFF_SECONDS * 2**self._failures, BACKOFF_LIMIT_SECONDS))
+                await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** min(self._failures, 10), BACKOFF_LIMIT_SECONDS))
             if self._parent is not None:
                 await self._parent.close()
             self._parent = parent = WarmParent(self._python, self._home, self._warm, self._confinement)

@@ -190,7 +190,7 @@ class HostedVersion:
 
     async def _replace(self) -> None:
         while not self._over():
-            await asyncio.sleep(min(BACKOFF_SECONDS * 2**self._failures, BACKOFF_LIMIT_SECONDS))
+            await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** min(self._failures, 10), BACKOFF_LIMIT_SECONDS))
             self._failures += 1
             with contextlib.suppress(HeadgateError, ParentDied, TimeoutError):  # the next try is on its way
                 host = await self._start()

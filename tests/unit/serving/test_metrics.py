@@ -141,7 +141,7 @@ def test_batches_and_queues_are_shown_while_their_version_is_loaded() -> None:
     metrics, table = known(snapshot())
     version = table.models["churn"].versions[VersionNumber("1")].servable
     slot = Slot(version, Identity.of(version), names={(ModelName("churn"), version.version)})
-    slot.residence = Residence(version, Laned(version), FakeArtifactLease(FakeCache(), version.digest, Path()))
+    slot.residence = Residence(Laned(version), FakeArtifactLease(FakeCache(), version.digest, Path()))
     watch = metrics.batches("churn", "1")
     for rows in (1, 3, 300):
         watch.batch(rows, requests=1)

@@ -78,6 +78,7 @@ async def test_artifacts_that_cannot_be_had_hold_up_nobody_else(world: World) ->
     waiting = [asyncio.create_task(world.pool.lease(CHURN, v, 5)) for v in stuck]
     await settle()
     (await world.pool.lease(CHURN, servable("9"), 1)).release()
+    assert not any(task.done() for task in waiting)
     for gate in world.cache.gates.values():
         gate.set()
     for lease in await asyncio.gather(*waiting):
