@@ -211,6 +211,8 @@ class UvResolver:
                     old.unlink()
             with tempfile.NamedTemporaryFile("w", dir=self._remembered, delete=False) as file:
                 file.write(text)
+                file.flush()
+                os.fsync(file.fileno())  # a lock that is cut at a package still reads as one
             Path(file.name).replace(known)
 
 

@@ -2,8 +2,8 @@
 
     POST /models/{name}/predict · /models/{name}/versions/{version}/predict · /models/{name}/aliases/{alias}/predict
 
-Headers and body in, ``Predictor``, headers and body out. Standard library alone, because a framework would cost more
-than the rest of a request. Not here: errors as HTTP (``front.py``), methods and unknown paths (the gate).
+Headers and body in, ``Predictor``, headers and body out. No framework, because it would cost more than the rest of a
+request. Not here: errors as HTTP (``front.py``), methods and unknown paths (the gate).
 """
 
 from __future__ import annotations

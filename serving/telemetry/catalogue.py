@@ -42,7 +42,8 @@ REFUSED = Metric(
     "headgate_refused_total",
     "counter",
     ("model", "reason"),
-    "Requests refused with 429 or 503, by the reason in the error's details, or by its code.",
+    "Requests refused with 429 or 503, and those whose time was over before their turn (expired), by the reason in the "
+    "error's details, or by its code.",
 )
 BATCH_ROWS = Metric("headgate_batch_rows", "histogram", _PAIR, "Rows that a model got at once.", _ROWS)
 QUEUE_ROWS = Metric("headgate_queue_rows", "gauge", _PAIR, "Rows that wait for a loaded version.")

@@ -111,7 +111,7 @@ class Metrics:
             return
         status = STATUS[done.code]
         tally.count(done.arm or OTHER, done.protocol, f"{status // 100}xx")
-        if status in (429, 503):
+        if status in (429, 503) or (status == 504 and done.reason):  # 504: its time was over before its turn
             self._refused.labels(tally.labels[0], done.reason or done.code).inc()
 
     def version_loaded(self, model: str, version: str, seconds: float) -> None:

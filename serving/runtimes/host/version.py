@@ -154,7 +154,7 @@ class HostedVersion:
         """End its processes and return when they have ended. Idempotent."""
         self._closing = True
         await asyncio.gather(*(host.close() for host in self._hosts))
-        self.lane.close("it was unloaded")
+        self.lane.close("this version was unloaded")
         for task in self._mourning:
             task.cancel()
         await asyncio.gather(*self._mourning, return_exceptions=True)
@@ -178,7 +178,7 @@ class HostedVersion:
     async def _mourn(self, host: HostProcess) -> None:
         end = await host.ended()
         if self._over():
-            self.lane.close(end)
+            self.lane.close(f"the process of this version died: {end}")
             return
         self._last_words = host.last_output
         self._hosts.remove(host)

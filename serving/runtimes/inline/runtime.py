@@ -25,7 +25,7 @@ from serving.runtimes.inline.session import Session, trim
 from serving.runtimes.inline.verdicts import Verdicts
 from serving.runtimes.lane.lane import MAX_BATCH_ROWS, QUEUE_ROWS, Lane
 
-UNLOADED = "it was unloaded"
+UNLOADED = "this version was unloaded"
 EXAMPLE_FILE = "serving_input_example.json"
 EXAMPLE_BYTES = 1 << 20
 Example = Callable[[bytes, Mapping[str, Any] | None, Schema | None], Call | None]

@@ -180,7 +180,7 @@ class Lane:
         """Answer all who wait, and all who will come, with ModelFault ``model_error``: no engine will run them.
 
         Args:
-            end: Why, as the end of a sentence: "the process of this version died: …".
+            end: Why, as a sentence: "the process of this version died: …", "this version was unloaded".
         """
         if self._end is None:
             self._end = end
@@ -324,15 +324,14 @@ class Lane:
 
 def _too_late(waiter: Waiter, *, started: bool) -> ModelFault:
     state = "was running" if started else "was waiting for others"
-    return ModelFault("model_timeout", f"no answer within {waiter.seconds:.3g} s: the request {state}")
+    message = f"no answer within {waiter.seconds:.3g} s: the request {state}"
+    return ModelFault("model_timeout", message, {} if started else {"reason": "expired"})
 
 
 def _never_run(end: str) -> ModelFault:
-    return ModelFault("model_error", f"the process of this version died: {end}", {"started": False})
+    return ModelFault("model_error", end, {"started": False})
 
 
 def _as_new(error: BaseException) -> BaseException:
     # Each caller raises its own: one exception raised in many tasks would collect the traces of all.
-    if isinstance(error, HeadgateError):
-        return type(error)(error.code, error.message, error.details, retry_after=error.retry_after)
-    return error
+    return error.anew() if isinstance(error, HeadgateError) else error

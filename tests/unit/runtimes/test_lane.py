@@ -322,7 +322,7 @@ def test_a_closed_lane_answers_all_who_wait_and_who_come() -> None:
         waiting = lane.predict(ask(1.0), 9)
         engine.die()
         lane.remove(engine)
-        lane.close("signal 9 (SIGKILL)")
+        lane.close("the process of this version died: signal 9 (SIGKILL)")
         late = lane.predict(ask(1.0), 9)
         await turns()
         for future, started in ((running, True), (waiting, False), (late, False)):

@@ -53,6 +53,17 @@ def test_a_refusal_is_counted_by_its_reason() -> None:
     assert 'code="4xx",model="churn"' in text
 
 
+def test_a_request_whose_time_was_over_before_its_turn_is_a_refusal() -> None:
+    """Waiting for others until it was too late counts by its reason; a model that took too long does not."""
+    metrics, table = known(snapshot())
+    metrics.observe(Finished("churn", "1", "stable", code="model_timeout", reason="expired"))
+    metrics.observe(Finished("churn", "1", "stable", code="model_timeout"))
+    metrics.observe(Finished("churn", "1", "stable", code="invalid_input", reason="missing"))
+    text = page(metrics, table)
+    assert 'headgate_refused_total{model="churn",reason="expired"} 1.0' in text
+    assert text.count("headgate_refused_total{") == 1
+
+
 def test_names_that_do_not_exist_make_no_series() -> None:
     """A hundred thousand made-up names leave the page as long as it was."""
     metrics, table = known(snapshot())
