@@ -20,7 +20,7 @@ import pyarrow.ipc
 from registry.errors import InvalidRequest
 from serving.exchange import Array, ArrayOutput, Output, Table, TableOutput, TensorsOutput
 from serving.protocols.answer_json import check_size, invalid, iso_times
-from serving.protocols.limits import Limits
+from serving.protocols.limits import MAX_COLUMNS, Limits
 
 _NATIVE = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1"]
 _ARROW_TYPES = {np.dtype(name): kind for name, kind in zip(
@@ -69,6 +69,8 @@ def _table(output: Output) -> Table:
         if array.ndim == 1:
             return Table(("predictions",), (array,))
         if array.ndim == 2:
+            if array.shape[1] > MAX_COLUMNS:
+                raise _no_table(f"{array.shape[1]:,} columns; a table has at most {MAX_COLUMNS:,}")
             return Table(tuple(map(str, range(array.shape[1]))), tuple(array.T))
         raise _no_table(f"an array of {array.ndim} dimensions")
     if isinstance(output, TensorsOutput):
@@ -81,6 +83,10 @@ def _table(output: Output) -> Table:
 
 def _batch(table: Table, limits: Limits, *, text: bool) -> Any:
     check_size(table.rows * len(table.names), limits)
+    if len(table.names) > MAX_COLUMNS:  # each costs a thousand bytes and more, whatever it holds
+        raise invalid(
+            f"{len(table.names):,} columns are more than the {MAX_COLUMNS:,} that a table may have; ask for JSON"
+        )
     columns = [_column(array, text=text) for array in table.arrays]
     return pa.RecordBatch.from_arrays(columns, list(table.names))
 

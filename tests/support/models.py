@@ -102,6 +102,23 @@ class SavedModels:
 
             mlflow.pyfunc.save_model(directory, python_model=str(code), pip_requirements=list(requirements), **options)
 
+    def save_pipeline(self, directory: Path, pipeline: Any, example_rows: int | None) -> None:
+        """Fit and save a scikit-learn regressor with a signature, and an example of so many rows or none."""
+        with _quiet():
+            import mlflow.sklearn
+            from mlflow.models import infer_signature
+
+            x, y = training()
+            pipeline.fit(x, y)
+            mlflow.sklearn.save_model(
+                pipeline,
+                directory,
+                signature=infer_signature(x, pipeline.predict(x)),
+                input_example=None if example_rows is None else x.head(example_rows),
+                serialization_format="cloudpickle",
+                pip_requirements=["mlflow", "scikit-learn"],
+            )
+
     def save_linear(self, directory: Path) -> None:
         """Save a scaler and a logistic regression with a signature of named columns."""
         from sklearn.linear_model import LogisticRegression

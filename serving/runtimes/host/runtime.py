@@ -29,6 +29,8 @@ from serving.runtimes.host.version import Bounds, HostedVersion
 PARALLEL_LOADS = 2
 """How many models are loaded at once: each takes a processor for itself."""
 SEND_BYTES = 2 << 20
+TURN_SECONDS = 2.0
+"""How long a load keeps its turn; one that takes longer goes on beside the next."""
 IDLE_SECONDS = 300.0
 """After what time without a host the parent of an environment ends, so that its memory returns."""
 
@@ -137,8 +139,16 @@ class HostRuntime:
         nursery = self._nursery(python)
         # Not in a turn of its own: a parent that cannot be started must not hold up the others.
         await nursery.ready()
-        async with self._turns:
+        await self._turns.acquire()
+        turn = asyncio.get_running_loop().create_future()
+        turn.add_done_callback(lambda _: self._turns.release())
+        # A model that hangs while it is loaded must not keep others from being loaded: after a while it is overtaken.
+        overtaken = asyncio.get_running_loop().call_later(TURN_SECONDS, turn.cancel)
+        try:
             return await self._fork_host(nursery, directory)
+        finally:
+            overtaken.cancel()
+            turn.cancel()
 
     async def _fork_host(self, nursery: Nursery, directory: Path) -> HostProcess:
         home = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="host-", dir=self._home))

@@ -97,6 +97,18 @@ def _merge_columns(tables: Sequence[tuple[Array, ...]]) -> tuple[Array, ...]:
     return tuple(np.concatenate(pieces).reshape(len(first), -1))
 
 
+def form_of(output: Output) -> Key:
+    """Return what two answers must have in common for one to pass as part of the other: kind, names, types, trailing
+    shape. A neighbour's row must not change how mine is answered, as a missing value makes floats of integers."""
+    if type(output) is ArrayOutput:
+        return ("array", output.array.dtype, output.array.shape[1:])
+    if type(output) is TableOutput:
+        return ("table", output.table.names, *[a.dtype for a in output.table.arrays])
+    if type(output) is TensorsOutput:
+        return ("tensors", *[(name, a.dtype, a.shape[1:]) for name, a in output.arrays.items()])
+    return ("json",)
+
+
 def split(output: Output, rows: Sequence[int]) -> list[Output] | None:
     """Return each request's part of an answer, as views; None for an answer that has not one item for each row."""
     total = sum(rows)

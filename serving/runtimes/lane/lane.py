@@ -21,7 +21,7 @@ from typing import Protocol
 from registry.errors import HeadgateError, ModelFault, Refused
 from registry.log import event
 from serving.exchange import Call, Output, Priority
-from serving.runtimes.lane.batch import merge, split
+from serving.runtimes.lane.batch import Key, form_of, merge, split
 from serving.runtimes.lane.line import Line, Waiter
 
 QUEUE_ROWS = 1024
@@ -119,6 +119,7 @@ class Lane:
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
         self._end: str | None = None
+        self._form: Key | None = None  # kind and types of its answers
         self.batching = batching and max_batch_rows > 1
         self.watch: Watch = Unwatched()
 
@@ -236,6 +237,7 @@ class Lane:
         if isinstance(outcome, BaseException):
             self._failed(place, batch, outcome)
         elif len(batch) == 1:
+            self._learn_form(outcome)
             if not batch[0].answer.done():
                 batch[0].answer.set_result(outcome)
         else:
@@ -246,14 +248,26 @@ class Lane:
     def _share_out(self, batch: list[Waiter], output: Output) -> None:
         parts = split(output, [w.rows for w in batch])
         if parts is None:
-            if self.batching:
-                self.batching = False
-                event("batching_given_up", logging.WARNING, version=self._name, reason="not one answer for each row")
+            self._give_up_batching("not one answer for each row")
+        elif self._form is None:
+            self._form = form_of(output)
+        if parts is None or form_of(output) != self._form:  # somebody's row changes how the others' are answered
             self._retry(batch)
             return
         for waiter, part in zip(batch, parts, strict=True):
             if not waiter.answer.done():
                 waiter.answer.set_result(part)
+
+    def _learn_form(self, output: Output) -> None:
+        form = form_of(output)
+        if self._form is not None and form != self._form:
+            self._give_up_batching("the type of its answer differs from row to row")
+        self._form = form
+
+    def _give_up_batching(self, reason: str) -> None:
+        if self.batching:
+            self.batching = False
+            event("batching_given_up", logging.WARNING, version=self._name, reason=reason)
 
     def _failed(self, place: _Place, batch: list[Waiter], error: BaseException) -> None:
         perhaps_one = not isinstance(error, HeadgateError) or error.code in _ONE_BAD_ROW

@@ -134,6 +134,7 @@ def test_a_row_that_ends_the_process_ends_its_batch(hosts: Hosts, tmp_path: Path
         (("return model_input.sum(axis=1).tolist()", {}), True, "together as one by one"),
         (("return [float(model_input.iloc[:, 0].mean())] * len(model_input)", {}), False, "otherwise together"),
         (("return model_input.rank()", {}), False, "otherwise together"),
+        (("n = model_input.columns[0]; return model_input.groupby(n)[n].transform('count')", {}), False, "otherwise"),
         (("return model_input * 2", {}), True, "together as one by one"),
         (("return [{'n': float(v)} for v in model_input.sum(axis=1)]", {}), True, "together as one by one"),
     ],
@@ -175,3 +176,25 @@ def test_requests_of_another_width_are_not_joined(hosts: Hosts, tmp_path: Path) 
     assert watch.requests == [2, 1]
     assert numbers(outputs[0]) == numbers(outputs[2])
     assert isinstance(outputs[1], ModelFault)
+
+
+@pytest.mark.parametrize(("example", "batching"), [(None, False), (1, False), (2, False)])
+def test_a_pipeline_with_somebodys_own_step_is_not_trusted(
+    hosts: Hosts, tmp_path: Path, example: int | None, batching: bool
+) -> None:
+    """A step that subtracts the mean of all rows is found out, whatever example there is; a library's own step is not
+    suspected."""
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+    def centred(x: Any) -> Any:
+        return x - np.asarray(x).mean(axis=0)
+
+    own, librarys = tmp_path / "own", tmp_path / "librarys"
+    for directory, step in ((own, FunctionTransformer(centred)), (librarys, StandardScaler())):
+        hosts.models.save_pipeline(directory, make_pipeline(step, LinearRegression()), example)
+    with loaded(hosts, own) as (host, _):
+        assert host.batching is batching, host.batching_reason
+    with loaded(hosts, librarys) as (host, _):
+        assert host.batching, host.batching_reason

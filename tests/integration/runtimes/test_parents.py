@@ -22,7 +22,7 @@ from serving.runtimes.host.nursery import Nursery
 from serving.runtimes.host.process import HostProcess
 from serving.runtimes.host.runtime import PARALLEL_LOADS, HostRuntime
 from tests.integration.runtimes.conftest import Hosts, OneEnvironment, rows
-from tests.support.models import SavedModels
+from tests.support.models import SavedModels, servable
 from tests.support.serving_fakes import eventually
 
 pytestmark = pytest.mark.integration
@@ -234,3 +234,30 @@ def test_few_models_are_loaded_at_once(hosts: Hosts, monkeypatch: pytest.MonkeyP
 
     hosts.run(load_many())
     assert most == PARALLEL_LOADS
+
+
+def test_models_that_hang_while_they_are_loaded_are_overtaken(saved_models: SavedModels, tmp_path: Path) -> None:
+    """As many hanging loads as may run at once keep no other version from being loaded."""
+
+    async def story() -> None:
+        runtime = HostRuntime(OtherEnvironment(Path(sys.executable)), tmp_path / "hosts")
+        await runtime.start()
+        try:
+            hanging = []
+            for number in range(PARALLEL_LOADS):
+                directory = tmp_path / f"hangs{number}"
+                saved_models.save_custom(directory, "return model_input")
+                (code,) = directory.glob("*_model.py")
+                code.write_text("import time\ntime.sleep(600)\n" + code.read_text())
+                hanging.append(asyncio.ensure_future(runtime.load(servable(directory), directory, 60)))
+            saved = saved_models.get("sum")
+            host = await runtime.load(saved.version, saved.directory, 30)
+            assert not any(load.done() for load in hanging)
+            assert isinstance(await host.predict(Call(rows()), 20), ArrayOutput)
+            for load in hanging:
+                load.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)
+        finally:
+            await runtime.close()
+
+    asyncio.run(story())

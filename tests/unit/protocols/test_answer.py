@@ -228,3 +228,15 @@ def test_any_value_is_valid_json_or_the_models_fault(value: Any) -> None:
     """Whatever a model answers, the body is strict JSON or the fault is the model's."""
     with contextlib.suppress(ModelFault):
         predictions(JsonOutput(value))
+
+
+@pytest.mark.parametrize("fmt", ["text/csv", "application/vnd.apache.arrow.stream"])
+def test_a_table_of_a_great_many_columns_is_refused(fmt: Format) -> None:
+    """Each column of a table costs a thousand bytes: one row of millions would take all memory."""
+    with pytest.raises(InvalidRequest) as caught:
+        encode(ArrayOutput(np.zeros((1, 70_000))), fmt)
+    assert caught.value.code == "not_acceptable"
+    columns = tuple(np.zeros(1) for _ in range(70_000))
+    with pytest.raises(ModelFault) as fault:
+        encode(TableOutput(Table(tuple(map(str, range(70_000))), columns)), fmt)
+    assert fault.value.code == "model_output_invalid"

@@ -357,3 +357,28 @@ def test_an_engine_may_answer_at_once_or_fail_to_start() -> None:
         assert isinstance(futures[2].exception(), MemoryError)
 
     tell(story())
+
+
+def test_a_row_that_changes_how_others_are_answered_is_kept_from_them() -> None:
+    """A batch whose answer is of another type than one alone is run again one by one, and then no more."""
+
+    async def story() -> None:
+        engine = HandEngine()
+        lane = Lane([engine])
+        first = lane.predict(ask(1.0), 9)
+        await turns()
+        whole, missing = lane.predict(ask(2.0), 9), lane.predict(ask(3.0), 9)
+        engine.answer(ArrayOutput(np.array([2])))
+        await turns()
+        assert engine.sizes == [1, 2]
+        engine.answer(ArrayOutput(np.array([4.0, np.nan])))  # integers became floats, for a neighbour's missing value
+        await turns()
+        engine.answer(ArrayOutput(np.array([4])))
+        await turns()
+        engine.answer(ArrayOutput(np.array([np.nan])))
+        await turns()
+        answers = [future.result() for future in (first, whole, missing)]
+        assert [a.array.dtype.kind for a in answers if isinstance(a, ArrayOutput)] == ["i", "i", "f"]
+        assert not lane.batching
+
+    tell(story())

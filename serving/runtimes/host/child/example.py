@@ -6,6 +6,7 @@ Not here: what is tried (``rehearsal.py``).
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,15 +38,20 @@ class Laid:
 
     def part(self, start: int, stop: int) -> Laid:
         """Return some of its rows as an input of their own."""
+        return self.pick(range(start, stop))
+
+    def pick(self, rows: Sequence[int]) -> Laid:
+        """Return the rows of these numbers, in this order and as often as they are named, as an input of their own."""
+        chosen = list(rows)
         buffers: list[Buffer] = []
 
         def cut(spec: Spec, along: int) -> Spec:
             array = take_array(spec, self.buffers)
-            return lay_array(np.ascontiguousarray(array[:, start:stop] if along else array[start:stop]), buffers)
+            return lay_array(np.ascontiguousarray(array[:, chosen] if along else array[chosen]), buffers)
 
         spec = dict(self.spec)
         if spec["kind"] == "table":
-            spec.update(rows=stop - start, blocks=[cut(b, 1) for b in spec["blocks"]])
+            spec.update(rows=len(chosen), blocks=[cut(b, 1) for b in spec["blocks"]])
         elif spec["kind"] == "tensors":
             spec["arrays"] = [cut(a, 0) for a in spec["arrays"]]
         else:

@@ -36,8 +36,8 @@ def rehearse(loaded: Any, path: str) -> tuple[Model, dict[str, Any]]:
             model.choose(laid) if laid is not None else loaded.predict(example)
     else:
         laid = _made_up(loaded, loader, model)
-    seen = laid if example is not None else None
-    batching, reason = judge(loaded, loader, model.predict, seen)
+    invented = made_up(loaded) if loader in KNOWN_LOADERS else None
+    batching, reason = judge(loaded, loader, model.predict, laid if example is not None else None, invented)
     if laid is not None:
         _warm_up(model, laid)
     gc.collect()

@@ -1,7 +1,8 @@
 """Whether a model may be given several requests' rows at once: does each row get the answer that it gets alone?
 
-Models of known libraries do so, unless their example shows otherwise; of any other model it must be seen. The MLmodel
-file's ``metadata`` may say it, as ``headgate_batching: true`` or ``false``. Not here: joining (the node's lane).
+Models of known libraries do so, unless their example, or rows that were made up, show otherwise; of any other model,
+and of one that holds somebody's own code, it must be seen in the example. The MLmodel file's ``metadata`` may say it,
+as ``headgate_batching: true`` or ``false``. Not here: joining (the node's lane).
 """
 
 from __future__ import annotations
@@ -21,13 +22,23 @@ from .wire import Buffer
 
 KNOWN_LOADERS = ("mlflow.sklearn", "mlflow.xgboost", "mlflow.lightgbm", "mlflow.catboost", "mlflow.onnx")
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
-KNOWN_ROWS, UNKNOWN_ROWS = 2, 4
+KNOWN_ROWS, UNKNOWN_ROWS = 3, 8
+LIBRARIES = ("sklearn", "xgboost", "lightgbm", "catboost", "imblearn", "numpy", "scipy", "pandas", "builtins")
 Predict = Callable[[Spec, Sequence[memoryview]], Any]
 Verdict = tuple[bool, str]
+REFUSES: Verdict = (False, "its example's rows cannot be predicted one by one, or together")
 
 
-def judge(model: Any, loader: str, predict: Predict, laid: Laid | None) -> Verdict:
-    """Return whether requests may be joined for a model, and why, or why not."""
+def judge(model: Any, loader: str, predict: Predict, example: Laid | None, invented: Laid | None) -> Verdict:
+    """Return whether requests may be joined for a model, and why, or why not.
+
+    Args:
+        model: As MLflow loaded it.
+        loader: What loaded it, as ``mlflow.sklearn``.
+        predict: Calls it.
+        example: Its saved example, if there is one that fits its signature.
+        invented: Rows that fit its signature and mean nothing; a model may well refuse them.
+    """
     with contextlib.suppress(Exception):  # MLflow before 2.0 has no metadata
         said = (model.metadata.metadata or {}).get("headgate_batching")
         if isinstance(said, bool):
@@ -35,11 +46,35 @@ def judge(model: Any, loader: str, predict: Predict, laid: Laid | None) -> Verdi
     session = session_of(model)
     if session is not None and not _takes_any_rows(session):
         return False, "the graph takes or gives a fixed number of rows"
-    known = loader in KNOWN_LOADERS
-    if laid is None:
-        return known, f"models of {loader} answer row by row" if known else "it has no example that could show it"
-    verdict = _try(predict, laid, KNOWN_ROWS if known else UNKNOWN_ROWS)
-    return verdict or (known, f"models of {loader} answer row by row" if known else "its example has no two rows")
+    known = loader in KNOWN_LOADERS and _of_libraries(model, loader)
+    verdict = _try(predict, example, KNOWN_ROWS if known else UNKNOWN_ROWS) if example is not None else None
+    if verdict is None and known and invented is not None:
+        verdict = _try(predict, invented, KNOWN_ROWS)
+        verdict = None if verdict == REFUSES else verdict
+    if verdict is not None:
+        return verdict
+    if known:
+        return True, f"models of {loader} answer row by row"
+    return False, "it has no example that could show it" if example is None else "its example has no two rows"
+
+
+def _of_libraries(model: Any, loader: str) -> bool:
+    """Tell whether a scikit-learn model is made of libraries' parts alone: a function or a class of somebody's own may
+    look at all rows at once."""
+    if loader != "mlflow.sklearn":
+        return True
+    try:
+        whole = model._model_impl.sklearn_model
+        parts = [whole, *(whole.get_params(deep=True).values() if hasattr(whole, "get_params") else ())]
+    except Exception:  # noqa: BLE001 -- another MLflow, or parts that do not tell of themselves
+        return False
+    return not any(_somebodys_own(part) for part in parts if hasattr(part, "fit") or callable(part))
+
+
+def _somebodys_own(part: Any) -> bool:
+    kind = part if isinstance(part, type) or not hasattr(part, "fit") else type(part)
+    library = (getattr(kind, "__module__", "") or "").split(".")[0]
+    return library not in LIBRARIES or getattr(kind, "__name__", "") == "FunctionTransformer"
 
 
 def _takes_any_rows(session: Any) -> bool:
@@ -53,23 +88,36 @@ def _takes_any_rows(session: Any) -> bool:
 def _try(predict: Predict, laid: Laid, most: int) -> Verdict | None:
     """Compare rows together with rows alone; None where there are no two different rows."""
     count = min(laid.rows, most)
-    rows = [laid.part(i, i + 1) for i in range(count)]
+    rows = [laid.pick([i]) for i in range(count)]
     if len({tuple(bytes(b) for b in row.buffers) for row in rows}) < 2:
         return None
+    everybody = list(range(count))
+    # Backwards, for what depends on order; twice the same, for what counts or ranks.
+    orders = (everybody, everybody[::-1], [0, *everybody, count - 1])
     try:
-        together = _columns(predict, laid.part(0, count))
         alone = [_columns(predict, row) for row in rows]
+        for order in orders:
+            difference = _compare(_columns(predict, laid.pick(order)), [alone[i] for i in order])
+            if difference:
+                return False, difference
     except Exception:  # noqa: BLE001 -- a model that raises for some of its rows, or answers what cannot be compared
-        return False, "its example's rows cannot be predicted one by one, or together"
+        return REFUSES
+    return True, "its example's rows are answered together as one by one"
+
+
+def _compare(together: dict[str, Any], alone: Sequence[dict[str, Any]]) -> str:
+    """Return how rows together were answered otherwise than one by one; empty where they were not."""
     if any(list(each) != list(together) for each in alone):
-        return False, "its answers to one row and to several differ in kind"
+        return "its answers to one row and to several differ in kind"
     for name, column in together.items():
         parts = [each[name] for each in alone]
-        if len(column) != count or any(len(part) != 1 for part in parts):
-            return False, "it does not answer one item for each row"
+        if len(column) != len(alone) or any(len(part) != 1 for part in parts):
+            return "it does not answer one item for each row"
+        if len({part.dtype for part in parts}) > 1:
+            return "the type of its answer differs from row to row"
         if not _close(column, np.concatenate(parts)):
-            return False, "its example's rows are answered otherwise together than one by one"
-    return True, "its example's rows are answered together as one by one"
+            return "its example's rows are answered otherwise together than one by one"
+    return ""
 
 
 def _columns(predict: Predict, laid: Laid) -> dict[str, Any]:
