@@ -154,7 +154,7 @@ class BatchWatch(Protocol):
         ...
 
     def refused(self, reason: str) -> None:
-        """A request was turned away."""
+        """A request was turned away: ``queue_full``, or ``expired`` while it waited."""
         ...
 
 

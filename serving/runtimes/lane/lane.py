@@ -21,6 +21,7 @@ from typing import Protocol
 from registry.errors import HeadgateError, ModelFault, Refused
 from registry.log import event
 from serving.exchange import Call, Output, Priority
+from serving.ports import BatchWatch
 from serving.runtimes.lane.batch import Key, form_of, merge, split
 from serving.runtimes.lane.line import Line, Waiter
 
@@ -47,18 +48,6 @@ class Engine(Protocol):
         every request one more turn of the loop. What is raised here is told as well. ``seconds`` is how long the most
         patient caller still waits; each is told by the lane when its own time is over.
         """
-        ...
-
-
-class Watch(Protocol):
-    """Who wants to know what a lane does, for metrics; called in the hot path, so quick."""
-
-    def batch(self, rows: int, requests: int) -> None:
-        """A batch has started."""
-        ...
-
-    def refused(self, reason: str) -> None:
-        """A request was turned away: ``queue_full``, or ``expired`` while it waited."""
         ...
 
 
@@ -121,7 +110,7 @@ class Lane:
         self._end: str | None = None
         self._form: Key | None = None  # kind and types of its answers
         self.batching = batching and max_batch_rows > 1
-        self.watch: Watch = Unwatched()
+        self.watch: BatchWatch = Unwatched()
 
     @property
     def queued_rows(self) -> int:

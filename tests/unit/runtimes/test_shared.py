@@ -8,7 +8,8 @@ import mmap
 import os
 import socket
 import struct
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -97,16 +98,25 @@ def test_what_was_taken_no_longer_changes() -> None:
     run(story())
 
 
+@contextmanager
+def given_away() -> Iterator[tuple[node.Shared, int]]:
+    """Give a region, and the descriptor that a host has of it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        made = node.share(ours)
+        _, (descriptor,), _, _ = socket.recv_fds(theirs, 1, 1)
+    assert made is not None
+    try:
+        yield made, descriptor
+    finally:
+        os.close(descriptor)
+
+
 def test_a_host_cannot_change_the_length() -> None:
     """Neither shorter, which would end a node that reads, nor longer, nor sealed otherwise."""
 
     async def story() -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            made = node.share(ours)
-            _, (descriptor,), _, _ = socket.recv_fds(theirs, 1, 1)
-        assert made is not None
-        try:
+        with given_away() as (made, descriptor):
             import fcntl
 
             for length in (0, SHARED_BYTES - 1, SHARED_BYTES + 1, 1 << 40):
@@ -120,8 +130,6 @@ def test_a_host_cannot_change_the_length() -> None:
                 made.put([b"3" * 100_000])
                 theirs_mapped.madvise(mmap.MADV_REMOVE)  # the most it can do
                 assert bytes(made.take(100_000)) == bytes(100_000)
-        finally:
-            os.close(descriptor)
 
     run(story())
 
@@ -130,12 +138,7 @@ def test_one_at_a_time_has_the_region_and_idleness_gives_it_back() -> None:
     """Who borrows it has it alone; some time after its last use its memory goes, and it serves on."""
 
     async def story() -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            made = node.share(ours)
-            _, (descriptor,), _, _ = socket.recv_fds(theirs, 1, 1)
-        assert made is not None
-        try:
+        with given_away() as (made, descriptor):
             assert made.borrow()
             assert not made.borrow()
             made.put([bytes(1 << 20)])
@@ -153,8 +156,6 @@ def test_one_at_a_time_has_the_region_and_idleness_gives_it_back() -> None:
             assert made.put([b"4" * 100_000])
             assert os.pread(descriptor, 3, 0) == b"444"
             made.close()
-        finally:
-            os.close(descriptor)
 
     run(story())
 
