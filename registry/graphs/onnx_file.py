@@ -23,10 +23,11 @@ ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 
 FREE = -1
 MAX_ATTRIBUTE_BYTES = 24 << 20
 _KNOWN_INTS = 4096
+# Not possessive (`++`), though nothing here can be read in two ways: Python 3.11.2 ends such matches at a wrong place.
 _RUNS = {
-    0x3D: re.compile(rb"(?:\x3d[\x00-\xff]{4})++"),
-    0x40: re.compile(rb"(?:\x40[\x80-\xff]{0,9}+[\x00-\x7f])++"),
-    0x4A: re.compile(rb"(?:\x4a(?:\x0aBRANCH_(?:LEQ|GTE|NEQ)|\x09BRANCH_(?:LT|GT|EQ)|\x04LEAF))++"),
+    0x3D: re.compile(rb"(?:\x3d[\x00-\xff]{4})+"),
+    0x40: re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])+"),
+    0x4A: re.compile(rb"(?:\x4a(?:\x0aBRANCH_(?:LEQ|GTE|NEQ)|\x09BRANCH_(?:LT|GT|EQ)|\x04LEAF))+"),
 }
 _UNPACKED = re.compile(rb"\x40([\x80-\xff]{0,9}[\x00-\x7f])")
 _MODE = re.compile(rb"\x4a[\x04\x09\x0a]")
