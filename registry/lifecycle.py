@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from registry.errors import Conflict, NotFound
-from registry.records import AliasName, ModelName, Plan, VersionNumber, VersionRecord, VersionState
+from registry.plans import Plan
+from registry.records import AliasName, ModelName, VersionNumber, VersionRecord, VersionState
 
 _MOVES: dict[VersionState, frozenset[VersionState]] = {
     VersionState.PENDING: frozenset({VersionState.CHECKING, VersionState.RETIRED}),

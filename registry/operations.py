@@ -18,13 +18,12 @@ from registry.digest import check_paths
 from registry.errors import Conflict, InvalidRequest, NotFound, Unavailable, quote
 from registry.layout import upload_prefix, upload_source
 from registry.log import event
+from registry.plans import Plan, PlanRevision
 from registry.ports import Artifacts, Catalog, Ledger, ModelSummary, Registration
 from registry.records import (
     AliasName,
     CatalogVersion,
     ModelName,
-    Plan,
-    PlanRevision,
     Upload,
     UploadFile,
     VersionNumber,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from registry.plans import Plan, PlanRevision
 from registry.records import (
     AliasName,
     CatalogModel,
@@ -21,15 +22,13 @@ from registry.records import (
     Manifest,
     ManifestEntry,
     ModelName,
-    Plan,
-    PlanRevision,
     Sealed,
-    SnapshotPage,
     Upload,
     VersionNumber,
     VersionRecord,
     VersionState,
 )
+from registry.snapshots import SnapshotPage
 
 
 class Catalog(Protocol):

@@ -22,7 +22,7 @@ from typing import Protocol
 from registry import log
 from registry.edge.gate import ASGIApp, Gate, RouteTable
 from registry.errors import Unavailable
-from registry.records import ServableVersion
+from registry.snapshots import ServableVersion
 from serving.http.app import NodeView, build_app, load_here, page_here, unload_here
 from serving.http.body import BodyReader
 from serving.http.front import Front

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from registry.errors import ModelFault
-from registry.records import Digest, Manifest, ServableVersion, SnapshotPage
+from registry.records import Digest, Manifest
 from registry.signature import Schema
+from registry.snapshots import ServableVersion, SnapshotPage
 from serving.exchange import Call, Output, Priority
 
 

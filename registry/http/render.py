@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from registry.plans import PlanRevision
 from registry.ports import ModelSummary
-from registry.records import AliasName, PlanRevision, Upload, UploadFile, VersionNumber, VersionRecord
+from registry.records import AliasName, Upload, UploadFile, VersionNumber, VersionRecord
 
 
 def iso(at_ms: int) -> str:

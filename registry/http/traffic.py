@@ -12,7 +12,8 @@ from registry.http.bodies import AliasBody, PlanBody, RollbackBody
 from registry.http.render import plan_json
 from registry.http.strict import StrictRoute
 from registry.operations import Operations
-from registry.records import Plan, PlanRevision, parse_alias, parse_model_name, parse_version
+from registry.plans import Plan, PlanRevision
+from registry.records import parse_alias, parse_model_name, parse_version
 
 # Until identities come, the journal can only say how a change was made.
 WHO = "api"

@@ -21,7 +21,8 @@ from starlette.exceptions import HTTPException
 from registry.edge.documents import PAGE_POLICY, describe_errors, page
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, quote
-from registry.records import Plan, VersionNumber, parse_model_name, parse_version
+from registry.plans import Plan
+from registry.records import VersionNumber, parse_model_name, parse_version
 from serving.http import shapes
 from serving.http.openapi import lane_paths
 from serving.pool.pool import Pool

@@ -25,7 +25,8 @@ from typing import Any
 
 from registry import log
 from registry.errors import Conflict, HeadgateError, Refused, Unavailable
-from registry.records import ModelName, ServableVersion
+from registry.records import ModelName
+from registry.snapshots import ServableVersion
 from serving.pool.eviction import Claim
 from serving.pool.loading import Loader, end
 from serving.pool.ports import Artifacts, Servables, Watcher

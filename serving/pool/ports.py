@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from registry.records import Digest, ModelName, ServableVersion, VersionNumber
+from registry.records import Digest, ModelName, VersionNumber
+from registry.snapshots import ServableVersion
 from serving.ports import ArtifactLease, BatchWatch
 
 Servables = Callable[[ModelName, VersionNumber], ServableVersion | None]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from registry.records import ModelName, ServableVersion
+from registry.records import ModelName
+from registry.snapshots import ServableVersion
 from serving.pool.ports import Servables
 from serving.pool.slot import Identity, Named, Slot
 

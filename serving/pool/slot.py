@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from registry.errors import HeadgateError
-from registry.records import Digest, ModelName, ServableVersion, VersionNumber
+from registry.records import Digest, ModelName, VersionNumber
+from registry.snapshots import ServableVersion
 from serving.pool.crashes import Crashes
 from serving.pool.eviction import Claim
 from serving.pool.state import Lifecycle, State

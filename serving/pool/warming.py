@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 from registry import log
 from registry.errors import HeadgateError
-from registry.records import ModelName, ServableVersion, VersionNumber
+from registry.records import ModelName, VersionNumber
+from registry.snapshots import ServableVersion
 from serving.pool.eviction import Claim
 from serving.pool.pool import Pool
 from serving.pool.slot import Identity

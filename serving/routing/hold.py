@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from registry.records import AliasName, ServableVersion, VersionNumber
+from registry.records import AliasName, VersionNumber
+from registry.snapshots import ServableVersion
 from serving.routing.table import Hold, RoutedModel, RoutedVersion
 
 Tells = Callable[[ServableVersion], bool]

@@ -10,8 +10,10 @@ import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from registry.records import AliasName, ModelName, ModelSnapshot, Plan, ServableVersion, SnapshotPage, VersionNumber
+from registry.plans import Plan
+from registry.records import AliasName, ModelName, VersionNumber
 from registry.signature import Signature, parse_signature
+from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage
 
 LISTED = 10
 UNREADABLE = "unreadable"

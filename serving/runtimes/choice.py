@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from registry import log
-from registry.records import ServableVersion
+from registry.snapshots import ServableVersion
 from serving.ports import LoadedVersion, StartedRuntime
 from serving.runtimes.inline.runtime import InlineRuntime, NotInline
 

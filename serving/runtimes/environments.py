@@ -36,7 +36,8 @@ from registry.libraries.satisfied import (
     wanted,
 )
 from registry.log import event
-from registry.records import Digest, ServableVersion
+from registry.records import Digest
+from registry.snapshots import ServableVersion
 from serving.ports import SealedSource
 from serving.runtimes.builds import Builder
 from serving.runtimes.locks import Locks

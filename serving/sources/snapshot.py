@@ -22,7 +22,7 @@ import orjson
 
 from registry import log
 from registry.errors import HeadgateError, Unavailable
-from registry.records import SnapshotPage
+from registry.snapshots import SnapshotPage
 from serving.ports import SnapshotSource
 from serving.routing.table import Routes, Table
 

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import psutil
 
-from registry.records import ModelName, ModelSnapshot, SnapshotPage, VersionNumber
+from registry.records import ModelName, VersionNumber
+from registry.snapshots import ModelSnapshot, SnapshotPage
 from serving.sources.cache import ArtifactCache
 from serving.sources.memory import MemorySealedSource
 from serving.sources.snapshot import SnapshotFile

@@ -18,7 +18,8 @@ from sqlalchemy import event
 
 from registry.adapters.sql.database import open_database
 from registry.adapters.sql.ledger import ledger_on
-from registry.records import Plan, VersionState
+from registry.plans import Plan
+from registry.records import VersionState
 from tests.support.ledgers import CHURN, FOR_EVER, PASSED, catalog_version, number, sealed
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from registry.errors import Conflict
+from registry.plans import Plan
 from registry.ports import Ledger, Registration
-from registry.records import ModelName, Plan, VersionState
+from registry.records import ModelName, VersionState
 from tests.support.ledgers import CHAMPION, CHURN, FOR_EVER, Clock, add, catalog_version, number
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from registry.errors import Conflict, NotFound
+from registry.plans import Plan, PlanRevision
 from registry.ports import AliasRecord, Ledger
-from registry.records import AliasName, ModelName, Plan, PlanRevision, VersionState
+from registry.records import AliasName, ModelName, VersionState
 from tests.support.ledgers import CHAMPION, CHURN, Clock, add, catalog_version, number
 
 NOT_READY = [s for s in VersionState if s is not VersionState.READY]

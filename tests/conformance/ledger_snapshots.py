@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from registry.plans import Plan
 from registry.ports import Ledger
-from registry.records import ModelName, ModelSnapshot, Plan, ServableVersion, SnapshotPage, VersionState
+from registry.records import ModelName, VersionState
+from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage
 from tests.support.ledgers import CHAMPION, CHURN, FAILED, FOR_EVER, PASSED, add, catalog_version, number, sealed
 
 OTHER = ModelName("other")

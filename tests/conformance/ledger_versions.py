@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from registry.errors import Conflict, NotFound
+from registry.plans import Plan
 from registry.ports import Ledger
-from registry.records import ModelName, Plan, VersionRecord, VersionState
+from registry.records import ModelName, VersionRecord, VersionState
 from tests.support.ledgers import CHAMPION, CHURN, FAILED, FOR_EVER, PASSED, add, catalog_version, number, sealed
 
 MOVES = (VersionState.READY, VersionState.REJECTED)

@@ -14,8 +14,9 @@ from registry.adapters.memory.ledger import memory_ledger
 from registry.adapters.sql.database import open_database
 from registry.adapters.sql.ledger import ledger_on
 from registry.errors import HeadgateError
+from registry.plans import Plan
 from registry.ports import Ledger, Registration
-from registry.records import AliasName, ModelName, Plan, VersionNumber, VersionState
+from registry.records import AliasName, ModelName, VersionNumber, VersionState
 from tests.support.ledgers import FAILED, PASSED, Clock, catalog_version, number, sealed, sqlite_url
 
 models = st.sampled_from([ModelName("a"), ModelName("b")])

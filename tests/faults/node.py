@@ -15,7 +15,8 @@ from typing import Any
 import uvicorn
 
 from registry.edge.connection import Connection
-from registry.records import Digest, ServableVersion, VersionNumber
+from registry.records import Digest, VersionNumber
+from registry.snapshots import ServableVersion
 from serving.bootstrap import Node, Parts
 from serving.runtimes.host.confinement import Confinement
 from serving.runtimes.host.runtime import HostRuntime

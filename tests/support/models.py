@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import yaml
 
-from registry.records import Digest, ServableVersion, VersionNumber
+from registry.records import Digest, VersionNumber
 from registry.signature import signature_json
+from registry.snapshots import ServableVersion
 
 FEATURES = tuple(f"x{i}" for i in range(4))
 

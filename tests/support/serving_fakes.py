@@ -17,17 +17,10 @@ from typing import Any
 import numpy as np
 
 from registry.errors import HeadgateError, ModelFault, Unavailable
-from registry.records import (
-    AliasName,
-    Digest,
-    ModelName,
-    ModelSnapshot,
-    Plan,
-    ServableVersion,
-    SnapshotPage,
-    VersionNumber,
-)
+from registry.plans import Plan
+from registry.records import AliasName, Digest, ModelName, VersionNumber
 from registry.signature import Schema
+from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage
 from serving.exchange import ArrayOutput, Call, JsonInput, JsonOutput, Output, Priority, Table, TensorInput
 from serving.ports import BatchWatch, Manner
 

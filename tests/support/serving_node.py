@@ -13,7 +13,7 @@ import httpx
 import uvicorn
 
 from registry.edge.connection import Connection
-from registry.records import ModelSnapshot
+from registry.snapshots import ModelSnapshot
 from serving.bootstrap import Node, Parts
 from serving.ports import SnapshotSource
 from serving.settings import ServingSettings

@@ -15,19 +15,10 @@ from registry.adapters.memory.ledger_state import LedgerState, ModelState, requi
 from registry.adapters.memory.ledger_versions import MemoryVersions
 from registry.errors import Conflict
 from registry.lifecycle import require_idle
+from registry.plans import Plan, PlanRevision
 from registry.ports import AliasRecord, Ledger, ModelSummary
-from registry.records import (
-    AliasName,
-    ModelName,
-    ModelSnapshot,
-    Plan,
-    PlanRevision,
-    ServableVersion,
-    SnapshotPage,
-    VersionNumber,
-    VersionState,
-    as_planned,
-)
+from registry.records import AliasName, ModelName, VersionNumber, VersionState
+from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage, as_planned
 
 
 def system_clock() -> int:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from registry.errors import NotFound
 from registry.lifecycle import require_ready, require_unused
+from registry.plans import PlanRevision
 from registry.ports import AliasRecord, Registration
-from registry.records import AliasName, ModelName, PlanRevision, VersionNumber, VersionRecord
+from registry.records import AliasName, ModelName, VersionNumber, VersionRecord
 
 
 @dataclass(slots=True)

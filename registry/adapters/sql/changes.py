@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 from registry.adapters.sql import tables
 from registry.adapters.sql.rows import plan_column, plan_from, version_record
 from registry.errors import NotFound
-from registry.records import AliasName, ModelName, Plan, PlanRevision, VersionNumber, VersionRecord
+from registry.plans import Plan, PlanRevision
+from registry.records import AliasName, ModelName, VersionNumber, VersionRecord
 
 
 def lock(connection: Connection) -> None:

@@ -11,8 +11,9 @@ from registry.adapters.sql import changes, tables
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import plan_revision, version_record
 from registry.lifecycle import require_idle
+from registry.plans import PlanRevision
 from registry.ports import ModelSummary
-from registry.records import AliasName, ModelName, PlanRevision, VersionNumber, VersionRecord, VersionState
+from registry.records import AliasName, ModelName, VersionNumber, VersionRecord, VersionState
 
 NEWEST = 5
 REMOVED_BY = "mlflow"

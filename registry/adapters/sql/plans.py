@@ -11,7 +11,8 @@ from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import below, plan_revision
 from registry.errors import Conflict
 from registry.lifecycle import require_ready
-from registry.records import ModelName, Plan, PlanRevision
+from registry.plans import Plan, PlanRevision
+from registry.records import ModelName
 
 _AT = tables.plans.c
 

@@ -9,20 +9,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from registry.records import (
-    Check,
-    Digest,
-    ModelName,
-    Plan,
-    PlanRevision,
-    Sealed,
-    ServableVersion,
-    Tier,
-    Verdict,
-    VersionNumber,
-    VersionRecord,
-    VersionState,
-)
+from registry.plans import Plan, PlanRevision
+from registry.records import Check, Digest, ModelName, Sealed, Tier, Verdict, VersionNumber, VersionRecord, VersionState
+from registry.snapshots import ServableVersion
 
 MAX_NUMBER = 10**18
 """Above every version number and revision; both databases can hold it."""
@@ -117,16 +106,14 @@ def plan_column(plan: Plan | None) -> str | None:
     """Return a plan as it is kept; None stays null."""
     if plan is None:
         return None
-    return json.dumps({"stable": plan.stable, "note": plan.note, "warm": plan.warm, "instances": plan.instances})
+    return json.dumps(plan.to_json())
 
 
 def plan_from(column: str | None) -> Plan | None:
     """Return the plan that a column holds."""
     if column is None:
         return None
-    raw = json.loads(column)
-    # Plans of before these two have neither.
-    return Plan(VersionNumber(raw["stable"]), raw["note"], raw.get("warm", False), raw.get("instances", 1))
+    return Plan.from_json(json.loads(column))
 
 
 def plan_revision(row: Row[Any]) -> PlanRevision:

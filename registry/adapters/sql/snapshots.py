@@ -7,16 +7,8 @@ from sqlalchemy import ColumnElement, Connection, select
 from registry.adapters.sql import tables
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import plan_from, servable_version
-from registry.records import (
-    AliasName,
-    ModelName,
-    ModelSnapshot,
-    ServableVersion,
-    SnapshotPage,
-    VersionNumber,
-    VersionState,
-    as_planned,
-)
+from registry.records import AliasName, ModelName, VersionNumber, VersionState
+from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage, as_planned
 
 _MODEL = tables.models.c
 

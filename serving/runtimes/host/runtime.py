@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from registry.errors import ModelFault, Unavailable
-from registry.records import ServableVersion
+from registry.snapshots import ServableVersion
 from serving.ports import LoadFault
 from serving.runtimes.host.confinement import Confinement
 from serving.runtimes.host.homes import remove

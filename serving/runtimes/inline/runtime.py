@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from registry.records import ServableVersion
 from registry.signature import Schema
+from registry.snapshots import ServableVersion
 from serving.exchange import Call, Output
 from serving.ports import Manner
 from serving.runtimes.host.replies import graph_schema

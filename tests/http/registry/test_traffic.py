@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from registry.records import SnapshotPage
+from registry.snapshots import SnapshotPage
 from tests.support.registry_app import V1, RegistryInMemory, code
 
 TRAFFIC = f"{V1}/models/churn/traffic"

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from registry.errors import ModelFault, Refused, Unavailable
-from registry.records import Plan, VersionNumber
+from registry.plans import Plan
+from registry.records import VersionNumber
 from serving.predictor import HEAVY_BYTES
 from tests.support.serving_fakes import FakeLoaded, eventually, settle, snapshot
 from tests.support.serving_node import ROW, FakeWorld, churn, running

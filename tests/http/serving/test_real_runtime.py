@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from registry.records import ModelName, ModelSnapshot, Plan, VersionNumber
+from registry.plans import Plan
+from registry.records import ModelName, VersionNumber
+from registry.snapshots import ModelSnapshot
 from serving.bootstrap import Node, Parts
 from serving.pool.crashes import MOST_CRASHES
 from serving.pool.state import State

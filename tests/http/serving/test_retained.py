@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
-from registry.records import ServableVersion
+from registry.snapshots import ServableVersion
 from serving.bootstrap import Node, Parts
 from serving.settings import load_settings
 from tests.support.serving_fakes import FakeCache, FakeRegistry, FakeRuntime, eventually

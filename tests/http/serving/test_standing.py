@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from registry.errors import ModelFault, Refused
-from registry.records import ModelSnapshot, Plan, VersionNumber
+from registry.plans import Plan
+from registry.records import VersionNumber
+from registry.snapshots import ModelSnapshot
 from serving.pool.crashes import MOST_CRASHES
 from serving.ports import LoadFault
 from tests.support.serving_fakes import SIGNATURE, FakeLoaded, eventually, servable, settle, snapshot

@@ -16,7 +16,8 @@ from registry.adapters.uv_resolver import UvResolver
 from registry.digest import sha256_digest
 from registry.errors import Unavailable
 from registry.libraries.uv import pyenv_python
-from registry.records import Digest, ServableVersion, VersionNumber
+from registry.records import Digest, VersionNumber
+from registry.snapshots import ServableVersion
 from serving.runtimes.environments import Environments
 from serving.sources.memory import MemorySealedSource
 from tests.support.package_index import PackageIndex

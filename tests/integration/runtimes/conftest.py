@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from registry.records import ServableVersion
+from registry.snapshots import ServableVersion
 from serving.exchange import Call, Input, Output, Table
 from serving.runtimes.host.runtime import HostRuntime
 from serving.runtimes.host.version import HostedVersion

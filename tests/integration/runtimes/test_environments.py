@@ -16,7 +16,8 @@ import pytest
 from uv import find_uv_bin
 
 from registry.errors import Unavailable
-from registry.records import Digest, ServableVersion, VersionNumber
+from registry.records import Digest, VersionNumber
+from registry.snapshots import ServableVersion
 from serving.exchange import Call, JsonOutput
 from serving.runtimes.environments import Environments
 from serving.runtimes.host.runtime import HostRuntime

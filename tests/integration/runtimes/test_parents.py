@@ -16,7 +16,7 @@ import pytest
 import uvloop
 
 from registry.errors import Unavailable
-from registry.records import ServableVersion
+from registry.snapshots import ServableVersion
 from serving.exchange import ArrayOutput, Call
 from serving.runtimes.host.nursery import Nursery
 from serving.runtimes.host.process import HostProcess

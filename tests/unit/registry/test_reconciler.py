@@ -8,8 +8,9 @@ import pytest
 
 from registry.adapters.memory.catalog import MemoryCatalog
 from registry.errors import Internal, Unavailable
+from registry.plans import Plan
 from registry.reconciler import Reconciler
-from registry.records import AliasName, CatalogModel, CatalogVersion, ModelName, Plan, VersionNumber, VersionState
+from registry.records import AliasName, CatalogModel, CatalogVersion, ModelName, VersionNumber, VersionState
 from tests.support.registry_app import RegistryInMemory
 
 CHURN = ModelName("churn")

@@ -10,19 +10,10 @@ from hypothesis import strategies as st
 
 from registry.errors import BRANCHES, Conflict, HeadgateError, InvalidRequest, NotFound, quote
 from registry.lifecycle import may_move, require_move
-from registry.records import (
-    ModelSnapshot,
-    Plan,
-    ServableVersion,
-    SnapshotPage,
-    VersionNumber,
-    VersionState,
-    parse_alias,
-    parse_digest,
-    parse_model_name,
-    parse_version,
-)
+from registry.plans import Plan
+from registry.records import VersionNumber, VersionState, parse_alias, parse_digest, parse_model_name, parse_version
 from registry.signature import parse_signature, signature_json
+from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage
 
 NAMES = st.from_regex(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?", fullmatch=True)
 

@@ -8,7 +8,7 @@ import pytest
 
 from registry.errors import HeadgateError, Internal
 from registry.http.snapshot import RevisionWatch
-from registry.records import SnapshotPage
+from registry.snapshots import SnapshotPage
 
 
 class Still:

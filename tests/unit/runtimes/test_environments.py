@@ -13,7 +13,8 @@ import pytest
 from registry.errors import Unavailable
 from registry.libraries.satisfied import parse_requirements, unsatisfied, wanted
 from registry.libraries.uv import meaningful_line
-from registry.records import Digest, ServableVersion, VersionNumber
+from registry.records import Digest, VersionNumber
+from registry.snapshots import ServableVersion
 from serving.runtimes.builds import Builder
 from serving.runtimes.environments import MOST_REMEMBERED, Environments
 from serving.runtimes.shelter import Shelter

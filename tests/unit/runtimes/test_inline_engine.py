@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.errors import HeadgateError
-from registry.records import Digest, ServableVersion, VersionNumber
+from registry.records import Digest, VersionNumber
+from registry.snapshots import ServableVersion
 from serving.exchange import Call, Output, TensorInput, TensorsOutput
 from serving.runtimes.inline import engine as engine_module
 from serving.runtimes.inline.engine import InlineEngine

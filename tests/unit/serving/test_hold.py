@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.records import ModelName, ModelSnapshot, SnapshotPage, VersionNumber
+from registry.records import ModelName, VersionNumber
+from registry.snapshots import ModelSnapshot, SnapshotPage
 from serving.routing.choose import Ask, choose
 from serving.routing.hold import decide
 from serving.routing.table import Hold, RoutedModel, Routes, Table, routed

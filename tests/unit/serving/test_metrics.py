@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from registry.records import ModelName, ServableVersion, SnapshotPage, VersionNumber
+from registry.records import ModelName, VersionNumber
+from registry.snapshots import ServableVersion, SnapshotPage
 from serving.pool.slot import Identity, Residence, Slot
 from serving.ports import BatchWatch, WatchedLane
 from serving.routing.table import Table

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from registry.errors import Conflict, HeadgateError, Internal, ModelFault, Unavailable
-from registry.records import ModelName, ServableVersion, VersionNumber
+from registry.records import ModelName, VersionNumber
+from registry.snapshots import ServableVersion
 from serving.pool.pool import Pool, PoolLimits
 from serving.pool.state import State
 from tests.support.serving_fakes import Clock, FakeCache, FakeRuntime, FakeWatcher, servable, settle

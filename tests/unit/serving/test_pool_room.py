@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from registry.errors import Unavailable
-from registry.records import ModelName, ServableVersion
+from registry.records import ModelName
+from registry.snapshots import ServableVersion
 from serving.pool.eviction import Claim
 from serving.pool.pool import Pool, PoolLimits
 from serving.pool.slot import Identity, Lease

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import HeadgateError
-from registry.records import AliasName, ModelName, ModelSnapshot, SnapshotPage, VersionNumber
+from registry.records import AliasName, ModelName, VersionNumber
+from registry.snapshots import ModelSnapshot, SnapshotPage
 from serving.routing.choose import Ask, choose
 from serving.routing.table import Routes, Table
 from tests.support.serving_fakes import SIGNATURE, servable, snapshot

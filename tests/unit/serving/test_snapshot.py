@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from registry.errors import Unavailable
-from registry.records import SnapshotPage
+from registry.snapshots import SnapshotPage
 from serving.routing.table import Routes, Table
 from serving.sources.snapshot import QUICK_VERSIONS, SnapshotFile, SnapshotFollower
 from tests.support.serving_fakes import Clock, FakeRegistry, eventually, settle, snapshot

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from registry.errors import ModelFault, Unavailable
-from registry.records import ModelName, ServableVersion, SnapshotPage
+from registry.records import ModelName
+from registry.snapshots import ServableVersion, SnapshotPage
 from serving.pool.pool import Pool, PoolLimits
 from serving.pool.state import State
 from serving.pool.warming import START_SECONDS, Warming

@@ -1,0 +1,133 @@
+"""What a node tells the registry, over and over: what it serves, what it still waits for, and its windows.
+
+Reports of one process (``boot``) are numbered from 1. The registry takes each number once, in order: a report that was
+sent again, because its answer was lost, changes nothing. Values only. Not here: windows (``windows.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from registry.records import ModelName, VersionNumber, parse_model_name, parse_version
+from registry.windows import ArmCounts, ArmWindow, ShadowCounts, ShadowWindow
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPlan:
+    """A model whose newest plan is not in force on a node yet: ``revision`` is, and ``awaits`` must load first."""
+
+    model: ModelName
+    revision: int
+    awaits: tuple[VersionNumber, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """A version that is not cold on a node: ``state`` as the pool says it, memory in bytes."""
+
+    model: ModelName
+    version: VersionNumber
+    state: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """One report.
+
+    Attributes:
+        node: The name that people know the node by.
+        boot: One process's life, as 32 hexadecimal digits; ``sequence`` counts its reports from 1.
+        revision: Of the snapshot that the node acts on.
+        held: Models for which it is still the plan before.
+        versions: What is loaded, or on its way, or in trouble.
+        arms: Windows of arms, and ``shadows`` of shadows, since the last report.
+    """
+
+    node: str
+    boot: str
+    sequence: int
+    revision: int
+    held: tuple[HeldPlan, ...] = ()
+    versions: tuple[LoadedVersion, ...] = ()
+    arms: tuple[ArmWindow, ...] = ()
+    shadows: tuple[ShadowWindow, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form, JSON-ready."""
+        return {
+            "node": self.node,
+            "boot": self.boot,
+            "sequence": self.sequence,
+            "revision": self.revision,
+            "held": [{"model": h.model, "revision": h.revision, "awaits": list(h.awaits)} for h in self.held],
+            "versions": [
+                {"model": v.model, "version": v.version, "state": v.state, "memory_bytes": v.memory_bytes}
+                for v in self.versions
+            ],
+            "arms": [
+                {
+                    "model": w.model,
+                    "revision": w.revision,
+                    "arm": w.arm,
+                    "version": w.version,
+                    "start_ms": w.start_ms,
+                    "counts": w.counts.to_json(),
+                }
+                for w in self.arms
+            ],
+            "shadows": [
+                {
+                    "model": w.model,
+                    "revision": w.revision,
+                    "version": w.version,
+                    "start_ms": w.start_ms,
+                    "counts": w.counts.to_json(),
+                }
+                for w in self.shadows
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> NodeReport:
+        """Read the wire form; raise KeyError, TypeError, ValueError, AttributeError or HeadgateError where it is
+        damaged."""
+        return cls(
+            node=str(raw["node"]),
+            boot=str(raw["boot"]),
+            sequence=int(raw["sequence"]),
+            revision=int(raw["revision"]),
+            held=tuple(
+                HeldPlan(parse_model_name(h["model"]), int(h["revision"]), tuple(parse_version(v) for v in h["awaits"]))
+                for h in raw["held"]
+            ),
+            versions=tuple(
+                LoadedVersion(
+                    parse_model_name(v["model"]), parse_version(v["version"]), str(v["state"]), int(v["memory_bytes"])
+                )
+                for v in raw["versions"]
+            ),
+            arms=tuple(
+                ArmWindow(
+                    parse_model_name(w["model"]),
+                    int(w["revision"]),
+                    str(w["arm"]),
+                    parse_version(w["version"]),
+                    int(w["start_ms"]),
+                    ArmCounts.from_json(w["counts"]),
+                )
+                for w in raw["arms"]
+            ),
+            shadows=tuple(
+                ShadowWindow(
+                    parse_model_name(w["model"]),
+                    int(w["revision"]),
+                    parse_version(w["version"]),
+                    int(w["start_ms"]),
+                    ShadowCounts.from_json(w["counts"]),
+                )
+                for w in raw["shadows"]
+            ),
+        )
