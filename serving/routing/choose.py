@@ -26,13 +26,25 @@ class Ask:
 
 @value
 class Decision:
-    """What the plan means for one request. ``arm`` says which part of it answered, ``revision`` which plan it was."""
+    """What the plan means for one request.
+
+    Attributes:
+        chosen: What answers, and its ``version``.
+        arm: Which part of the plan that is.
+        revision: Which plan it was.
+        stable: What answers instead, where a canary or a rule chose a version that cannot; else None.
+        shadows: What gets a copy.
+        watched: Whether the plan compares a canary with stable.
+    """
 
     model: ModelName
     version: VersionNumber
     chosen: RoutedVersion
     arm: str
     revision: int
+    stable: RoutedVersion | None = None
+    shadows: tuple[RoutedVersion, ...] = ()
+    watched: bool = False
 
 
 def choose(table: Table, ask: Ask) -> Decision:

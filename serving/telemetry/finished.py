@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serving.exchange import Output
+
 
 @dataclass(slots=True)
 class Finished:
@@ -11,6 +13,15 @@ class Finished:
 
     ``model`` and ``version`` may name what does not exist; metrics count that as ``other``. ``code`` is the error's, or
     empty; ``reason`` says more of a refusal, where its error does; ``queue`` is the wait for a lease.
+
+    Attributes:
+        revision: Of the plan that chose; 0 where none did.
+        watched: Whether that plan compares a canary with stable, so that every answer is evidence.
+        rows: How many rows were asked about; 0 where the request was not understood.
+        output: What the model answered, where ``watched``; not to be changed or kept beyond the next count.
+        settling: Whether it was among the first few of a process, which say little of how fast it is.
+        failed: The canary that could not answer this request, where stable had to (arm ``fallback``) because the
+            canary's process died under it or is broken; empty where it was not loaded yet or is ejected.
     """
 
     model: str = ""
@@ -24,3 +35,9 @@ class Finished:
     predict: float = 0.0
     encode: float = 0.0
     reason: str = ""
+    revision: int = 0
+    watched: bool = False
+    rows: int = 0
+    output: Output | None = None
+    settling: bool = False
+    failed: str = ""
