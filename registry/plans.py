@@ -88,6 +88,11 @@ class Plan:
         """Every version that the plan names."""
         return self.answering | {shadow.version for shadow in self.shadows}
 
+    @property
+    def tries(self) -> bool:
+        """Whether it names more than the stable version."""
+        return bool(self.canary is not None or self.shadows or self.rules)
+
     def to_json(self) -> dict[str, Any]:
         """Return the form of the journal and the snapshot, JSON-ready; shares are in ten-thousandths."""
         canary = self.canary

@@ -1,7 +1,11 @@
 """THE STORY: one predict, top to bottom.
 
     plan ── choose ── parse ── lease ── shape ── predict ── encode
-                                                    (aside: observe, with finished values)
+               │        ▲                           │      (aside: observe, with finished values)
+               └────────┴── stable instead, where a canary cannot answer
+
+A canary that is not loaded here, is broken or rests after failures falls back to stable, and so does a request whose
+canary died under it. What a canary raises is its answer, and its caller's.
 
 Not here: HTTP (``http/lane.py``), how bytes become arrays (``protocols``; tables: ``reader``), how a version is loaded
 (``pool``).
@@ -11,20 +15,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import field
 from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
-from registry.errors import HeadgateError, ModelFault
-from serving.exchange import Priority
+from registry import log
+from registry.errors import HeadgateError, ModelFault, Refused, Unavailable
+from serving.exchange import Output, Priority
 from serving.pool.pool import Pool
+from serving.pool.state import State
 from serving.protocols.answer import Encoded, choose_format, encode_answer
 from serving.protocols.limits import Limits
-from serving.protocols.native import parse_body, shape
+from serving.protocols.native import Parsed, parse_body, shape
 from serving.reader.reader import TableReader
-from serving.routing.choose import Ask, Decision, choose
+from serving.routing.choose import Ask, choose
+from serving.routing.ejection import Ejections
+from serving.routing.split import Decision
 from serving.routing.table import Routes
 from serving.telemetry.finished import Finished
 from serving.values import value
@@ -38,7 +48,10 @@ are worked on beside the event loop, which must go on turning. Bodies that are t
 
 @value
 class Question:
-    """One request as a protocol front hands it over. ``seconds`` is how long the caller waits in all."""
+    """One request as a protocol front hands it over.
+
+    ``seconds`` is how long the caller waits in all; ``fields`` are its headers by lower-case name.
+    """
 
     ask: Ask
     body: bytes
@@ -47,6 +60,7 @@ class Question:
     request_id: str
     seconds: float
     priority: Priority = Priority.NORMAL
+    fields: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 @value
@@ -55,6 +69,16 @@ class Answer:
 
     encoded: Encoded
     decision: Decision
+
+
+@value
+class _Turn:
+    """A request that has been read, when it began, and whether its body is large."""
+
+    question: Question
+    parsed: Parsed
+    begun: float
+    heavy: bool
 
 
 class Predictor:
@@ -68,13 +92,17 @@ class Predictor:
         self._tables = tables
         self._limits = limits
         self._observe = observe
+        self._ejections = Ejections()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="heavy")
         self._heavy = 0
 
-    async def predict(self, question: Question) -> Answer:
-        """Answer; raise the errors of ``choose``, the protocol, the pool and the runtime."""
+    async def predict(self, question: Question, done: Finished) -> Answer:
+        """Answer; raise the errors of ``choose``, the protocol, the pool and the runtime.
+
+        ``done`` is written as the request goes on, and observed when it has ended.
+        """
         begun = perf_counter()
-        done = Finished(model=question.ask.model, version=question.ask.version or "", code="internal")
+        done.code = "internal"
         try:
             answer = await self._answer(question, begun, done)
             done.code = ""
@@ -91,45 +119,96 @@ class Predictor:
             self._observe(done)
 
     async def _answer(self, question: Question, begun: float, done: Finished) -> Answer:
-        decision = choose(self._routes.table, question.ask)
-        done.version, done.arm = decision.version, decision.arm
-        chosen, limits = decision.chosen, self._limits
-        form = choose_format(question.accept)
-        heavy, until = len(question.body) > HEAVY_BYTES, begun + question.seconds
-        if heavy:
-            parsed = await self._aside(until, partial(parse_body, question.content_type, question.body, limits))
-        else:
-            parsed = parse_body(question.content_type, question.body, limits)
-        asked = perf_counter()
-        done.decode = asked - begun
+        decision = choose(self._routes.table, question.ask, question.fields, question.request_id)
+        done.follow(decision)
+        if decision.stable is not None and not self._can_answer(decision, done):
+            decision = self._fall_back(decision, done)
+        form, limits = choose_format(question.accept), self._limits
+        work = partial(parse_body, question.content_type, question.body, limits)
+        heavy = len(question.body) > HEAVY_BYTES
+        parsed = await self._aside(begun + question.seconds, work) if heavy else work()
+        done.decode = perf_counter() - begun
 
-        lease = await self._pool.lease(decision.model, chosen.servable, question.seconds - (asked - begun))
+        turn = _Turn(question, parsed, begun, heavy)
         try:
-            leased = perf_counter()
-            done.queue = leased - asked
-            inputs = lease.loaded.graph_inputs
-            if parsed.is_table:
-                left = _left(question, leased - begun)
-                call = await self._tables.read(parsed, chosen.signature, inputs, seconds=left)
-            elif heavy:
-                call = await self._aside(until, partial(shape, parsed, chosen.signature, inputs, limits))
-            else:
-                call = shape(parsed, chosen.signature, inputs, limits)
-            shaped = perf_counter()
-            done.decode += shaped - leased
-            output = await lease.loaded.predict(call, _left(question, shaped - begun), question.priority)
-            predicted = perf_counter()
-            done.predict = predicted - shaped
-        finally:
-            lease.release()
+            output = await self._run(decision, turn, done)
+        except HeadgateError as error:
+            if decision.stable is None:
+                raise
+            self._note_failure(decision, error, done)
+            if not _stable_may_answer(error):
+                raise
+            decision = self._fall_back(decision, done)
+            output = await self._run(decision, turn, done)
+        if decision.stable is not None:
+            self._ejections.note_success(decision)
 
+        predicted = perf_counter()
         told = {"model": decision.model, "version": decision.version, "request_id": question.request_id}
         if form != JSON or output.size > HEAVY_BYTES:
-            encoded = await self._aside(until, partial(encode_answer, output, form, limits, **told))
+            encode = partial(encode_answer, output, form, limits, **told)
+            encoded = await self._aside(begun + question.seconds, encode)
         else:
             encoded = encode_answer(output, form, limits, **told)
         done.encode = perf_counter() - predicted
         return Answer(encoded, decision)
+
+    async def _run(self, decision: Decision, turn: _Turn, done: Finished) -> Output:
+        question, begun, limits = turn.question, turn.begun, self._limits
+        signature = decision.chosen.signature
+        asked = perf_counter()
+        left = question.seconds - (asked - begun)
+        lease = await self._pool.lease(decision.model, decision.chosen.servable, left)
+        try:
+            leased = perf_counter()
+            done.queue, done.settling = leased - asked, lease.settling
+            inputs = lease.loaded.graph_inputs
+            if turn.parsed.is_table:
+                left = _left(question, leased - begun)
+                call = await self._tables.read(turn.parsed, signature, inputs, seconds=left)
+            elif turn.heavy:
+                work = partial(shape, turn.parsed, signature, inputs, limits)
+                call = await self._aside(begun + question.seconds, work)
+            else:
+                call = shape(turn.parsed, signature, inputs, limits)
+            shaped = perf_counter()
+            done.decode += shaped - leased
+            output = await lease.loaded.predict(call, _left(question, shaped - begun), question.priority)
+            done.predict = perf_counter() - shaped
+        finally:
+            lease.release()
+        if decision.watched:
+            done.rows, done.output = call.data.rows, output
+        return output
+
+    # ---- a canary, or what a rule names, that cannot answer -------------------------------------------------------
+
+    def _can_answer(self, decision: Decision, done: Finished) -> bool:
+        """Tell whether the version may be asked, here and now; note where that is its own fault."""
+        servable = decision.chosen.servable
+        state = self._pool.state(servable)
+        if state is State.READY or state is State.DRAINING:
+            return not self._ejections.is_out(decision, perf_counter())
+        slot = self._pool.find(servable)
+        failure = None if slot is None else slot.failure
+        if state is State.QUARANTINED or (state is State.FAILED and isinstance(failure, ModelFault)):
+            done.failed = decision.version
+        return False
+
+    def _fall_back(self, decision: Decision, done: Finished) -> Decision:
+        instead = decision.fallen_back()
+        done.follow(instead)
+        return instead
+
+    def _note_failure(self, decision: Decision, error: HeadgateError, done: Finished) -> None:
+        if not isinstance(error, ModelFault) and error.code != "model_quarantined":
+            return
+        if _stable_may_answer(error):
+            done.failed = decision.version
+        seconds = self._ejections.note_failure(decision, perf_counter())
+        if seconds:
+            model, version = decision.model, decision.version
+            log.event("version_ejected", logging.WARNING, model=model, version=version, seconds=seconds)
 
     async def _aside(self, until: float, work: Callable[[], T]) -> T:
         running = asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -163,3 +242,10 @@ def _left(question: Question, spent: float) -> float:
     if left <= 0:
         raise ModelFault("model_timeout", "the time for this request was over before the model could run")
     return left
+
+
+def _stable_may_answer(error: HeadgateError) -> bool:
+    """Tell whether what a canary could not do is no answer of its model: it is not there, full, or its process died."""
+    if isinstance(error, Unavailable):
+        return error.code != "shutting_down"
+    return isinstance(error, Refused) or (error.code == "model_error" and "started" in error.details)

@@ -27,8 +27,9 @@ from serving.http import shapes
 from serving.http.openapi import lane_paths
 from serving.pool.pool import Pool
 from serving.pool.warming import START_SECONDS, Warming
-from serving.routing.choose import Ask, Decision, choose
-from serving.routing.table import RoutedModel, RoutedVersion, Routes
+from serving.routing.choose import Ask, choose
+from serving.routing.split import Decision, RoutedVersion
+from serving.routing.table import RoutedModel, Routes
 from serving.telemetry.metrics import CONTENT_TYPE, Metrics, Readings
 from serving.workers.pages import join_pages
 from serving.workers.siblings import Siblings

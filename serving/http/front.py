@@ -17,6 +17,7 @@ from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, Unavailable
 from serving.http.body import ClientGoneError
 from serving.http.lane import PredictLane, is_predict
+from serving.telemetry.finished import Finished
 
 SLOW_SECONDS = 1.0
 _UNLOGGED = ("/livez", "/readyz")
@@ -124,7 +125,7 @@ async def _refuse(scope: Scope, watched: _Watched, error: HeadgateError, direct:
         return
     request_id: str = scope["headgate.request_id"]
     body = problem_body(error, request_id)
-    headers = [*problem_headers(error, request_id), (b"content-length", b"%d" % len(body))]
+    headers = [*problem_headers(error, request_id), (b"content-length", b"%d" % len(body)), *_decided(scope)]
     unread = not watched.body_read and (direct is None or direct.body is None)
     if unread:
         headers.append((b"connection", b"close"))
@@ -133,6 +134,15 @@ async def _refuse(scope: Scope, watched: _Watched, error: HeadgateError, direct:
     if unread:
         await _discard(watched)
         await watched.send({"type": "http.response.body", "body": b""})
+
+
+def _decided(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Return the headers that say who answered, where that was decided before the error."""
+    done = scope.get("headgate.finished")
+    if done is None or not done.arm:
+        return []
+    told = {"model": done.model, "version": done.version, "arm": done.arm, "revision": str(done.revision)}
+    return [(f"x-headgate-{name}".encode(), text.encode("latin-1")) for name, text in told.items()]
 
 
 async def _discard(watched: _Watched) -> None:
@@ -166,14 +176,15 @@ def _for_app(scope: Scope, watched: _Watched) -> tuple[Scope, Receive, Send]:
 def _write_access_line(scope: Scope, status: int, seconds: float) -> None:
     if scope["path"] in _UNLOGGED:
         return
-    segments = scope["path"].split("/")
-    # Only names that fit the grammar got past the lane; a line for anything else says no more than its status.
-    named = status < 400 or status >= 500
+    # Set for predicts alone, with nothing but names that fit the grammar and, once that was decided, who answered.
+    done: Finished = scope.get("headgate.finished") or Finished()
     log.event(
         "access",
         method=scope["method"],
-        model=segments[2] if named and len(segments) > 3 and segments[1] == "models" else None,
-        version=segments[4] if named and len(segments) > 5 and segments[3] == "versions" else None,
+        model=done.model or None,
+        version=done.version or None,
+        arm=done.arm or None,
+        revision=done.revision or None,
         status=status,
         ms=round(seconds * 1000, 2),
         request_id=scope["headgate.request_id"],

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from registry.edge.direct import Direct
 from registry.edge.gate import Receive, Scope
 from registry.errors import HeadgateError, InvalidRequest
-from registry.records import ModelName, parse_alias, parse_model_name, parse_version
+from registry.records import parse_alias, parse_model_name, parse_version
 from serving.exchange import Priority
 from serving.http.body import BodyReader
 from serving.http.hangup import Hangup
@@ -25,7 +25,6 @@ from serving.telemetry.finished import Finished
 
 _TIMEOUT = re.compile(rb"[1-9][0-9]{0,8}")
 _PRIORITIES = {str(each.name.lower()).encode(): each for each in Priority}
-_NOBODY = Ask(ModelName(""))
 _KEPT = 4096
 """How many paths, and how many heads of answers, are kept made."""
 
@@ -33,8 +32,8 @@ _KEPT = 4096
 class Predicts(Protocol):
     """What the lane drives: the predictor."""
 
-    async def predict(self, question: Question) -> Answer:
-        """Answer, or raise."""
+    async def predict(self, question: Question, done: Finished) -> Answer:
+        """Answer, or raise; write into ``done`` how it goes."""
         ...
 
 
@@ -69,9 +68,10 @@ class PredictLane:
 
     async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply:
         """Answer one request; raise HeadgateError, or ClientGoneError where nobody waits any more."""
-        ask = _NOBODY
+        done = scope["headgate.finished"] = Finished()
         try:
             ask = self._asked(scope["path"])
+            done.model, done.version = ask.model, ask.version or ""
             if scope["query_string"]:
                 raise InvalidRequest("invalid_argument", "a predict URL takes no query; put params into the JSON body")
             fields = _fields(scope["headers"])
@@ -83,14 +83,15 @@ class PredictLane:
                 length, encoding = fields.get(b"content-length", b""), fields.get(b"content-encoding", b"")
                 body = await self._bodies.read(length, encoding, receive)
         except HeadgateError as error:
-            self._observe(Finished(model=ask.model, version=ask.version or "", code=error.code))
+            done.code = error.code
+            self._observe(done)
             raise
         request_id = scope["headgate.request_id"]
         content_type, accept = _text(fields, b"content-type"), _text(fields, b"accept")
-        question = Question(ask, body, content_type, accept, request_id, seconds, priority)
+        question = Question(ask, body, content_type, accept, request_id, seconds, priority, fields)
         try:
             with Hangup(direct):
-                answer = await self._predictor.predict(question)
+                answer = await self._predictor.predict(question, done)
         finally:
             self._bodies.free(len(body))
         return Reply(self._head(answer) + b"x-request-id: %b\r\n" % request_id.encode("latin-1"), answer.encoded.body)

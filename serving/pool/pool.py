@@ -210,6 +210,7 @@ class Pool:
         if residence is None:
             return None
         residence.leases += 1
+        residence.lent += 1
         slot.last_used = self._clock()
         return Lease(residence, self._take_back)
 

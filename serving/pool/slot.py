@@ -17,36 +17,40 @@ from serving.pool.eviction import Claim
 from serving.pool.state import Lifecycle, State
 from serving.ports import ArtifactLease, LoadedVersion, Manner
 
+SETTLING = 10
+"""How many answers of a copy are not taken for its usual speed: caches are cold, libraries import late."""
 Named = tuple[ModelName, VersionNumber]
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes two versions the same to a node: the bytes, the libraries they run on, and how many processes. Never
-    name and number."""
+    """What makes two copies the same to a node: the bytes, the libraries they run on, how many processes, and whether
+    these come after everybody else's. Never name and number."""
 
     digest: Digest
     requirements: tuple[str, ...]
     lock: Digest | None = None
     instances: int = 1
+    background: bool = False
 
     @classmethod
     def of(cls, servable: ServableVersion) -> Identity:
         """Return the identity of a version."""
-        return cls(servable.digest, servable.requirements, servable.lock, servable.instances)
+        return cls(servable.digest, servable.requirements, servable.lock, servable.instances, servable.background)
 
 
 @dataclass(slots=True, eq=False)
 class Residence:
     """One loaded copy of a version, with the artifact it keeps on disk and the number of leases on it.
 
-    ``slot`` is whose it is; ``since`` is when it was loaded (monotonic); ``memory_bytes`` is what it cost when it was
-    measured last, ``measured_at``.
+    ``lent`` is how many leases there ever were; ``slot`` is whose it is; ``since`` is when it was loaded (monotonic);
+    ``memory_bytes`` is what it cost when it was measured last, ``measured_at``.
     """
 
     loaded: LoadedVersion
     artifact: ArtifactLease
     leases: int = 0
+    lent: int = 0
     leaving: bool = False
     slot: Slot | None = None
     since: float = 0.0
@@ -149,6 +153,11 @@ class Lease:
     def loaded(self) -> LoadedVersion:
         """The version."""
         return self._residence.loaded
+
+    @property
+    def settling(self) -> bool:
+        """Whether it is among the first of this copy, which say little of how fast it is."""
+        return self._residence.lent <= SETTLING
 
     def release(self) -> None:
         """Give it back; idempotent."""

@@ -2,8 +2,9 @@
 
     a plan or alias moves to a version that is not loaded here, from one that is
         └─► the one before goes on answering (``routing/hold.py``) ── loaded, its example replayed ──► the newest plan
-    a plan is warm
-        └─► the versions it names are loaded, kept (evicted last), and loaded again after a death
+    a plan is warm, or names a canary, rules or shadows
+        └─► the versions it names (all, or all but stable) are loaded, kept (evicted last), and loaded again after a
+            death; meanwhile stable answers for them
 
 What cannot be loaded is tried again with back-off, while the version before goes on answering for as long as the
 registry lets it serve. Only want of room has an end: after ``load_seconds`` the registry's word wins, and the next
@@ -85,7 +86,7 @@ class Warming:
         self._in_force = self._learnt = Table()
         self._held: dict[str, _Held] = {}
         self._insisted: dict[str, RoutedModel] = {}
-        self._warm: dict[str, RoutedModel] = {}
+        self._ahead: dict[str, RoutedModel] = {}
         self._targets: dict[Identity, _Target] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept: frozenset[Identity] = frozenset()
@@ -99,7 +100,8 @@ class Warming:
             known = self._learnt.models.get(name)
             if known is not None and known.revision != model.revision:
                 self._forgive(model)
-        self._warm = {n: m for n, m in newest.models.items() if m.plan is not None and m.plan.warm}
+        plans = ((name, model, model.plan) for name, model in newest.models.items())
+        self._ahead = {n: m for n, m, plan in plans if plan is not None and (plan.warm or plan.tries)}
         self._insisted = {n: m for n, m in self._insisted.items() if newest.models.get(n) is m}
         if newest.known and self._started is None:
             self._started = self._clock()
@@ -160,10 +162,11 @@ class Warming:
 
     @property
     def starting(self) -> int:
-        """How many versions of warm plans a node that has just started has not tried yet; 0 after a while."""
+        """How many versions that are loaded ahead a node that has just started has not tried yet; 0 after a while."""
         if self._started is None or self._clock() - self._started > START_SECONDS:
             return 0
-        ahead = (t for t in self._targets.values() if t.claim is Claim.AHEAD and not t.tries)
+        held = {Identity.of(routed.servable) for held in self._held.values() for routed in held.hold.awaits}
+        ahead = (t for identity, t in self._targets.items() if identity not in held and not t.tries)
         return sum(not self._is_loaded(t.servable) for t in ahead)
 
     # ---- deciding ---------------------------------------------------------------------------------------------------
@@ -229,9 +232,9 @@ class Warming:
             kept |= {Identity.of(servable) for servable in _planned(self._in_force.models[name])}
             for routed in held.hold.awaits:
                 wanted[Identity.of(routed.servable)] = (ModelName(name), routed.servable, Claim.SWAP)
-        for name, model in self._warm.items():
-            for servable in _planned(model):
-                wanted.setdefault(Identity.of(servable), (ModelName(name), servable, Claim.AHEAD))
+        for name, model in self._ahead.items():
+            for servable, claim in _loaded_ahead(model):
+                wanted.setdefault(Identity.of(servable), (ModelName(name), servable, claim))
         for identity in self._targets.keys() - wanted.keys():
             del self._targets[identity]  # a load under way goes on, and serves whoever asks
         for identity, (name, servable, claim) in wanted.items():
@@ -268,6 +271,17 @@ def _planned(model: RoutedModel) -> Iterator[ServableVersion]:
         routed = model.versions.get(number)
         if routed is not None:
             yield routed.servable
+
+
+def _loaded_ahead(model: RoutedModel) -> Iterator[tuple[ServableVersion, Claim]]:
+    plan = model.plan
+    if plan is None:
+        return
+    for servable in _planned(model):
+        if servable.version in plan.answering and servable.version != plan.stable:
+            yield servable, Claim.SWAP
+        elif servable.version != plan.stable or plan.warm:
+            yield servable, Claim.AHEAD
 
 
 def _words(error: HeadgateError | None) -> str:

@@ -1,18 +1,23 @@
 """Which version answers one request: plan, alias or pin. Pure.
 
-Not here: canaries, rules and shadows (they join the plan with the traffic work), and loading.
+    a version named ── pinned · an alias named ── alias · else the plan: the first rule that fits ── rule,
+    a key in the canary's share ── canary, everything else ── stable
+
+Not here: what a plan can decide (``split.py``), whether the version can answer on this node (``predictor.py``).
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 
 from registry.errors import Conflict, HeadgateError, InvalidRequest, NotFound, quote
 from registry.records import AliasName, ModelName, VersionNumber
-from serving.routing.table import LISTED, UNREADABLE, RoutedModel, RoutedVersion, Table
+from serving.routing.split import ALIAS, PINNED, Decision
+from serving.routing.table import LISTED, UNREADABLE, RoutedModel, Table
 from serving.values import value
 
-STABLE, PINNED, ALIAS = "stable", "pinned", "alias"
+_NO_FIELDS: Mapping[bytes, bytes] = {}
 
 
 @value
@@ -24,35 +29,22 @@ class Ask:
     alias: AliasName | None = None
 
 
-@value
-class Decision:
-    """What the plan means for one request.
+def choose(table: Table, ask: Ask, fields: Mapping[bytes, bytes] = _NO_FIELDS, request_id: str = "") -> Decision:
+    """Decide; raise NotFound, Conflict ``not_ready`` or InvalidRequest ``not_servable`` saying what there is.
 
-    Attributes:
-        chosen: What answers, and its ``version``.
-        arm: Which part of the plan that is.
-        revision: Which plan it was.
-        stable: What answers instead, where a canary or a rule chose a version that cannot; else None.
-        shadows: What gets a copy.
-        watched: Whether the plan compares a canary with stable.
+    Args:
+        table: What is in force.
+        ask: What the caller named.
+        fields: The request's headers by lower-case name: rules and the sticky key look at them.
+        request_id: Decides where there is no key.
     """
-
-    model: ModelName
-    version: VersionNumber
-    chosen: RoutedVersion
-    arm: str
-    revision: int
-    stable: RoutedVersion | None = None
-    shadows: tuple[RoutedVersion, ...] = ()
-    watched: bool = False
-
-
-def choose(table: Table, ask: Ask) -> Decision:
-    """Decide; raise NotFound, Conflict ``not_ready`` or InvalidRequest ``not_servable`` saying what there is."""
     model = table.models.get(ask.model)
     if model is None:
         there = f"GET /models lists the {len(table.models)} there are"
         raise NotFound("unknown_model", f"no model is called {quote(ask.model)}; {there}")
+    split = model.split
+    if ask.version is None and ask.alias is None and split is not None:
+        return split.stable if split.simple else split.decide(fields, request_id)
     number, arm = _named(model, ask)
     chosen = model.versions.get(number)
     if chosen is None:
@@ -75,7 +67,7 @@ def _named(model: RoutedModel, ask: Ask) -> tuple[VersionNumber, str]:
             f"{model.name} has no traffic plan, so name a version (/models/{model.name}/versions/<version>/predict; "
             f"{model.listing}) or promote one",
         )
-    return model.plan.stable, STABLE
+    raise _why_not(model, model.plan.stable)
 
 
 def _why_not(model: RoutedModel, number: VersionNumber) -> HeadgateError:

@@ -2,13 +2,13 @@
 
 A version takes planned traffic on a node only once it is loaded there, as long as the one before it still can answer:
 
-    nothing planned before, or it is not loaded here     the newest plan, at once
-    the one before may serve no more (retired, replaced)  the newest plan, at once
-    what the newest plan names is loaded                  the newest plan
-    otherwise                                             the plan before
+    nothing planned before, or its stable version is not loaded here   the newest plan, at once
+    that version may serve no more (retired, replaced)                  the newest plan, at once
+    the stable version of the newest plan is loaded                     the newest plan
+    otherwise                                                           the plan before
 
-Each alias for itself likewise. Requests that name a version are never held back. Not here: loading
-(``pool/warming.py``).
+Each alias for itself likewise. A canary, or what a rule names, holds nothing back: until it is loaded, stable answers
+for it. Requests that name a version are never held back. Not here: loading (``pool/warming.py``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from dataclasses import replace
 
 from registry.records import AliasName, VersionNumber
 from registry.snapshots import ServableVersion
-from serving.routing.table import Hold, RoutedModel, RoutedVersion
+from serving.routing.split import RoutedVersion
+from serving.routing.table import Hold, RoutedModel
 
 Tells = Callable[[ServableVersion], bool]
 
@@ -60,10 +61,10 @@ class _Waits:
     def plan(self) -> bool:
         """Tell whether the plan before must stay."""
         before, newest = self._before.plan, self._newest.plan
-        if before is None or newest is None or not self._can_stay(before.versions):
+        if before is None or newest is None or not self._can_stay((before.stable,)):
             return False
-        same = before.versions == newest.versions and not any(map(self._is_another_copy, newest.versions))
-        return not same and self._await(newest.versions, before.versions)
+        same = before.stable == newest.stable and not self._is_another_copy(newest.stable)
+        return not same and self._await((newest.stable,), before.versions)
 
     def aliases(self) -> dict[AliasName, VersionNumber]:
         """Return the aliases that must stay, and what they name."""
@@ -101,7 +102,8 @@ class _Waits:
         before, newest = self._before.versions.get(number), self._newest.versions.get(number)
         if before is None or newest is None:
             return False
-        return replace(before.servable, instances=newest.servable.instances) == newest.servable
+        as_now = replace(before.servable, instances=newest.servable.instances, background=newest.servable.background)
+        return as_now == newest.servable
 
     def _is_another_copy(self, number: VersionNumber) -> bool:
         before, newest = self._before.versions.get(number), self._newest.versions.get(number)

@@ -12,26 +12,20 @@ from dataclasses import dataclass, field, replace
 
 from registry.plans import Plan
 from registry.records import AliasName, ModelName, VersionNumber
-from registry.signature import Signature, parse_signature
+from registry.signature import parse_signature
 from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage
+from serving.routing.split import RoutedVersion, Split, split_of
 
 LISTED = 10
 UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
-class RoutedVersion:
-    """A version that may answer, with its signature ready for use."""
-
-    servable: ServableVersion
-    signature: Signature
-
-
-@dataclass(frozen=True, slots=True)
 class RoutedModel:
     """One model: its plan, its versions, and the state of those that may not answer.
 
-    ``listing`` names the newest versions for messages; made once, because a model may have 100,000.
+    ``listing`` names the newest versions for messages; made once, because a model may have 100,000. ``split`` is the
+    plan made ready for choosing; None where nothing can be chosen.
     """
 
     name: ModelName
@@ -42,6 +36,7 @@ class RoutedModel:
     others: Mapping[VersionNumber, str]
     listing: str
     snapshot: ModelSnapshot
+    split: Split | None = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +60,14 @@ class Hold:
 
     def applied(self, model: RoutedModel) -> RoutedModel:
         """Return the model as it is in force."""
+        versions = {**model.versions, **self.versions}
         return replace(
             model,
             plan=self.plan,
             revision=self.revision,
             aliases={**model.aliases, **self.aliases},
-            versions={**model.versions, **self.versions},
+            versions=versions,
+            split=split_of(model.name, self.plan, self.revision, versions),
         )
 
 
@@ -141,6 +138,7 @@ def routed(snapshot: ModelSnapshot) -> RoutedModel:
         others=others,
         listing=_listing(versions),
         snapshot=snapshot,
+        split=split_of(snapshot.name, snapshot.plan, snapshot.plan_revision, versions),
     )
 
 

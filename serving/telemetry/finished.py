@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from serving.exchange import Output
+from serving.routing.split import Decision
 
 
 @dataclass(slots=True)
@@ -41,3 +42,8 @@ class Finished:
     output: Output | None = None
     settling: bool = False
     failed: str = ""
+
+    def follow(self, decision: Decision) -> None:
+        """Take over what was decided."""
+        self.version, self.arm = decision.version, decision.arm
+        self.revision, self.watched = decision.revision, decision.watched
