@@ -110,6 +110,21 @@ class Plan:
             "allow_incompatible": self.allow_incompatible,
         }
 
+    def shown(self) -> dict[str, Any]:
+        """Return the plan as the contract has it, JSON-ready: shares from 0 to 1, without seeds."""
+        canary = self.canary
+        return {
+            "stable": self.stable,
+            "canary": None if canary is None else {"version": canary.version, "share": canary.share / WHOLE},
+            "shadows": [{"version": s.version, "sample": s.sample / WHOLE} for s in self.shadows],
+            "rules": [{"header": r.header, "equals": r.equals, "version": r.version} for r in self.rules],
+            "sticky": {"header": self.sticky},
+            "note": self.note,
+            "warm": self.warm,
+            "instances": self.instances,
+            "allow_incompatible": self.allow_incompatible,
+        }
+
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Plan:
         """Read it, older ones too; raise KeyError, TypeError or ValueError where it is damaged."""

@@ -187,6 +187,7 @@ class Node:
         # What is on its way out goes on answering until what comes is loaded.
         self.pool.retain(self.routes.learnt.servable, self.routes.table.servable)
         self._metrics.retain(self.routes.table)
+        self._predictor.retain()
 
     async def _watch_memory(self) -> None:
         while True:

@@ -232,6 +232,11 @@ class Predictor:
         if not self._heavy:
             gc.enable()
 
+    def retain(self) -> None:
+        """Forget what is known of versions that are gone."""
+        table = self._routes.table
+        self._ejections.retain(lambda model, version: table.servable(model, version) is not None)
+
     def close(self) -> None:
         """End the threads; they are idle by then."""
         self._threads.shutdown(wait=False, cancel_futures=True)

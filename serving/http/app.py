@@ -223,7 +223,7 @@ def _model_view(node: NodeView, model: RoutedModel) -> shapes.ModelView:
 def _plan_view(plan: Plan | None) -> shapes.PlanView | None:
     if plan is None:
         return None
-    return shapes.PlanView(stable=plan.stable, note=plan.note, warm=plan.warm, instances=plan.instances)
+    return shapes.PlanView(**plan.shown())
 
 
 def _waiting(node: NodeView, model: RoutedModel) -> shapes.WaitingView | None:

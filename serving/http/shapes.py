@@ -32,10 +32,43 @@ class Ready(BaseModel):
     snapshot: SnapshotView | None = None
 
 
+class CanaryView(BaseModel):
+    """Who answers a share of the requests."""
+
+    version: str
+    share: float = Field(description="From 0 to 1.")
+
+
+class ShadowView(BaseModel):
+    """Who gets copies of a sample of the requests."""
+
+    version: str
+    sample: float = Field(description="From 0 to 1.")
+
+
+class RuleView(BaseModel):
+    """Who answers requests with this header."""
+
+    header: str
+    equals: str
+    version: str
+
+
+class StickyView(BaseModel):
+    """What keeps a caller on one arm."""
+
+    header: str
+
+
 class PlanView(BaseModel):
     """Who gets the traffic."""
 
     stable: str
+    canary: CanaryView | None = None
+    shadows: list[ShadowView] = []
+    rules: list[RuleView] = Field([], description="In order; the first that fits decides.")
+    sticky: StickyView
+    allow_incompatible: bool = False
     note: str = ""
     warm: bool = Field(False, description="Whether every node loads the versions it names ahead, and keeps them.")
     instances: int = Field(1, description="Processes of each version on a node.")

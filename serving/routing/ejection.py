@@ -10,6 +10,7 @@ While it is out, stable answers for it on this node. A new revision of the plan 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from serving.routing.split import Decision
@@ -67,7 +68,7 @@ class Ejections:
         record.ejections = min(record.ejections + 1, 10)
         return seconds
 
-    def retain(self, names: set[tuple[str, str]]) -> None:
-        """Forget all but these models and versions."""
-        for name in self._records.keys() - names:
+    def retain(self, is_known: Callable[[str, str], bool]) -> None:
+        """Forget the models and versions that are not known any more."""
+        for name in [name for name in self._records if not is_known(*name)]:
             del self._records[name]

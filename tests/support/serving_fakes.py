@@ -61,7 +61,7 @@ def snapshot(
     kept = versions if versions is not None else {n: servable(n, f"{name} {n}", SIGNATURE) for n in ("1", "2")}
     return ModelSnapshot(
         name=ModelName(name),
-        plan=None if stable is None else Plan(VersionNumber(stable), warm=more.pop("warm", False)),
+        plan=more.pop("plan", None if stable is None else Plan(VersionNumber(stable), warm=more.pop("warm", False))),
         plan_revision=more.pop("revision", 1),
         aliases={AliasName(a): VersionNumber(v) for a, v in more.pop("aliases", {}).items()},
         versions={VersionNumber(n): v for n, v in kept.items()},

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.plans import Canary, Plan, Rule, Shadow
 from registry.records import ModelName, VersionNumber
 from registry.snapshots import ModelSnapshot, SnapshotPage
 from serving.routing.choose import Ask, choose
@@ -64,6 +65,30 @@ def test_a_plan_waits_for_its_version() -> None:
 def test_a_plan_does_not_wait(before: ModelSnapshot, newest: ModelSnapshot, loaded: str) -> None:
     """Where waiting could not help anybody, the newest plan is in force at once."""
     assert hold(before, newest, loaded) is None
+
+
+def test_a_canary_holds_nothing_back() -> None:
+    """Only the stable version of the newest plan is waited for; stable answers for the others meanwhile."""
+    one, two, three = (VersionNumber(n) for n in "123")
+    tried = Plan(one, canary=Canary(two, 1000, "7"), rules=(Rule("x-a", "b", three),), shadows=(Shadow(three),))
+    assert hold(model("1"), model(plan=tried, revision=2)) is None
+    swapped = Plan(three, canary=Canary(two, 1000, "7"))
+    found = hold(model(plan=tried), model(plan=swapped, revision=2))
+    assert found is not None
+    assert ([r.servable.version for r in found.awaits], found.plan) == ([three], tried)
+
+
+def test_a_shadow_that_becomes_stable_is_loaded_anew_first() -> None:
+    """Its processes came after everybody else's, so it is another copy."""
+    behind = {**V, "2": replace(V["2"], background=True)}
+    found = decide(
+        routed(model("1", versions=behind)),
+        routed(model("2", revision=2)),
+        lambda s: True,
+        lambda s: s.background or s.version == "1",
+    )
+    assert found is not None
+    assert [r.servable for r in found.awaits] == [V["2"]]
 
 
 def test_a_version_that_cannot_be_read_is_waited_for() -> None:
