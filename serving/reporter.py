@@ -132,12 +132,13 @@ class Reporter:
             self._sequence += 1
             blank = self._standing.report(place, self._sequence)
             self._sealing = asyncio.get_running_loop().run_in_executor(None, self._filled, blank)
-        try:
-            self._under_way = sealed = await asyncio.shield(self._sealing)
-        finally:
-            if self._sealing.done():
-                self._sealing = None
-        return sealed
+            self._sealing.add_done_callback(self._take_up)
+        return await asyncio.shield(self._sealing)
+
+    def _take_up(self, sealing: asyncio.Future[_Sealed]) -> None:
+        self._sealing = None
+        if not sealing.cancelled() and sealing.exception() is None:
+            self._under_way = sealing.result()
 
     def _filled(self, blank: NodeReport) -> _Sealed:
         shadows = self._shadows()
