@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from itertools import islice
 
 from registry.records import ModelName, VersionNumber
 from registry.reports import HeldPlan, LoadedVersion, NodeReport
@@ -70,8 +71,8 @@ class Standing:
             if len(shown) >= MOST_SHOWN:
                 break
         return tuple(
-            LoadedVersion(model, version, str(slot.state), slot.memory_bytes)
-            for (model, version), slot in sorted(shown.items(), key=lambda item: item[0])[:MOST_SHOWN]
+            LoadedVersion(model, version, slot.state.value, slot.memory_bytes)
+            for (model, version), slot in islice(shown.items(), MOST_SHOWN)
         )
 
     def _is_newest(self, name: tuple[ModelName, VersionNumber], slot: Slot) -> bool:
