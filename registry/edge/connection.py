@@ -91,8 +91,10 @@ class Connection(HttpToolsProtocol):
         """Take bytes; while they are part of a head, count them and watch the clock."""
         if self._leaving:
             return
-        begins = not self._in_message and self._rests()
-        if begins and (head := self.heads.find(data)) is not None and not self._is_special():
+        cycle = self.cycle
+        begins = not self._in_message and (cycle is None or (cycle.response_complete and cycle.keep_alive))
+        plainly = begins and not self.ending and len(self.connections) <= self.max_connections
+        if plainly and (head := self.heads.find(data)) is not None:
             self._take_known(head, data)
             return
         self._head_bytes += len(data)
@@ -158,7 +160,8 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
@@ -218,16 +221,11 @@ class Connection(HttpToolsProtocol):
     def _between_requests(self) -> bool:
         return self._in_head or self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
 
-    def _rests(self) -> bool:
-        return self.cycle is None or (self.cycle.response_complete and self.cycle.keep_alive)
-
-    def _is_special(self) -> bool:
-        return self.ending or len(self.connections) > self.max_connections
-
     def _take_known(self, head: Head, data: bytes) -> None:
         # What the parser would do, which stands between two requests and goes on to stand there.
         self._head_bytes = 0
-        self._head_came()
+        if self._head_timer is not None:
+            self._head_came()
         scope = head.scope(self._scope)
         scope["state"] = self.app_state.copy()
         self.cycle = cycle = RequestResponseCycle(
@@ -243,7 +241,7 @@ class Connection(HttpToolsProtocol):
             keep_alive=True,
             on_response=self.on_response_complete,
         )
-        cycle.body += data[-head.length :]
+        cycle.body = cast("bytearray", data[-head.length :])  # nothing is added to it any more
         cycle.more_body = False
         cycle.message_event.set()
         self._in_head = False

@@ -53,7 +53,12 @@ class Front:
         try:
             if is_predict(scope["method"], scope["path"]):
                 direct = take_direct(scope)
-                await self._predict(scope, watched, direct)
+                reply = await self._lane.answer(scope, direct, watched.receive)
+                if direct is not None and direct.reply(reply.head, reply.body):
+                    watched.status = 200
+                else:
+                    await watched.send({"type": "http.response.start", "status": 200, "headers": reply.headers()})
+                    await watched.send({"type": "http.response.body", "body": reply.body})
             else:
                 await self._app(*_for_app(scope, watched))
         except ClientGoneError:
@@ -70,14 +75,6 @@ class Front:
         seconds = perf_counter() - begun
         if watched.status >= 500 or seconds > SLOW_SECONDS or log.debugging():
             _write_access_line(scope, watched.status, seconds)
-
-    async def _predict(self, scope: Scope, watched: _Watched, direct: Direct | None) -> None:
-        reply = await self._lane.answer(scope, direct, watched.receive)
-        if direct is not None and direct.reply(reply.head, reply.body):
-            watched.status = 200
-            return
-        await watched.send({"type": "http.response.start", "status": 200, "headers": reply.headers()})
-        await watched.send({"type": "http.response.body", "body": reply.body})
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
