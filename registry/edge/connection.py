@@ -19,6 +19,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from registry.edge.direct import Direct, offer
+from registry.edge.errand import Errands
 from registry.edge.gate import MAX_HEADER_BYTES, Receive, Scope, Send
 from registry.edge.heads import Head, Heads
 from registry.edge.problems import STATUS, problem_body, problem_headers
@@ -46,6 +47,7 @@ class Connection(HttpToolsProtocol):
     head_seconds = HEAD_SECONDS
     heads = Heads()
     """The heads that need not be read again."""
+    errands = Errands()
     ending = False
     """Whether the server ends; set on the class that it made for itself."""
 
@@ -135,6 +137,16 @@ class Connection(HttpToolsProtocol):
         offer(cast("Scope", cycle.scope), self._direct)
         if not cycle.more_body:  # it waited behind others on its connection
             self._direct.body_came(cycle)
+
+    def _run_errand(self, cycle: RequestResponseCycle) -> None:
+        direct = self._direct = Direct(cycle, None)
+        direct.body_came(cycle)
+        offer(cast("Scope", cycle.scope), direct)
+        task = self.errands.begin(cycle.run_asgi(self.app), self.loop)
+        if task is not None:
+            direct.task = task
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
 
     def on_chunk_header(self) -> None:
         """Count the chunks of a body: uvicorn joins them, so nobody further in can."""
@@ -245,7 +257,10 @@ class Connection(HttpToolsProtocol):
         cycle.more_body = False
         cycle.message_event.set()
         self._in_head = False
-        self._start_asgi_task(cycle, self.app)
+        if getattr(self.app, "errands", False):
+            self._run_errand(cycle)
+        else:
+            self._start_asgi_task(cycle, self.app)
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)

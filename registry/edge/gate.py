@@ -145,6 +145,7 @@ class Gate:
         self._hosts = frozenset(h.lower() for h in hosts)
         self._good_hosts: set[bytes] = set()
         self._good_paths: dict[tuple[str, str, bytes], Access] = {}
+        self.errands: bool = getattr(app, "errands", False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

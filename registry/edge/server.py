@@ -16,6 +16,7 @@ from types import FrameType
 import uvicorn
 
 from registry.edge.connection import MAX_CHUNKS, Connection
+from registry.edge.errand import Errands
 from registry.edge.gate import ASGIApp
 from registry.edge.heads import Heads
 
@@ -54,7 +55,8 @@ def serve(app: ASGIApp, listener: socket.socket, *, leave: Callable[[], None], m
         leave: Called at the signal: readiness ends there.
         max_chunks: Most chunks of one chunked body.
     """
-    connection: type[Connection] = type("Connection", (Connection,), {"max_chunks": max_chunks, "heads": Heads()})
+    own = {"max_chunks": max_chunks, "heads": Heads(), "errands": Errands()}
+    connection: type[Connection] = type("Connection", (Connection,), own)
     config = uvicorn.Config(
         app,
         http=connection,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -138,3 +139,27 @@ async def test_known_requests_sent_at_once_are_answered_in_order(port: int) -> N
             await wire.send(request(number + 4, 1))
         answers = [json.loads((await wire.answer())[2])["predictions"][0] for _ in range(12)]
     assert answers == [n + extra for n in range(4) for extra in (0.0, 0.0, 4.0)]
+
+
+async def test_a_known_request_may_need_all_that_others_do(port: int) -> None:
+    """Bodies that are compressed, tables, refusals and other routes answer alike the first time and the tenth."""
+    body = gzip.compress(b'{"inputs": {"a": [1], "b": [2]}}')
+    table = b"a,b\n1,2\n"
+    async with Wire(port) as wire:
+        for _ in range(6):
+            await wire.post("Content-Encoding: gzip", f"Content-Length: {len(body)}", body=body)
+            status, _, answer = await wire.answer()
+            assert (status, json.loads(answer)["predictions"]) == (200, [3.0])
+        for _ in range(4):
+            await wire.post("Content-Type: text/csv", f"Content-Length: {len(table)}", body=table)
+            status, _, answer = await wire.answer()
+            assert (status, json.loads(answer)["predictions"]) == (200, [3.0])
+        for _ in range(4):
+            await wire.post("Content-Length: 2", body=b"{}")
+            assert (await wire.answer())[0] == 400
+        order = b"POST /models/churn/versions/2/load HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}"
+        statuses = []
+        for _ in range(4):
+            await wire.send(order)
+            statuses.append((await wire.answer())[0])
+        assert statuses == [200] * 4
