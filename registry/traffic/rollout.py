@@ -15,7 +15,8 @@
 Every step is a revision of the plan of its own, so what nodes count for a revision is what happened in that step. The
 plan that belongs to a rollout is a function of its record (``plan_of``), and who keeps a record writes both at once.
 ``decide`` looks at a rollout and returns at most one action; ``moved`` returns the record after an action, and raises
-where the drawing has no such arrow. Not here: what counts as evidence (``evidence.py``), and who looks (``controller``).
+where the drawing has no such arrow. Not here: what counts as evidence (``evidence.py``), and who looks
+(``controller.py``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,22 @@ from typing import Any
 from registry.errors import Conflict, quote
 from registry.plans import Canary, Plan, PlanRevision
 from registry.records import ModelName, VersionNumber
+from registry.traffic.actions import (
+    Abort,
+    Action,
+    Advance,
+    Decision,
+    Expire,
+    Findings,
+    Hold,
+    Pause,
+    Promote,
+    Release,
+    Resume,
+    RollBack,
+    Wait,
+    Yield,
+)
 from registry.traffic.spec import Spec, Step, duration_text, percent
 
 SAID = 300
@@ -46,101 +63,6 @@ class RolloutState(StrEnum):
 
 
 ENDED = frozenset({RolloutState.SUCCEEDED, RolloutState.FAILED, RolloutState.ABORTED, RolloutState.EXPIRED})
-
-
-class Wait(StrEnum):
-    """Why a rollout that runs does not go on. All but the first are worth a line in its journal."""
-
-    PAUSE = "pause"
-    REQUESTS = "requests"
-    PERSON = "person"
-    PREDICTIONS = "predictions"
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What the evidence says now, in words with the numbers: empty where it says nothing against the canary.
-
-    ``failing`` ends the rollout; ``shifted`` (the predictions differ) holds it until somebody has looked.
-    """
-
-    failing: str = ""
-    shifted: str = ""
-
-
-NOTHING_FOUND = Findings()
-
-
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """Go to the next step."""
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """Make the version stable: its last step is over, or a person said so."""
-
-    reason: str
-    by_hand: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RollBack:
-    """Go back to stable: the evidence says that the canary is worse."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Expire:
-    """Go back to stable: its time is over."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Stay at this step, and say why."""
-
-    wait: Wait
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """What held it is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Stop the clocks: a person said so."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Let the clocks go on, or else lift what holds the rollout: a person has looked."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """Go back to stable: a person said so."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Yield:
-    """End, and leave the plan alone: somebody replaced it, in ``revision``."""
-
-    revision: int
-
-
-Decision = Advance | Promote | RollBack | Expire | Hold | Release
-Action = Decision | Pause | Resume | Abort | Yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +239,9 @@ def decide(rollout: Rollout, now_ms: int, findings: Findings, requests: int) -> 
     if waits is None:
         if rollout.step + 1 < len(rollout.spec.steps):
             return Advance()
-        return Promote(f"all {len(rollout.spec.steps)} steps are over, and nothing speaks against version {rollout.version}")
+        return Promote(
+            f"all {len(rollout.spec.steps)} steps are over, and nothing speaks against version {rollout.version}"
+        )
     if waits.wait is Wait.PAUSE:
         return None if rollout.hold is None else Release()
     return None if rollout.hold is not None and rollout.hold.wait is waits.wait else waits

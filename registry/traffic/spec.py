@@ -95,10 +95,10 @@ class Spec:
         _require(0 < self.alpha <= MOST_ALPHA, f"alpha must be above 0 and at most {MOST_ALPHA}")
         _require(0 <= self.min_requests <= MOST_REQUESTS, f"minRequests must be 0 to {MOST_REQUESTS}")
         shortest, longest = duration_text(SHORTEST_INTERVAL), duration_text(LONGEST_INTERVAL)
+        _require(SHORTEST_INTERVAL <= self.interval_ms <= LONGEST_INTERVAL, f"interval must be {shortest} to {longest}")
         _require(
-            SHORTEST_INTERVAL <= self.interval_ms <= LONGEST_INTERVAL, f"interval must be {shortest} to {longest}"
+            0 < self.max_duration_ms <= LONGEST, f"maxDuration must be above 0 and at most {duration_text(LONGEST)}"
         )
-        _require(0 < self.max_duration_ms <= LONGEST, f"maxDuration must be above 0 and at most {duration_text(LONGEST)}")
         pauses = sum(step.pause_ms or 0 for step in self.steps)
         _require(
             pauses < self.max_duration_ms,
@@ -206,8 +206,8 @@ def _metric_from(raw: Mapping[str, Any]) -> Metric:
     limit = (raw.get("thresholdRange") or {}).get("max")
     if limit is not None:
         _require(name != "quality", "thresholdRange is for error-rate, invalid (a ratio) and latency (seconds)")
-        most = 3600.0 if name == "latency" else 1.0
-        _require(0 < limit <= most, f"thresholdRange.max of {name} must be above 0 and at most {most:g}")
+        most = 3600 if name == "latency" else 1
+        _require(0 < limit < most, f"thresholdRange.max of {name} must be above 0 and below {most}")
     return Metric(name, float(tolerance), None if limit is None else float(limit))
 
 

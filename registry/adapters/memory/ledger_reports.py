@@ -71,7 +71,9 @@ class MemoryReports:
     def sweep(self, windows_before_ms: int, nodes_before_ms: int) -> None:
         """See ``Reports.sweep``."""
         with self._state.lock:
-            used = {(m.name, m.journal[-1].revision) for m in self._state.models.values() if m.journal and not m.removed}
+            used = {
+                (m.name, m.journal[-1].revision) for m in self._state.models.values() if m.journal and not m.removed
+            }
             used |= {(r.model, revision) for r in self._rollouts.active() for revision in r.revisions}
             self._nodes = {boot: node for boot, node in self._nodes.items() if node.seen_ms >= nodes_before_ms}
 

@@ -14,7 +14,8 @@ from registry.adapters.sql.plans import append_line
 from registry.errors import Conflict
 from registry.plans import Plan, PlanRevision
 from registry.records import ModelName, VersionNumber
-from registry.traffic.rollout import Hold, Rollout, RolloutEvent, RolloutState, Wait, plan_of, replans
+from registry.traffic.actions import Hold, Wait
+from registry.traffic.rollout import Rollout, RolloutEvent, RolloutState, plan_of, replans
 from registry.traffic.spec import Spec
 
 _AT = tables.rollouts.c
