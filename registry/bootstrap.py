@@ -104,11 +104,7 @@ def build(settings: RegistrySettings) -> Process:
         prepare=artifacts.ensure_bucket,
         pause=settings.reconcile_seconds,
     )
-    ttl_seconds = settings.upload_ttl_hours * 3600
-    background.every(
-        "sweep-uploads", SWEEP_SECONDS, lambda: operations.sweep_uploads(now_ms() - int(ttl_seconds * 1000))
-    )
-    background.every("sweep-parts", SWEEP_SECONDS, lambda: artifacts.sweep_multipart(ttl_seconds))
+    _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
     controller = _deliver(rollouts, ledger, metrics, background)
     wake.connect(background)
     watch = RevisionWatch(ledger.snapshots)
@@ -155,9 +151,16 @@ def _deliver(
 
     background.every("rollouts", LOOK_SECONDS, controller.turn)
     background.every("nodes", NODES_SECONDS, count)
-    background.every(
-        "sweep-windows",
-        SWEEP_SECONDS,
-        lambda: ledger.reports.sweep(now_ms() - WINDOWS_KEPT_MS, now_ms() - NODES_KEPT_MS),
-    )
     return controller
+
+
+def _sweep(background: Background, operations: Operations, artifacts: S3Artifacts, ttl_seconds: float) -> None:
+    """Have what nobody needs any more taken away."""
+    background.every(
+        "sweep-uploads", SWEEP_SECONDS, lambda: operations.sweep_uploads(now_ms() - int(ttl_seconds * 1000))
+    )
+    background.every("sweep-parts", SWEEP_SECONDS, lambda: artifacts.sweep_multipart(ttl_seconds))
+    reports = operations.ledger.reports
+    background.every(
+        "sweep-windows", SWEEP_SECONDS, lambda: reports.sweep(now_ms() - WINDOWS_KEPT_MS, now_ms() - NODES_KEPT_MS)
+    )
