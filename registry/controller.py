@@ -89,13 +89,15 @@ class Controller:
         self._leases.release(LEASE, self._holder)
 
     def _due(self, rollout: Rollout) -> bool:
-        """Tell whether an interval is over, somebody moved it, or its step's pause has ended since the last look."""
+        """Tell whether an interval is over, somebody moved it, or since the last look its step's pause or its whole
+        time has ended."""
         last = self._looks.get(rollout.id)
         now_ms = self._clock()
         if last is None or last.turn != rollout.turn or now_ms - last.at_ms >= rollout.spec.interval_ms:
             return True
-        pause_ms = rollout.at.pause_ms or 0
-        return rollout.step_elapsed_ms(last.at_ms) < pause_ms <= rollout.step_elapsed_ms(now_ms)
+        pause_ms, limit_ms = rollout.at.pause_ms or 0, rollout.spec.max_duration_ms
+        pause_over = rollout.step_elapsed_ms(last.at_ms) < pause_ms <= rollout.step_elapsed_ms(now_ms)
+        return pause_over or rollout.elapsed_ms(last.at_ms) < limit_ms <= rollout.elapsed_ms(now_ms)
 
     def _look(self, rollout: Rollout) -> Rollout:
         at_ms = self._clock()
