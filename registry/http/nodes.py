@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from registry.errors import InvalidRequest
 from registry.http.render import iso, plan_json
 from registry.http.render_traffic import arrival_json, node_json
 from registry.http.strict import StrictRoute, strict_json
@@ -16,7 +15,7 @@ from registry.operations import Operations
 from registry.records import parse_model_name, parse_version
 from registry.traffic.arrival import arrivals, seen_nodes
 from registry.traffic.comparison import comparison_json, present_run
-from registry.traffic.intake import REPORT_BYTES, read_report
+from registry.traffic.intake import read_report
 
 JOURNAL_LINES = 1000
 """How far back it is looked for when a version became a shadow."""
@@ -31,8 +30,6 @@ def node_routes(operations: Operations, clock: Callable[[], int]) -> APIRouter:
     async def windows(request: Request) -> Any:
         """Take a node's report in; one that came before is acknowledged and changes nothing."""
         body = await request.body()
-        if len(body) > REPORT_BYTES:
-            raise InvalidRequest("body_too_large", f"a report may have at most {REPORT_BYTES} bytes")
 
         def take() -> int:
             return ledger.reports.take(read_report(strict_json(body)))

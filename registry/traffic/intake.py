@@ -15,7 +15,6 @@ from registry.errors import HeadgateError, InvalidRequest
 from registry.reports import NodeReport
 from registry.windows import ArmCounts, ShadowCounts
 
-REPORT_BYTES = 8 * 2**20
 MOST_ENTRIES = 10_000
 MOST_COUNT = 2**53
 MOST_DEPTH = 32
@@ -32,17 +31,15 @@ def read_report(document: object) -> NodeReport:
         # Nothing that cannot be written down again: infinities, half characters.
         json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
         report = NodeReport.from_json(_mapping(document))
-        _check(report)
-    except InvalidRequest:
-        raise
     except (AttributeError, HeadgateError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise _damaged("it has not the form that nodes send") from error
+    _check(report)
     return report
 
 
 def _mapping(document: object) -> Mapping[str, Any]:
     if not isinstance(document, dict) or not isinstance(document.get("node"), str):
-        raise _damaged("it must be an object that names its node")
+        raise TypeError("it must be an object that names its node")
     return document
 
 
