@@ -29,6 +29,7 @@ from registry.records import (
     VersionState,
 )
 from registry.snapshots import SnapshotPage
+from registry.traffic.ports import Leases, Reports, Rollouts
 
 
 class Catalog(Protocol):
@@ -353,6 +354,10 @@ class Snapshots(Protocol):
         """Return the newest revision; 0 before the first change. Cheap: it is polled."""
         ...
 
+    def changed(self, model: ModelName) -> int:
+        """Return the revision of a model's last change; 0 for a model that never was."""
+        ...
+
     def page(self, since: int) -> SnapshotPage:
         """Return what changed after ``since``, from one consistent read. 0, or a revision from the future, gives all,
         marked ``full``."""
@@ -370,3 +375,6 @@ class Ledger:
     uploads: Uploads
     registrations: Registrations
     snapshots: Snapshots
+    rollouts: Rollouts
+    reports: Reports
+    leases: Leases

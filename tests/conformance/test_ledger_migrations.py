@@ -167,4 +167,4 @@ def test_mlflow_lives_in_the_same_database(tmp_path: Path, ours_first: bool) -> 
     with opened(url) as database, database.engine.connect() as connection:
         assert table_names(database) == OURS | theirs
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == version
-        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0002"
+        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0004"

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from registry.adapters.memory.ledger_intake import MemoryRegistrations, MemoryUploads
+from registry.adapters.memory.ledger_reports import MemoryLeases, MemoryReports
+from registry.adapters.memory.ledger_rollouts import MemoryRollouts
 from registry.adapters.memory.ledger_state import LedgerState, ModelState, require_ready_in
 from registry.adapters.memory.ledger_versions import MemoryVersions
 from registry.errors import Conflict
@@ -29,14 +31,19 @@ def system_clock() -> int:
 def memory_ledger(clock: Callable[[], int] = system_clock) -> Ledger:
     """Return an empty ledger; ``clock`` tells when things happen, in milliseconds."""
     state = LedgerState(clock)
+    plans = MemoryPlans(state)
+    rollouts = MemoryRollouts(state, plans)
     return Ledger(
         models=MemoryModels(state),
         versions=MemoryVersions(state),
-        plans=MemoryPlans(state),
+        plans=plans,
         aliases=MemoryAliases(state),
         uploads=MemoryUploads(state),
         registrations=MemoryRegistrations(state),
         snapshots=MemorySnapshots(state),
+        rollouts=rollouts,
+        reports=MemoryReports(state, rollouts),
+        leases=MemoryLeases(clock),
     )
 
 
@@ -203,6 +210,12 @@ class MemorySnapshots:
         """See ``Snapshots.revision``."""
         with self._state.lock:
             return self._state.revision
+
+    def changed(self, model: ModelName) -> int:
+        """See ``Snapshots.changed``."""
+        with self._state.lock:
+            known = self._state.models.get(model)
+            return 0 if known is None else known.changed
 
     def page(self, since: int) -> SnapshotPage:
         """See ``Snapshots.page``."""

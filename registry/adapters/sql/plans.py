@@ -32,7 +32,7 @@ class SqlPlans:
     def append(self, model: ModelName, expected: int, plan: Plan | None, who: str, why: str) -> PlanRevision:
         """See ``Plans.append``."""
         line = PlanRevision(model, expected + 1, plan, who, why, self._clock())
-        return self._database.write(lambda connection: _append(connection, line))
+        return self._database.write(lambda connection: append_line(connection, line))
 
     def history(self, model: ModelName, limit: int, before: int) -> Sequence[PlanRevision]:
         """See ``Plans.history``."""
@@ -45,7 +45,8 @@ class SqlPlans:
         return self._database.read(lambda connection: [plan_revision(row) for row in connection.execute(query)])
 
 
-def _append(connection: Connection, line: PlanRevision) -> PlanRevision:
+def append_line(connection: Connection, line: PlanRevision) -> PlanRevision:
+    """Append a line of the journal within a transaction that may change more than that."""
     changes.lock(connection)
     present = changes.require_model(connection, line.model).plan_revision
     if line.revision != present + 1:
