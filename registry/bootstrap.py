@@ -25,7 +25,7 @@ from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
-from registry.http.traffic import traffic_routes
+from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
 from registry.operations import Guard, Operations
@@ -121,5 +121,6 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(version_routes(operations))
     app.include_router(upload_routes(operations))
     app.include_router(traffic_routes(operations))
+    app.include_router(alias_routes(operations))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
     return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), leave)

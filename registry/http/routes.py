@@ -31,6 +31,8 @@ REGISTRY_ROUTES: tuple[Route, ...] = (
     Route("PUT DELETE", MODEL + "/traffic", Access.OPERATE),
     Route("GET", MODEL + "/traffic/history", Access.READ),
     Route("POST", MODEL + "/traffic/rollback", Access.OPERATE),
+    Route("GET", MODEL + "/aliases/{alias}", Access.READ),
     Route("PUT DELETE", MODEL + "/aliases/{alias}", Access.OPERATE),
+    Route("GET", MODEL + "/aliases/{alias}/history", Access.READ),
     Route("GET", V1 + "/snapshot", Access.NODE),
 )

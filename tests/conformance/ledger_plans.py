@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from registry.aliases import AliasRecord
 from registry.errors import Conflict, NotFound
 from registry.plans import Plan, PlanRevision
-from registry.ports import AliasRecord, Ledger
+from registry.ports import Ledger
 from registry.records import AliasName, ModelName, VersionState
 from tests.support.ledgers import CHAMPION, CHURN, Clock, add, catalog_version, number
 
@@ -88,11 +89,11 @@ class AliasPromises:
         """An alias names one version and can be pointed at another; setting the same again tells nodes nothing."""
         for n in (1, 2):
             add(ledger, n)
-        ledger.aliases.set(CHURN, CHAMPION, number(1))
+        ledger.aliases.set(CHURN, CHAMPION, number(1), who="ana")
         assert ledger.aliases.all(CHURN) == [AliasRecord(CHAMPION, number(1), None)]
-        ledger.aliases.set(CHURN, CHAMPION, number(2))
+        ledger.aliases.set(CHURN, CHAMPION, number(2), who="ana")
         revision = ledger.snapshots.revision()
-        ledger.aliases.set(CHURN, CHAMPION, number(2))
+        ledger.aliases.set(CHURN, CHAMPION, number(2), who="ana")
         assert ledger.aliases.all(CHURN) == [AliasRecord(CHAMPION, number(2), None)]
         assert ledger.snapshots.revision() == revision
 
@@ -100,37 +101,37 @@ class AliasPromises:
         """``Prod`` and ``prod`` are two aliases; all are listed by code point."""
         add(ledger, 1)
         for alias in ("prod", "a_b", "Prod", "a-b", "ab"):
-            ledger.aliases.set(CHURN, AliasName(alias), number(1))
+            ledger.aliases.set(CHURN, AliasName(alias), number(1), who="ana")
         assert [record.alias for record in ledger.aliases.all(CHURN)] == ["Prod", "a-b", "a_b", "ab", "prod"]
 
     @pytest.mark.parametrize("state", NOT_READY)
     def test_only_ready_versions_get_an_alias(self, ledger: Ledger, state: VersionState) -> None:
         """An alias keeps what it named where the new version is not ready."""
         add(ledger, 1)
-        ledger.aliases.set(CHURN, CHAMPION, number(1))
+        ledger.aliases.set(CHURN, CHAMPION, number(1), who="ana")
         add(ledger, 2, state)
         with pytest.raises(Conflict) as refused:
-            ledger.aliases.set(CHURN, CHAMPION, number(2))
+            ledger.aliases.set(CHURN, CHAMPION, number(2), who="ana")
         assert refused.value.code == "not_ready"
         assert ledger.aliases.all(CHURN) == [AliasRecord(CHAMPION, number(1), None)]
 
     def test_unknown_names_are_not_found(self, ledger: Ledger) -> None:
         """An alias needs a model and a version that exist."""
         with pytest.raises(NotFound) as refused:
-            ledger.aliases.set(CHURN, CHAMPION, None)
+            ledger.aliases.set(CHURN, CHAMPION, None, who="ana")
         assert refused.value.code == "unknown_model"
         add(ledger, 1)
         with pytest.raises(NotFound) as refused:
-            ledger.aliases.set(CHURN, CHAMPION, number(7))
+            ledger.aliases.set(CHURN, CHAMPION, number(7), who="ana")
         assert (refused.value.code, refused.value.message) == ("unknown_version", "churn has no version 7; it has 1")
 
     def test_a_removed_alias_is_kept_until_mlflow_forgot_it(self, ledger: Ledger) -> None:
         """Removed, it names nothing at once; its record goes when MLflow is known to have none."""
         add(ledger, 1)
-        ledger.aliases.set(CHURN, CHAMPION, number(1))
+        ledger.aliases.set(CHURN, CHAMPION, number(1), who="ana")
         ledger.aliases.note_mirrored(CHURN, CHAMPION, number(1))
         assert ledger.aliases.all(CHURN) == [AliasRecord(CHAMPION, number(1), number(1))]
-        ledger.aliases.set(CHURN, CHAMPION, None)
+        ledger.aliases.set(CHURN, CHAMPION, None, who="ana")
         assert ledger.aliases.all(CHURN) == [AliasRecord(CHAMPION, None, number(1))]
         summary = ledger.models.get(CHURN)
         assert summary is not None
@@ -141,8 +142,8 @@ class AliasPromises:
     def test_a_removed_alias_that_mlflow_was_never_told_of_is_kept_too(self, ledger: Ledger) -> None:
         """Whether MLflow has it is unknown until somebody looked: a crash may have come between telling and noting."""
         add(ledger, 1)
-        ledger.aliases.set(CHURN, CHAMPION, number(1))
-        ledger.aliases.set(CHURN, CHAMPION, None)
+        ledger.aliases.set(CHURN, CHAMPION, number(1), who="ana")
+        ledger.aliases.set(CHURN, CHAMPION, None, who="ana")
         assert ledger.aliases.all(CHURN) == [AliasRecord(CHAMPION, None, None)]
         ledger.aliases.note_mirrored(CHURN, CHAMPION, None)
         assert list(ledger.aliases.all(CHURN)) == []
@@ -151,17 +152,17 @@ class AliasPromises:
         """Set again before MLflow forgot it, an alias serves again and still knows what MLflow says."""
         for n in (1, 2):
             add(ledger, n)
-        ledger.aliases.set(CHURN, CHAMPION, number(1))
+        ledger.aliases.set(CHURN, CHAMPION, number(1), who="ana")
         ledger.aliases.note_mirrored(CHURN, CHAMPION, number(1))
-        ledger.aliases.set(CHURN, CHAMPION, None)
-        ledger.aliases.set(CHURN, CHAMPION, number(2))
+        ledger.aliases.set(CHURN, CHAMPION, None, who="ana")
+        ledger.aliases.set(CHURN, CHAMPION, number(2), who="ana")
         assert ledger.aliases.all(CHURN) == [AliasRecord(CHAMPION, number(2), number(1))]
 
     def test_removing_what_is_not_there_changes_nothing(self, ledger: Ledger) -> None:
         """Removing twice is the same as once."""
         add(ledger, 1)
         revision = ledger.snapshots.revision()
-        ledger.aliases.set(CHURN, CHAMPION, None)
+        ledger.aliases.set(CHURN, CHAMPION, None, who="ana")
         ledger.aliases.note_mirrored(CHURN, CHAMPION, None)
         assert list(ledger.aliases.all(CHURN)) == []
         assert ledger.snapshots.revision() == revision
@@ -169,7 +170,7 @@ class AliasPromises:
     def test_what_mlflow_says_changes_nothing_that_serves(self, ledger: Ledger) -> None:
         """Noting MLflow's word of an alias, ours or not, moves no traffic and tells nodes nothing."""
         add(ledger, 1)
-        ledger.aliases.set(CHURN, CHAMPION, number(1))
+        ledger.aliases.set(CHURN, CHAMPION, number(1), who="ana")
         revision = ledger.snapshots.revision()
         ledger.aliases.note_mirrored(CHURN, CHAMPION, number(9))
         ledger.aliases.note_mirrored(CHURN, AliasName("theirs"), number(9))

@@ -107,7 +107,7 @@ class Agreement(RuleBasedStateMachine):
     @rule(model=models, alias=aliases, version=st.none() | numbers)
     def set_alias(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
         """An alias moves."""
-        self._both(lambda ledger: ledger.aliases.set(model, alias, version))
+        self._both(lambda ledger: ledger.aliases.set(model, alias, version, who="ana"))
 
     @rule(model=models, alias=aliases, version=st.none() | numbers)
     def note_mirrored(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:

@@ -21,7 +21,7 @@ from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
-from registry.http.traffic import traffic_routes
+from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
 from registry.operations import Guard, Operations
@@ -68,6 +68,7 @@ class RegistryInMemory:
             version_routes(self.operations),
             upload_routes(self.operations),
             traffic_routes(self.operations),
+            alias_routes(self.operations),
             snapshot_routes(self.ledger.snapshots, watch),
         ):
             app.include_router(routes)

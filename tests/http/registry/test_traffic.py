@@ -13,6 +13,16 @@ from registry.snapshots import SnapshotPage
 from tests.support.registry_app import V1, RegistryInMemory, code
 
 TRAFFIC = f"{V1}/models/churn/traffic"
+PLAIN: dict[str, object] = {
+    "canary": None,
+    "shadows": [],
+    "rules": [],
+    "sticky": {"header": "x-headgate-key"},
+    "note": "",
+    "warm": False,
+    "instances": 1,
+    "allow_incompatible": False,
+}
 
 
 @pytest.fixture
@@ -35,12 +45,7 @@ def test_first_plan_and_the_next(registry: RegistryInMemory) -> None:
     second = put(registry, "2", 1)
     assert (second.status_code, second.headers["etag"]) == (200, '"2"')
     shown = registry.ask("GET", TRAFFIC)
-    assert shown.headers["etag"] == '"2"' and shown.json()["plan"] == {
-        "stable": "2",
-        "note": "n",
-        "warm": False,
-        "instances": 1,
-    }
+    assert shown.headers["etag"] == '"2"' and shown.json()["plan"] == PLAIN | {"stable": "2", "note": "n"}
 
 
 def test_plan_without_if_match_is_428(registry: RegistryInMemory) -> None:
@@ -70,7 +75,7 @@ def test_if_match_that_is_no_revision_is_400(registry: RegistryInMemory, etag: s
         ({"stable": "01"}, (404, "unknown_version")),
         ({"stable": 1}, (400, "invalid_argument")),
         ({}, (400, "invalid_argument")),
-        ({"stable": "1", "canary": {"version": "2", "share": 0.1}}, (400, "invalid_argument")),
+        ({"stable": "1", "canari": {"version": "2", "share": 0.1}}, (400, "invalid_argument")),
         ({"stable": "1", "note": "x" * 1001}, (400, "invalid_argument")),
         ({"stable": "1", "warm": "yes"}, (400, "invalid_argument")),
         ({"stable": "1", "instances": 0}, (400, "invalid_argument")),
@@ -186,10 +191,10 @@ def test_warmth_and_instances_are_kept_shown_and_told(registry: RegistryInMemory
     """A plan says how its versions are kept; journal, roll-back and nodes have it; only what it names gets more."""
     body = {"stable": "2", "warm": True, "instances": 64}
     answer = registry.ask("PUT", TRAFFIC, json=body, headers={"if-match": '"0"'})
-    assert answer.json()["plan"] == {**body, "note": ""}
+    assert answer.json()["plan"] == PLAIN | body
     put(registry, "1", 1)
     rolled = registry.ask("POST", f"{TRAFFIC}/rollback", json={"revision": 1})
-    assert rolled.json()["plan"] == {**body, "note": ""}
+    assert rolled.json()["plan"] == PLAIN | body
     revisions = registry.ask("GET", f"{TRAFFIC}/history").json()["revisions"]
     assert [r["plan"]["instances"] for r in revisions] == [64, 1, 64]
     page = SnapshotPage.from_json(registry.ask("GET", f"{V1}/snapshot", params={"since": 0}).json())
