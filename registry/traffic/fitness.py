@@ -74,9 +74,9 @@ def require_fit(model: ModelName, plan: Plan, records: Mapping[VersionNumber, Ve
 def _misfits(stable: VersionRecord, other: VersionRecord) -> list[Misfit]:
     if other.sealed is None or stable.sealed is None:
         return []
-    if stable.sealed.signature == other.sealed.signature:
-        return []
     try:
+        if stable.sealed.signature == other.sealed.signature:
+            return []
         callers, version = _signature(stable), _signature(other)
         return list(islice(misfits(callers, version), _LISTED))
     except (ValueError, TypeError, AttributeError, RecursionError):  # damaged deep inside: nobody can enforce it either

@@ -116,23 +116,51 @@ def test_rollback_without_history_is_409(registry: RegistryInMemory) -> None:
     assert code(registry.ask("POST", f"{TRAFFIC}/rollback", json={"revision": 7})) == (404, "not_found")
 
 
+def test_rolling_back_twice_gives_what_was_rolled_back(registry: RegistryInMemory) -> None:
+    """Each goes to the plan before the present one, so the second undoes the first (R15)."""
+    for revision, version in enumerate(("1", "2")):
+        put(registry, version, revision)
+    told = [registry.ask("POST", f"{TRAFFIC}/rollback").json() for _ in range(4)]
+    assert [(r["revision"], r["plan"]["stable"]) for r in told] == [(3, "1"), (4, "2"), (5, "1"), (6, "2")]
+
+
+def test_rolling_back_never_takes_all_traffic_away_unasked(registry: RegistryInMemory) -> None:
+    """A revision without a plan is gone back to only where it is named."""
+    put(registry, "1", 0)
+    registry.ask("DELETE", TRAFFIC, headers={"if-match": '"1"'})
+    put(registry, "2", 2)
+    refused = registry.ask("POST", f"{TRAFFIC}/rollback")
+    assert code(refused) == (409, "not_ready") and "revision 2" in refused.json()["error"]["message"]
+    assert registry.ask("GET", TRAFFIC).json()["revision"] == 3
+    assert registry.ask("POST", f"{TRAFFIC}/rollback", json={"revision": 2}).json()["plan"] is None
+    assert registry.ask("POST", f"{TRAFFIC}/rollback").json()["plan"]["stable"] == "2"
+
+
+def test_rolling_back_to_a_retired_version_is_409_naming_it(registry: RegistryInMemory) -> None:
+    """What may not serve any more does not come back; the present plan stays."""
+    put(registry, "1", 0)
+    put(registry, "2", 1)
+    registry.ask("POST", f"{V1}/models/churn/versions/1/retire")
+    refused = registry.ask("POST", f"{TRAFFIC}/rollback")
+    assert code(refused) == (409, "not_ready") and "version 1 is retired" in refused.json()["error"]["message"]
+    assert registry.ask("GET", TRAFFIC).json()["plan"]["stable"] == "2"
+
+
+def test_rolling_back_can_say_what_was_seen(registry: RegistryInMemory) -> None:
+    """With If-Match, a rollback that is sent again after a lost answer does not undo itself."""
+    for revision, version in enumerate(("1", "2")):
+        put(registry, version, revision)
+    seen = {"if-match": '"2"'}
+    assert registry.ask("POST", f"{TRAFFIC}/rollback", headers=seen).json()["revision"] == 3
+    assert code(registry.ask("POST", f"{TRAFFIC}/rollback", headers=seen)) == (409, "revision_conflict")
+
+
 def test_all_traffic_can_be_taken_away(registry: RegistryInMemory) -> None:
     """Without a plan the version can be deleted; the journal remembers."""
     put(registry, "1", 0)
     cleared = registry.ask("DELETE", TRAFFIC, headers={"if-match": '"1"'})
     assert (cleared.status_code, cleared.json()["plan"]) == (200, None)
     assert registry.ask("DELETE", f"{V1}/models/churn/versions/1").status_code == 204
-
-
-def test_aliases(registry: RegistryInMemory) -> None:
-    """An alias names a ready version; one that does not exist cannot be removed; odd names are refused."""
-    alias = f"{V1}/models/churn/aliases"
-    assert registry.ask("PUT", f"{alias}/champion", json={"version": "2"}).json()["version"] == "2"
-    assert registry.ask("GET", f"{V1}/models/churn").json()["aliases"] == {"champion": "2"}
-    assert code(registry.ask("PUT", f"{alias}/champion", json={"version": "9"})) == (404, "unknown_version")
-    assert code(registry.ask("PUT", f"{alias}/latest", json={"version": "2"})) == (400, "invalid_name")
-    assert registry.ask("DELETE", f"{alias}/champion").status_code == 204
-    assert code(registry.ask("DELETE", f"{alias}/champion")) == (404, "unknown_alias")
 
 
 def test_snapshot_tells_what_changed(registry: RegistryInMemory) -> None:

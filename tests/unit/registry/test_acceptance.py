@@ -58,6 +58,7 @@ MAYBE_B = column("double", "b", required=False)
 DOUBLES, LONGS = array({"type": "double"}), array({"type": "long"})
 STREET = {"street": {"type": "string", "required": True}}
 SPARK = column("sparkml_vector")
+MAP_OF_DOUBLES = column("map", values={"type": "double"})
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ SPARK = column("sparkml_vector")
         ),
         ([record(STREET)], [record(STREET)]),
         ([record(STREET)], [record({**STREET, "no": {"type": "long", "required": False}})]),
-        ([column("map", values={"type": "long"})], [column("map", values={"type": "double"})]),
+        ([column("map", values={"type": "long"})], [MAP_OF_DOUBLES]),
         ([column("any")], [column("any")]),
         ([B, column("string")], [B, column("any")]),
         ([tensor("float32", [-1, 4])], [tensor("float64", [-1, 4])]),
@@ -124,7 +125,7 @@ def test_what_fits(given: Any, taken: Any) -> None:
             [record({"no": {"type": "long"}})],
             Misfit("a.no", "long, always", "long, or nothing"),
         ),
-        ([column("map", values={"type": "double"})], [column("map", values={"type": "long"})], Misfit("a.*", "long", "double")),
+        ([MAP_OF_DOUBLES], [column("map", values={"type": "long"})], Misfit("a.*", "long", "double")),
         ([tensor("float64", [-1, 4])], [tensor("float32", [-1, 4])], Misfit("inputs", "float32", "float64")),
         ([tensor("int64", [-1])], [tensor("float32", [-1])], Misfit("inputs", "float32", "int64")),
         ([tensor("bool", [-1])], [tensor("int8", [-1])], Misfit("inputs", "int8", "bool")),
