@@ -23,7 +23,7 @@ from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
-from registry.http.traffic import traffic_routes
+from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
 from registry.operations import Guard, Operations
@@ -85,6 +85,7 @@ class RegistryInMemory:
             traffic_routes(self.operations),
             rollout_routes(self.rollouts, self.ledger.rollouts, self.clock),
             node_routes(self.operations, self.clock),
+            alias_routes(self.operations),
             snapshot_routes(self.ledger.snapshots, watch),
         ):
             app.include_router(routes)

@@ -145,6 +145,18 @@ aliases = Table(
     ForeignKeyConstraint(["model", "version"], ["headgate_versions.model", "headgate_versions.number"]),
 )
 
+alias_changes = Table(
+    "headgate_alias_changes",
+    metadata,
+    Column("model", Name, ForeignKey("headgate_models.name"), primary_key=True),
+    Column("alias", Name, primary_key=True),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger),  # null: removed; no foreign key, for the journal outlives the version's record
+    Column("who", Words, nullable=False),
+    Column("why", Words, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
 uploads = Table(
     "headgate_uploads",
     metadata,
