@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 from registry.aliases import AliasChange
 from registry.digest import check_paths
 from registry.errors import Conflict, InvalidRequest, NotFound, Unavailable, quote
+from registry.intake import Registration
 from registry.layout import upload_prefix, upload_source
 from registry.log import event
 from registry.plans import Plan, PlanRevision
-from registry.ports import Artifacts, Catalog, Ledger, ModelSummary, Registration
+from registry.ports import Artifacts, Catalog, Ledger, ModelSummary
 from registry.records import (
     AliasName,
     CatalogVersion,

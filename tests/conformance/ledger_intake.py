@@ -6,7 +6,8 @@ import pytest
 
 from registry.digest import sha256_digest
 from registry.errors import Conflict, NotFound
-from registry.ports import Ledger, Registration
+from registry.intake import Registration
+from registry.ports import Ledger
 from registry.records import ModelName, Upload, UploadFile
 from tests.support.ledgers import CHURN, Clock, number
 

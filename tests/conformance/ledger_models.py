@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from registry.errors import Conflict
+from registry.intake import Registration
 from registry.plans import Plan
-from registry.ports import Ledger, Registration
+from registry.ports import Ledger
 from registry.records import ModelName, VersionState
 from tests.support.ledgers import CHAMPION, CHURN, FOR_EVER, Clock, add, catalog_version, number
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 
 from registry.errors import Conflict, NotFound
+from registry.intake import Registration
 from registry.plans import Plan
-from registry.ports import Ledger, Registration
+from registry.ports import Ledger
 from registry.records import AliasName, ModelName, VersionState
 from tests.conformance.ledger_intake import upload
 from tests.support.ledgers import CHURN, FOR_EVER, PASSED, add, at_once, catalog_version, number, sealed

@@ -14,8 +14,9 @@ from registry.adapters.memory.ledger import memory_ledger
 from registry.adapters.sql.database import open_database
 from registry.adapters.sql.ledger import ledger_on
 from registry.errors import HeadgateError
+from registry.intake import Registration
 from registry.plans import Canary, Plan, Shadow
-from registry.ports import Ledger, Registration
+from registry.ports import Ledger
 from registry.records import AliasName, ModelName, VersionNumber, VersionState
 from tests.support.ledgers import FAILED, PASSED, Clock, catalog_version, number, sealed, sqlite_url
 

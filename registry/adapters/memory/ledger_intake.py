@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from registry.adapters.memory.ledger_state import LedgerState
 from registry.errors import Conflict, NotFound, quote
-from registry.ports import Registration
+from registry.intake import Registration
 from registry.records import ModelName, Upload, VersionNumber
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from registry.aliases import AliasChange, AliasRecord
 from registry.errors import NotFound
+from registry.intake import Registration
 from registry.lifecycle import require_ready, require_unused
 from registry.plans import PlanRevision
-from registry.ports import Registration
 from registry.records import AliasName, ModelName, VersionNumber, VersionRecord
 
 

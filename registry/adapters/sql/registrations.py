@@ -8,7 +8,7 @@ from registry.adapters.sql import tables
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import number_or_none, text_key
 from registry.errors import Conflict, NotFound
-from registry.ports import Registration
+from registry.intake import Registration
 from registry.records import ModelName, VersionNumber
 
 _AT = tables.registrations.c

@@ -125,7 +125,7 @@ def test_damaged_reports_are_refused(registry: RegistryInMemory, damage: Callabl
         (b"{", (400, "malformed_json")),
         (b'{"node": "a", "node": "b"}', (400, "duplicate_key")),
         (b'{"node": NaN}', (400, "non_finite_number")),
-        (b'{"node": 1e999}', (400, "invalid_argument")),
+        (b'{"node": 1e999}', (400, "non_finite_number")),
         (b"[" * 100_000, (400, "too_deep")),
         (b" " * (16 * 2**20 + 1), (413, "body_too_large")),
     ],
