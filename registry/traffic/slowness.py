@@ -1,7 +1,7 @@
 """Which requests are slow: thresholds found in what both arms did, and how many of either arm reach them.
 
-All arrays have ``LATENCY_BINS + 1`` counts as their last axis: how many requests lie in each latency bin or above it (in
-the last, none). Not here: what follows from the counts (``evidence.py``).
+All arrays have ``LATENCY_BINS + 1`` counts as their last axis: how many requests lie in each latency bin or above it
+(in the last, none). Not here: what follows from the counts (``evidence.py``).
 """
 
 from __future__ import annotations
