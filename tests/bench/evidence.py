@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -41,22 +41,15 @@ USUAL = Traffic()
 def main() -> None:
     """Print every table."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.evidence", description=__doc__)
+    parser.add_argument("tables", nargs="*", choices=[[], *TABLES], help="which; all without any")
     parser.add_argument("--rollouts", type=int, default=4000, help="simulated for each figure")
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
-    traffic = shorter(USUAL, arguments.rollouts)
-    tables: dict[str, Callable[[Traffic, np.random.Generator], None]] = {
-        "Frontier: 1,200 requests a minute, a tenth for the canary, a look a minute for an hour": frontier,
-        "Traffic and shares, tolerance 1.25, alpha 0.05": shares,
-        "Latency: log-normal, canary 1.25 times as long, alpha 0.05": latency,
-        "Two equal versions whose failures come in clumps, stable 0.5 %, alpha 0.05": clumps,
-        "Trouble that begins late, tolerance 1.25, alpha 0.05 (minutes since it began)": late,
-        "Predictions: normal, the canary's moved by so many sigma, 60 looks, alpha 0.05": predictions,
-    }
-    for title, table in tables.items():
+    for name in arguments.tables or TABLES:
+        title, table = TABLES[name]
         began = time.monotonic()
         print(f"\n{title}")
-        table(traffic, np.random.default_rng(arguments.seed))
+        table(shorter(USUAL, arguments.rollouts), np.random.default_rng(arguments.seed))
         print(f"  ({time.monotonic() - began:.0f} s)", flush=True)
 
 
@@ -166,6 +159,15 @@ def _shifted_after(rng: np.random.Generator, shift: float) -> float:
 def _found(after: Floats) -> str:
     return f"{share_stopped(after):6.1%} {minutes_at(after, 0.5):4.0f} {minutes_at(after, 0.95):4.0f}"
 
+
+TABLES: Mapping[str, tuple[str, Callable[[Traffic, np.random.Generator], None]]] = {
+    "frontier": ("1,200 requests a minute, a tenth for the canary, a look a minute for an hour", frontier),
+    "shares": ("Other traffic and shares, tolerance 1.25, alpha 0.05", shares),
+    "latency": ("Latency, log-normal, alpha 0.05", latency),
+    "clumps": ("Two equal versions whose failures come in clumps, 0.5 %, alpha 0.05", clumps),
+    "late": ("Trouble that begins late, tolerance 1.25, alpha 0.05 (minutes since it began)", late),
+    "predictions": ("Predictions, normal, the canary's moved by so many sigma, alpha 0.05", predictions),
+}
 
 if __name__ == "__main__":
     main()

@@ -249,8 +249,8 @@ def test_failures_in_clumps_are_weighed_by_clumps() -> None:
     rng = np.random.default_rng(5)
     share = np.full(200, 0.1)
     callers = rng.poisson(2.0, 200)
-    mine = rng.binomial(callers, 0.1)
-    assert 12 < float(scatter(20.0 * mine, 20.0 * callers, share)) < 28
+    mine, all_of_them = (20 * count.astype(np.float64) for count in (rng.binomial(callers, 0.1), callers))
+    assert 12 < float(scatter(mine, all_of_them, share)) < 28
     alone = rng.poisson(20.0, 200)
     assert float(scatter(rng.binomial(alone, 0.1).astype(float), alone.astype(float), share)) < 1.1
 
