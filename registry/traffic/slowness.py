@@ -18,8 +18,9 @@ Edges = npt.NDArray[np.int64]
 SLOWEST = (0.25, 0.1, 0.05, 0.01)
 """Shares of a period's requests, slowest first, whose arms are compared. (The slower half says little: a canary that
 takes 1.25 times as long has 1.3 times as many above the median, but twice as many above the 90th percentile.)"""
-MOST_SLOW = 0.5
-"""A threshold that more than this share reach says nothing: all times are alike then, up to the width of a bin."""
+MOST_SLOW = 0.9
+"""A threshold that more than this share reach says nothing: all times are alike then, up to the width of a bin. Not a
+half: a canary with half the traffic whose times are all in one bin, far above stable's, is just what must be seen."""
 
 
 def slower(arms: Iterable[ArmCounts]) -> Floats:

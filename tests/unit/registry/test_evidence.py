@@ -220,6 +220,13 @@ def test_a_slower_canary_fails_with_the_threshold() -> None:
     assert verdict.canary.ratio > 2 * verdict.stable.ratio
 
 
+@pytest.mark.parametrize("share", [10, 50, 75])
+def test_a_canary_whose_times_are_all_alike_and_slow_fails(share: int) -> None:
+    """However large its share, and although a few of stable's requests are slow as well."""
+    canary, stable = took(0.06, times=share), took(0.015, times=96 - share).plus(took(0.08, times=4))
+    assert latency_evidence([Period(canary, stable)] * 3, tolerance=1.25, alpha=0.05 / 3).fails
+
+
 def test_equal_times_of_one_bin_say_nothing() -> None:
     """Where all requests take alike there is no threshold, and no evidence."""
     verdict = latency_evidence([Period(took(0.01, times=100), took(0.01, times=900))] * 5, tolerance=1.0, alpha=0.05)
