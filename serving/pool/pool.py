@@ -195,13 +195,13 @@ class Pool:
 
     def _usable(self, slot: Slot) -> Residence | None:
         """Return the copy that can be used, which drains no more; one that is found dead is dropped."""
-        residence = slot.residence
-        if residence is None or residence.leaving or slot.state is State.LOADING:
+        residence, state = slot.residence, slot.lifecycle.state
+        if residence is None or residence.leaving or state is State.LOADING:
             return None
         if not residence.loaded.alive:
             self._drop_dead(slot, residence)
             return None
-        if slot.state is State.DRAINING:
+        if state is State.DRAINING:
             slot.lifecycle.move(State.READY)
         return residence
 

@@ -23,6 +23,9 @@ _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # What orjson writes straight from an array's memory.
 _NATIVE = {np.dtype(name) for name in ("f8", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "bool")}
 
+_PLAIN = frozenset("?bBhHiIlLqQefd")
+"""The letters of numpy's types that Python has numbers for, exactly."""
+
 
 def jsonable(output: Output, limits: Limits) -> Any:
     """Return the output as what ``write_json`` takes; raise ModelFault ``model_output_invalid``."""
@@ -32,7 +35,7 @@ def jsonable(output: Output, limits: Limits) -> Any:
     if isinstance(output, TableOutput):
         return _records(output.table, limits)
     if isinstance(output, TensorsOutput):
-        check_size(sum(array.size for array in output.arrays.values()), limits)
+        check_size(sum([array.size for array in output.arrays.values()]), limits)
         return {_text(name): _listed(array) for name, array in output.arrays.items()}
     return output.value
 
@@ -90,6 +93,8 @@ def _with_text_keys(value: Any, depth: int) -> Any:
 
 
 def _text(key: object) -> str:
+    if type(key) is str:
+        return key
     if isinstance(key, np.generic):
         key = key.item()
     if isinstance(key, bool) or key is None:
@@ -144,6 +149,8 @@ def _array(array: Array) -> Any:
 
 
 def _listed(array: Array) -> Any:
+    if array.dtype.char in _PLAIN:
+        return array.tolist()
     values = _array(array)
     return values.tolist() if isinstance(values, np.ndarray) else values
 

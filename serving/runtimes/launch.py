@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 
+from serving.runtimes.host.child.courtesy import step_aside
 from serving.runtimes.host.child.system import die_with_parent
 
 
 def main() -> None:
     """Become the program; end at once where the node has gone already."""
     die_with_parent()
+    step_aside()
     if os.getppid() == int(sys.argv[1]):
         os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 -- the node's own words, and no shell
 

@@ -17,6 +17,7 @@ from typing import Protocol
 from registry.errors import ModelFault, Unavailable
 from registry.snapshots import ServableVersion
 from serving.ports import LoadFault
+from serving.runtimes.host.child.courtesy import answer_first
 from serving.runtimes.host.confinement import Confinement
 from serving.runtimes.host.homes import remove
 from serving.runtimes.host.nursery import Nursery
@@ -81,6 +82,7 @@ class HostRuntime:
 
     async def start(self) -> None:
         """Begin to warm the platform's own environment, in the background."""
+        answer_first()
         self._home = await asyncio.to_thread(_own_directory, self._directory)
         self._environments.start(self._vacate)
         self._nursery(Path(sys.executable)).warm_up()

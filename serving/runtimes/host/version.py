@@ -133,7 +133,10 @@ class HostedVersion:
     @property
     def alive(self) -> bool:
         """Whether any of its processes can answer."""
-        return any(host.alive for host in self._hosts)
+        for host in self._hosts:  # noqa: SIM110 -- every request asks, and a generator costs more than the answer
+            if host.alive:
+                return True
+        return False
 
     def when_dead(self, tell: Callable[[], None]) -> None:
         """Have ``tell`` called once none of its processes can answer; see ``LoadedVersion``."""

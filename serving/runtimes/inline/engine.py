@@ -59,7 +59,7 @@ class InlineEngine:
 
     def run(self, call: Call, seconds: float, tell: Tell) -> None:
         """Run one batch; see ``Engine``."""
-        rows = max(call.data.rows, 1)
+        rows = call.data.rows or 1
         session = self._session
         if session is None:
             raise ModelFault("model_error", "this version was unloaded", {"started": False})

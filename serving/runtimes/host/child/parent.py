@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import host, namespaces
+from .courtesy import SteppedBack, step_aside
 from .sandbox import Confinement, Sandbox
 from .system import (
     adopt_orphans,
@@ -53,6 +54,7 @@ class Parent:
 
     def __init__(self, control: socket.socket, warm: bool, sandbox: Sandbox) -> None:
         self._control, self._sandbox = control, sandbox
+        step_aside()
         self._hosts: set[int] = set()
         started = time.perf_counter()
         missing = [name for name in PRELOAD if not _import(name)] if warm else []
@@ -157,6 +159,7 @@ class Parent:
             for number in (signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
+            back = SteppedBack()
             connection, output = descriptors
             os.dup2(output, 1)
             os.dup2(output, 2)
@@ -164,12 +167,12 @@ class Parent:
             die_with_parent()
             if os.getppid() != parent if self._myself is None else has_ended(self._myself):
                 return
-            close_descriptors(keep=connection)
+            close_descriptors(keep=(connection, back.descriptor))
             stream = socket.socket(fileno=connection)
             if self._sandbox.mode == "required" and done.lacking:
                 _refuse(stream, done)
             else:
-                host.run(stream, order["model"], order["home"], done)
+                host.run(stream, order, done, back)
         finally:
             os._exit(0)
 
