@@ -73,6 +73,10 @@ bench: $(STAMP) ## Measure what is promised, print it, write var/bench/latest.js
 bench-peers: $(STAMP) ## Measure other servers beside ours; installs each in var/bench/envs (2.5 GB, once)
 	@$(BIN)/python -m tests.bench.peers
 
+.PHONY: check-plans
+check-plans: $(STAMP) ## Check at length that no change of a plan is lost: 8 clients x 500, kill -9, both databases (10 minutes)
+	@$(BIN)/python -m tests.faults.plan_clients
+
 .PHONY: lock
 lock: $(STAMP) ## Compile requirements/*.lock anew, with hashes
 	@cd requirements && ./compile.sh ../$(BIN)/uv
