@@ -77,6 +77,10 @@ bench-peers: $(STAMP) ## Measure other servers beside ours; installs each in var
 bench-evidence: $(STAMP) ## Simulate rollouts: false rollbacks against time to detect (a few minutes)
 	@$(BIN)/python -m tests.bench.evidence
 
+.PHONY: check-plans
+check-plans: $(STAMP) ## Check at length that no change of a plan is lost: 8 clients x 500, kill -9, both databases (10 minutes)
+	@$(BIN)/python -m tests.faults.plan_clients
+
 .PHONY: lock
 lock: $(STAMP) ## Compile requirements/*.lock anew, with hashes
 	@cd requirements && ./compile.sh ../$(BIN)/uv

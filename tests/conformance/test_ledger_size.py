@@ -8,13 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event
 
-from registry.adapters.sql import tables
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.ledger import ledger_on
-from registry.adapters.sql.rows import checks_column, sealed_columns
-from tests.support.ledgers import CHURN, PASSED, catalog_version, number, opened, sealed, sqlite_url
+from tests.support.ledgers import CHURN, catalog_version, fill, number, opened, sqlite_url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.integration)])
@@ -24,21 +22,6 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     with opened(url) as database:
         database.migrate()
         yield database
-
-
-def fill(database: Database, models: list[str], versions: int) -> None:
-    """Give each model that many ready versions, past the ports."""
-    ready = {"state": "ready", "source": "s", "location": "l", "claimed_until_ms": 0, "checks": checks_column(PASSED)}
-    ready |= sealed_columns(sealed())
-    rows = [{"model": model, "number": n, "created_ms": n, **ready} for model in models for n in range(1, versions + 1)]
-    known = [
-        {"name": model, "changed": 1, "removed": False, "version_count": versions, "plan_revision": 0}
-        for model in models
-    ]
-    with database.engine.begin() as connection:
-        connection.execute(insert(tables.models), known)
-        connection.execute(insert(tables.versions), rows)
-        connection.execute(tables.snapshot.update().values(revision=1))
 
 
 @pytest.mark.integration

@@ -20,8 +20,9 @@ import pytest
 from tests.faults.deeds import DEEDS, body
 from tests.support.models import SavedModels, saved_models
 from tests.support.platform import ROOT, until
+from tests.support.postgres import postgres_server, postgres_url
 
-__all__ = ["saved_models"]
+__all__ = ["postgres_server", "postgres_url", "saved_models"]
 
 REQUEST_SECONDS = 4.0
 MEMORY_BYTES = 1 << 30

@@ -10,8 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy import insert
+
+from registry.adapters.sql import tables
 from registry.adapters.sql.database import Database, open_database
 from registry.adapters.sql.ledger import ledger_on
+from registry.adapters.sql.rows import checks_column, sealed_columns
 from registry.ports import Ledger
 from registry.records import (
     AliasName,
@@ -136,3 +140,18 @@ def opened(url: str) -> Iterator[Database]:
 def sqlite_url(folder: Path) -> str:
     """Return the URL of a database file in ``folder``."""
     return f"sqlite:///{folder / 'headgate.db'}"
+
+
+def fill(database: Database, models: list[str], versions: int) -> None:
+    """Give each model that many ready versions, past the ports."""
+    ready = {"state": "ready", "source": "s", "location": "l", "claimed_until_ms": 0, "checks": checks_column(PASSED)}
+    ready |= sealed_columns(sealed())
+    rows = [{"model": model, "number": n, "created_ms": n, **ready} for model in models for n in range(1, versions + 1)]
+    known = [
+        {"name": model, "changed": 1, "removed": False, "version_count": versions, "plan_revision": 0}
+        for model in models
+    ]
+    with database.engine.begin() as connection:
+        connection.execute(insert(tables.models), known)
+        connection.execute(insert(tables.versions), rows)
+        connection.execute(tables.snapshot.update().values(revision=1))
