@@ -73,6 +73,10 @@ bench: $(STAMP) ## Measure what is promised, print it, write var/bench/latest.js
 bench-peers: $(STAMP) ## Measure other servers beside ours; installs each in var/bench/envs (2.5 GB, once)
 	@$(BIN)/python -m tests.bench.peers
 
+.PHONY: bench-evidence
+bench-evidence: $(STAMP) ## Simulate rollouts: false rollbacks against time to detect (a few minutes)
+	@$(BIN)/python -m tests.bench.evidence
+
 .PHONY: lock
 lock: $(STAMP) ## Compile requirements/*.lock anew, with hashes
 	@cd requirements && ./compile.sh ../$(BIN)/uv

@@ -76,7 +76,7 @@ def prediction_shift(periods: Sequence[Period], *, alpha: float) -> Shift:
 
     Values are put into at most ``GROUPS`` groups: numbers with their neighbours, labels by how frequent they are. Under
     "both predict alike" each prediction of a group is the canary's with a chance of its share of all predictions: bet
-    on more and on fewer, in each group. A request that asked about many rows counts once, its rows by halves, tenths …,
+    on more and on fewer, in each group. A request that asked about many rows counts once, each of its rows for a part,
     because they may be alike.
 
     Args:
@@ -92,8 +92,9 @@ def prediction_shift(periods: Sequence[Period], *, alpha: float) -> Shift:
     ours, others = _shares(canary, stable)
     apart = np.abs(ours - others)
     names = groups.names
+    values = (canary + stable).sum(axis=0)
     return Shift(
-        _log_e(canary, stable, _rows_each(periods)) if canary.sum() + stable.sum() >= LEARNT_FROM else 0.0,
+        _log_e(canary, stable, _rows_each(values, periods)) if values.sum() >= LEARNT_FROM else 0.0,
         math.log(1 / alpha),
         float(apart.sum() / 2),
         int(canary.sum()),
@@ -146,16 +147,18 @@ class _Groups:
 
     def counts(self, arms: Iterable[Bins]) -> Floats:
         """Return how many values lie in each group; shape (groups, periods)."""
-        columns = []
-        place: dict[str, int] = {}
+        groups, place = len(self.names), dict[str, int]()
+        cells: list[int] = []
+        counts: list[int] = []
+        sizes = []
         for bins in arms:
-            column = [0] * (len(self.words) + self.numbers + 1)
-            for name, count in bins.items():
-                if name not in place:
-                    place[name] = self._group(name)
-                column[place[name]] += count
-            columns.append(column)
-        return np.array(columns, dtype=np.float64).reshape(len(columns), len(self.names)).T
+            place |= {name: self._group(name) for name in bins.keys() - place.keys()}
+            cells.extend(map(place.__getitem__, bins))
+            counts.extend(bins.values())
+            sizes.append(len(bins))
+        at = np.array(cells, dtype=np.int64) + groups * np.repeat(np.arange(len(sizes)), sizes)
+        table = np.bincount(at, np.array(counts, dtype=np.float64), groups * len(sizes))
+        return np.asarray(table, dtype=np.float64).reshape(len(sizes), groups).T
 
     def _group(self, name: str) -> int:
         if name in self.words:
@@ -203,10 +206,9 @@ def _shares(canary: Floats, stable: Floats) -> tuple[Floats, Floats]:
     return (canary / np.maximum(ours, 1)) @ weight, (stable / np.maximum(theirs, 1)) @ weight
 
 
-def _rows_each(periods: Sequence[Period]) -> Floats:
+def _rows_each(values: Floats, periods: Sequence[Period]) -> Floats:
     """Return how many predicted values a request of each period has on average, at least 1."""
-    arms = [(period.canary, period.stable) for period in periods]
-    values = np.array([sum(sum(arm.predictions.values()) for arm in pair) for pair in arms], dtype=np.float64)
+    arms = ((period.canary, period.stable) for period in periods)
     requests = np.array([sum(max(0, arm.requests - arm.errors) for arm in pair) for pair in arms], dtype=np.float64)
     return np.where(requests > 0, np.maximum(values / np.maximum(requests, 1), 1), 1.0)
 

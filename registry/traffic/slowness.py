@@ -1,7 +1,7 @@
 """Which requests are slow: thresholds found in what both arms did, and how many of either arm reach them.
 
-All arrays have ``LATENCY_BINS + 1`` counts as their last axis: how many requests lie in each latency bin or above it (in
-the last, none). Not here: what follows from the counts (``evidence.py``).
+All arrays have ``LATENCY_BINS + 1`` counts as their last axis: how many requests lie in each latency bin or above it
+(in the last, none). Not here: what follows from the counts (``evidence.py``).
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ MOST_SLOW = 0.5
 
 def slower(arms: Iterable[ArmCounts]) -> Floats:
     """Return how many successes of each arm given lie in each latency bin or above it."""
-    rows = list(arms)
-    counts = np.zeros((len(rows), LATENCY_BINS + 1))
-    for row, arm in zip(counts, rows, strict=True):
-        row[list(arm.latency.keys())] = list(arm.latency.values())
-    return reaching(counts)
+    bins: list[int] = []
+    counts: list[int] = []
+    sizes = []
+    for arm in arms:
+        bins.extend(arm.latency.keys())
+        counts.extend(arm.latency.values())
+        sizes.append(len(arm.latency))
+    at = np.array(bins, dtype=np.int64) + (LATENCY_BINS + 1) * np.repeat(np.arange(len(sizes)), sizes)
+    table = np.bincount(at, np.array(counts, dtype=np.float64), (LATENCY_BINS + 1) * len(sizes))
+    return reaching(np.asarray(table, dtype=np.float64).reshape(len(sizes), LATENCY_BINS + 1))
 
 
 def reaching(counts: Floats) -> Floats:
