@@ -39,6 +39,7 @@ class Registry:
             )
         self._said()
         self._pid = 0
+        self._client = httpx.Client(base_url=self.url, timeout=10)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -52,6 +53,7 @@ class Registry:
 
     def close(self) -> None:
         """End it and its parent."""
+        self._client.close()
         self._nurse.communicate(timeout=10)
 
     @property
@@ -71,7 +73,7 @@ class Registry:
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         """Send one request."""
-        return httpx.request(method, self.url + path, timeout=10, **more)
+        return self._client.request(method, path, **more)
 
     def _answers(self) -> bool:
         assert self._nurse.poll() is None, self._log.read_text()[-2000:]
