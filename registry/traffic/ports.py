@@ -16,7 +16,7 @@ from registry.traffic.rollout import Rollout, RolloutEvent
 from registry.windows import ArmWindow, ShadowWindow
 
 BUCKET_MS = 60_000
-"""Windows of one arm on one node are added up by the minute in which they began."""
+"""Windows of one arm on one node are added up by the minute in which they began, or more minutes of an old plan."""
 
 
 class Rollouts(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from registry.adapters.memory.ledger_rollouts import MemoryRollouts
 from registry.adapters.memory.ledger_state import LedgerState
-from registry.plans import Plan
+from registry.plans import PlanRevision
 from registry.records import ModelName, VersionNumber
 from registry.reports import NodeReport
 from registry.traffic.buckets import accounted, arm_buckets, shadow_buckets
@@ -36,10 +36,11 @@ class MemoryReports:
             self._nodes[report.boot] = NodeState(
                 report.node, report.boot, report.sequence, report.revision, report.held, report.versions, now_ms
             )
-            report = accounted(report, self._plans())
-            for part in arm_buckets(report, now_ms):
+            lines = self._lines()
+            report = accounted(report, lines)
+            for part in arm_buckets(report, lines, now_ms):
                 self._add_arm(part)
-            for window in shadow_buckets(report, now_ms):
+            for window in shadow_buckets(report, lines, now_ms):
                 self._add_shadow(window)
             return report.sequence
 
@@ -83,13 +84,9 @@ class MemoryReports:
             self._arms = {key: part for key, part in self._arms.items() if kept(part.window)}
             self._shadows = {key: window for key, window in self._shadows.items() if kept(window)}
 
-    def _plans(self) -> dict[tuple[ModelName, int], Plan]:
-        return {
-            (model.name, line.revision): line.plan
-            for model in self._state.models.values()
-            for line in model.journal
-            if line.plan is not None and not model.removed
-        }
+    def _lines(self) -> dict[tuple[ModelName, int], PlanRevision]:
+        present = (model for model in self._state.models.values() if not model.removed)
+        return {(model.name, line.revision): line for model in present for line in model.journal}
 
     def _add_arm(self, part: ArmPart) -> None:
         window = part.window

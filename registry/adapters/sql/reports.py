@@ -11,8 +11,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from registry.adapters.sql import tables
 from registry.adapters.sql.database import Database
-from registry.adapters.sql.rows import plan_from
-from registry.plans import Plan
+from registry.adapters.sql.rows import plan_revision
+from registry.plans import PlanRevision
 from registry.records import ModelName, VersionNumber
 from registry.reports import HeldPlan, LoadedVersion, NodeReport
 from registry.traffic.buckets import accounted, arm_buckets, shadow_buckets
@@ -81,11 +81,11 @@ def _take(connection: Connection, report: NodeReport, now_ms: int) -> int:
     if taken is not None and report.sequence <= taken:
         return int(taken)
     named = {(w.model, w.revision) for w in report.arms} | {(w.model, w.revision) for w in report.shadows}
-    plans = _plans(connection, named)
-    report = accounted(report, plans)
+    lines = _lines(connection, named)
+    report = accounted(report, lines)
     connection.execute(update(tables.nodes).where(here).values(**_node_columns(report, now_ms)))
     # In one order for everybody, so that two reports that add to the same rows never wait for one another.
-    for part in arm_buckets(report, now_ms):
+    for part in arm_buckets(report, lines, now_ms):
         window = part.window
         key = {
             "model": window.model,
@@ -96,7 +96,7 @@ def _take(connection: Connection, report: NodeReport, now_ms: int) -> int:
             "node": part.node,
         }
         _add(connection, tables.arm_windows, key, window.counts)
-    for shadow in shadow_buckets(report, now_ms):
+    for shadow in shadow_buckets(report, lines, now_ms):
         key = {
             "model": shadow.model,
             "version": int(shadow.version),
@@ -107,24 +107,24 @@ def _take(connection: Connection, report: NodeReport, now_ms: int) -> int:
     return report.sequence
 
 
-def _plans(connection: Connection, named: Collection[tuple[ModelName, int]]) -> dict[tuple[ModelName, int], Plan]:
+def _lines(
+    connection: Connection, named: Collection[tuple[ModelName, int]]
+) -> dict[tuple[ModelName, int], PlanRevision]:
     journal, known = tables.plans.c, sorted(named)
-    plans: dict[tuple[ModelName, int], Plan] = {}
+    lines: dict[tuple[ModelName, int], PlanRevision] = {}
     for start in range(0, len(known), _IN_ONE_STATEMENT):
         asked = [
             and_(journal.model == model, journal.revision == number)
             for model, number in known[start : start + _IN_ONE_STATEMENT]
         ]
         query = (
-            select(journal.model, journal.revision, journal.plan)
+            select(tables.plans)
             .join(tables.models, tables.models.c.name == journal.model)
             .where(~tables.models.c.removed, or_(*asked))
         )
-        for row in connection.execute(query):
-            plan = plan_from(row.plan)
-            if plan is not None:
-                plans[ModelName(row.model), row.revision] = plan
-    return plans
+        found = [plan_revision(row) for row in connection.execute(query)]
+        lines |= {(line.model, line.revision): line for line in found}
+    return lines
 
 
 def _insert_missing(connection: Connection, table: Table, values: Mapping[str, object]) -> None:

@@ -1,0 +1,101 @@
+"""A registry process without MLflow and S3, and a parent that forks it: it starts in no time and can be killed often.
+
+    python -m tests.integration.rollouts.registry_child <database url> <port>
+
+For each line on its standard input the parent forks a registry and says its process id; a line ``reap`` waits until
+that one is gone. It ends with its input, and so does the registry. The ledger, the controller, the routes and the
+server are the real ones. Not here: what is expected of them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from registry.adapters.memory.artifacts import MemoryArtifacts
+from registry.adapters.memory.catalog import MemoryCatalog
+from registry.adapters.sql.database import open_database
+from registry.adapters.sql.ledger import ledger_on, system_clock
+from registry.controller import Controller
+from registry.edge.gate import Receive, Scope, Send
+from registry.edge.server import listen, serve
+from registry.errors import HeadgateError
+from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.health import Life, health_routes
+from registry.http.nodes import node_routes
+from registry.http.rollouts import rollout_routes
+from registry.http.routes import REGISTRY_ROUTES
+from registry.http.traffic import traffic_routes
+from registry.operations import Operations
+from registry.rollouts import RolloutOperations
+from registry.telemetry import RegistryMetrics
+
+TURN_SECONDS = 0.05
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("no route of MLflow's is listed")
+
+
+def serve_registry(url: str, port: int) -> None:
+    """Serve until killed."""
+    database = open_database(url)
+    ledger = ledger_on(database)
+    operations = Operations(MemoryCatalog(), ledger, MemoryArtifacts(), wake=lambda: None, upload_limit=1)
+    metrics = RegistryMetrics()
+    rollouts = RolloutOperations(operations, system_clock, ended=metrics.rollout_ended)
+    controller = Controller(
+        rollouts, ledger.rollouts, ledger.leases, gauges=metrics, clock=system_clock, holder=str(os.getpid())
+    )
+
+    def turn_for_ever() -> None:
+        while True:
+            try:
+                controller.turn()
+            except HeadgateError as error:  # as the background does: it waits, and goes on
+                print(error, file=sys.stderr)
+            time.sleep(TURN_SECONDS)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        threading.Thread(target=turn_for_ever, daemon=True).start()
+        yield
+
+    app = build_fastapi(lifespan)
+    for routes in (
+        health_routes(metrics.collected, Life()),
+        traffic_routes(operations),
+        rollout_routes(rollouts, ledger.rollouts, system_clock),
+        node_routes(operations, system_clock),
+    ):
+        app.include_router(routes)
+    gate = build_app(app, REGISTRY_ROUTES, Mounted(_nothing, ()), ())
+    serve(gate, listen("127.0.0.1", port, "the port"), leave=lambda: None)
+
+
+def nurse(url: str, port: int) -> None:
+    """Fork registries as told."""
+    present = 0
+    os.write(1, b"0\n")
+    for line in sys.stdin:
+        if line == "reap\n":
+            os.waitpid(present, 0)
+        else:
+            present = os.fork()
+            if present == 0:
+                os.close(0)
+                serve_registry(url, port)
+                os._exit(0)
+        os.write(1, f"{present}\n".encode())
+    with suppress(ProcessLookupError):
+        if present:
+            os.kill(present, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    nurse(sys.argv[1], int(sys.argv[2]))
