@@ -23,6 +23,7 @@ Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str, typer.Argument(help="Who is to become stable.")]
 Id = Annotated[str | None, typer.Argument(metavar="[ID]", help="Without one: the rollout that goes on.")]
 Why = Annotated[str, typer.Option("--why", help="Why, for the journal.")]
+Every = Annotated[float, typer.Option("--every", min=0.05, help="Seconds between two looks.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0, help="Look for at most so many seconds.")]
 
 
@@ -61,6 +62,7 @@ def start(  # noqa: PLR0913 - Typer reads options off parameters
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end: 0 succeeded, 1 anything else.")] = False,
     timeout: Timeout = None,
+    every: Every = LOOK_SECONDS,
     output: Output = Format.TABLE,
 ) -> None:
     """Give a version a growing share of the requests, and make it stable unless evidence speaks against it."""
@@ -84,7 +86,7 @@ def start(  # noqa: PLR0913 - Typer reads options off parameters
             say(f"next: headgate rollout watch {name}")
             return
         try:
-            ended = follow(client, Watched(name, started.id, timeout=timeout))
+            ended = follow(client, Watched(name, started.id, every, timeout))
         except KeyboardInterrupt:
             _leave(name)
     _print(ended, output)
@@ -105,7 +107,7 @@ def watch_rollout(
     *,
     name: Name,
     rollout: Id = None,
-    every: Annotated[float, typer.Option("--every", min=0.05, help="Seconds between two looks.")] = LOOK_SECONDS,
+    every: Every = LOOK_SECONDS,
     timeout: Timeout = None,
     output: Output = Format.TABLE,
 ) -> None:
