@@ -31,13 +31,13 @@ from tests.support.rollouts import event, rollout_json
 from tests.support.terminal import on_terminal
 
 Run = Callable[..., Result]
-GOOD = [
+GOOD: list[dict[str, Any]] = [
     {"step": 1, "weight": 25, "journal": [event("08:10:00", "advanced", "step 2 of 3 (25 %)", 3)]},
     {"holding": "too little traffic"},
     {"state": "succeeded", "reason": "all 3 steps are over", "weight": 100,
      "journal": [event("08:20:00", "succeeded", "all 3 steps are over", 4)]},
 ]  # fmt: skip
-BAD = [
+BAD: list[dict[str, Any]] = [
     {"holding": "9m of its pause are left"},
     {"state": "failed", "reason": "error-rate: 9 of 41 failed", "weight": 0,
      "journal": [event("08:02:00", "failed", "error-rate: 9 of 41 failed", 3)]},
