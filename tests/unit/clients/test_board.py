@@ -13,7 +13,7 @@ from headgate.cli.show import ago, period, seconds
 from rich.cells import cell_len
 from rich.console import Console
 
-from tests.support.rollouts import JOURNAL, event, rollout_json
+from tests.support.fake_rollouts import JOURNAL, event, rollout_json
 
 NOW = dt.datetime(2026, 11, 20, 8, 12, 15, tzinfo=dt.UTC)
 

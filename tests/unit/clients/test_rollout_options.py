@@ -9,7 +9,7 @@ import typer
 from headgate import Metric, Rollout, RolloutSpec, Step
 from headgate.cli.rollout_options import Asked, metric, seconds, spec, steps
 
-from tests.support.rollouts import rollout_json
+from tests.support.fake_rollouts import rollout_json
 
 
 def test_steps_are_weights_and_pauses() -> None:

@@ -27,7 +27,7 @@ from headgate.wire import Answer, Done, Now, Pause, step
 from typer.testing import CliRunner, Result
 
 from tests.support.fake_platform import Failure, FakePlatform
-from tests.support.rollouts import event, rollout_json
+from tests.support.fake_rollouts import event, rollout_json
 from tests.support.terminal import on_terminal
 
 Run = Callable[..., Result]
