@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -19,21 +20,31 @@ from registry.adapters.sql.ledger import ledger_on
 from registry.adapters.uv_resolver import UvResolver
 from registry.admission.admit import Admission
 from registry.background import Background
+from registry.controller import Controller
 from registry.edge.gate import Gate
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
+from registry.http.nodes import node_routes
+from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
-from registry.http.traffic import traffic_routes
+from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
 from registry.operations import Guard, Operations
+from registry.ports import Ledger
 from registry.reconciler import Reconciler
+from registry.rollouts import RolloutOperations
 from registry.settings import RegistrySettings
 from registry.telemetry import RegistryMetrics
+from registry.traffic.arrival import seen_nodes
 
 SWEEP_SECONDS = 600
+LOOK_SECONDS = 0.5
+NODES_SECONDS = 5.0
+WINDOWS_KEPT_MS = 7 * 24 * 3_600_000
+NODES_KEPT_MS = 24 * 3_600_000
 TRANSFERS = 64
 """Connections to S3 for what MLflow's clients send and fetch."""
 
@@ -86,17 +97,15 @@ def build(settings: RegistrySettings) -> Process:
 
     operations = Operations(catalog, ledger, artifacts, wake=wake, upload_limit=settings.upload_bytes)
     metrics = RegistryMetrics()
+    rollouts = RolloutOperations(operations, now_ms, ended=metrics.rollout_ended)
     background = Background(
         Reconciler(catalog, ledger),
         Admission(artifacts, ledger.versions, now_ms, metrics.admitted, resolver=UvResolver(settings.home)),
         prepare=artifacts.ensure_bucket,
         pause=settings.reconcile_seconds,
     )
-    ttl_seconds = settings.upload_ttl_hours * 3600
-    background.every(
-        "sweep-uploads", SWEEP_SECONDS, lambda: operations.sweep_uploads(now_ms() - int(ttl_seconds * 1000))
-    )
-    background.every("sweep-parts", SWEEP_SECONDS, lambda: artifacts.sweep_multipart(ttl_seconds))
+    _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
+    controller = _deliver(rollouts, ledger, metrics, background)
     wake.connect(background)
     watch = RevisionWatch(ledger.snapshots)
 
@@ -108,6 +117,8 @@ def build(settings: RegistrySettings) -> Process:
         yield
         await watch.close()
         await asyncio.to_thread(background.stop)
+        with suppress(Unavailable):  # it runs out by itself
+            await asyncio.to_thread(controller.leave)
         database.close()
 
     life = Life()
@@ -121,5 +132,36 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(version_routes(operations))
     app.include_router(upload_routes(operations))
     app.include_router(traffic_routes(operations))
+    app.include_router(rollout_routes(rollouts, ledger.rollouts, now_ms))
+    app.include_router(node_routes(operations, now_ms))
+    app.include_router(alias_routes(operations))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
     return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), leave)
+
+
+def _deliver(
+    rollouts: RolloutOperations, ledger: Ledger, metrics: RegistryMetrics, background: Background
+) -> Controller:
+    """Have rollouts moved and nodes counted; return who moves them."""
+    controller = Controller(
+        rollouts, ledger.rollouts, ledger.leases, gauges=metrics, clock=now_ms, holder=secrets.token_hex(16)
+    )
+
+    def count() -> None:
+        metrics.nodes_are(sum(not node.lost for node in seen_nodes(ledger.reports.nodes(), now_ms())))
+
+    background.every("rollouts", LOOK_SECONDS, controller.turn)
+    background.every("nodes", NODES_SECONDS, count)
+    return controller
+
+
+def _sweep(background: Background, operations: Operations, artifacts: S3Artifacts, ttl_seconds: float) -> None:
+    """Have what nobody needs any more taken away."""
+    background.every(
+        "sweep-uploads", SWEEP_SECONDS, lambda: operations.sweep_uploads(now_ms() - int(ttl_seconds * 1000))
+    )
+    background.every("sweep-parts", SWEEP_SECONDS, lambda: artifacts.sweep_multipart(ttl_seconds))
+    reports = operations.ledger.reports
+    background.every(
+        "sweep-windows", SWEEP_SECONDS, lambda: reports.sweep(now_ms() - WINDOWS_KEPT_MS, now_ms() - NODES_KEPT_MS)
+    )

@@ -69,7 +69,9 @@ class InvalidRequest(HeadgateError):
         "non_finite_number": "The JSON holds NaN, Infinity, or a number no double can hold.",
         "invalid_name": "A model name, alias or path segment breaks its grammar.",
         "invalid_argument": "A field, parameter or header has a value it cannot have.",
-        "invalid_input": "The input does not fit the signature; details name path, column, row, expected, got.",
+        "invalid_input": (
+            "The input does not fit the signature, or a share is none; details name path, column, row, expected, got."
+        ),
         "method_not_allowed": "The path exists, the method does not; Allow lists those that do.",
         "unsupported_media_type": "The content type or encoding is none that this route reads.",
         "not_acceptable": "No type that Accept names can hold this answer.",

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from registry.aliases import AliasChange
 from registry.errors import Conflict, NotFound
-from registry.plans import Plan
+from registry.plans import Plan, PlanRevision
 from registry.records import AliasName, ModelName, VersionNumber, VersionRecord, VersionState
 
 _MOVES: dict[VersionState, frozenset[VersionState]] = {
@@ -45,8 +46,8 @@ def require_move(before: VersionState, after: VersionState) -> None:
 
 def require_ready(
     model: ModelName, version: VersionNumber, record: VersionRecord | None, *, existing: Sequence[VersionNumber]
-) -> None:
-    """Raise unless ``record``, which is ``version`` of ``model``, may answer requests.
+) -> VersionRecord:
+    """Return ``record``, which is ``version`` of ``model``; raise unless it may answer requests.
 
     NotFound ``unknown_version`` where it is None; ``existing`` are the model's newest versions, which the message
     lists.
@@ -56,7 +57,7 @@ def require_ready(
         has = f"it has {', '.join(known)}" if known else "it has none"
         raise NotFound("unknown_version", f"{model} has no version {version}; {has}", {"versions": known})
     if record.state is VersionState.READY:
-        return
+        return record
     why = {
         VersionState.PENDING: "its checks have not begun; wait until it is ready",
         VersionState.CHECKING: "its checks are running; wait until it is ready",
@@ -70,18 +71,34 @@ def require_ready(
     )
 
 
+def require_revision(wanted: AliasChange, newest: AliasChange | None, expected: int | None) -> None:
+    """Raise Conflict ``revision_conflict`` where ``expected`` is given and is not the alias's newest revision."""
+    present = newest.revision if newest is not None else 0
+    if expected is not None and expected != present:
+        raise Conflict(
+            "revision_conflict",
+            f"the alias {wanted.alias} of {wanted.model} is at revision {present}, not {expected}; "
+            "look, then decide again",
+            {"revision": present},
+        )
+
+
 def require_unused(
-    model: ModelName, version: VersionNumber, *, planned_by: int | None, aliases: Sequence[AliasName]
+    model: ModelName, version: VersionNumber, *, planned: PlanRevision | None, aliases: Sequence[AliasName]
 ) -> None:
-    """Raise Conflict ``in_use`` where the plan in force (its revision is ``planned_by``) or an alias names the
-    version."""
-    users = [] if planned_by is None else [f"the plan in force (revision {planned_by})"]
+    """Raise Conflict ``in_use`` where the plan in force (``planned``) or an alias names the version."""
+    roles = planned.plan.roles(version) if planned is not None and planned.plan is not None else ()
+    users = [f"the plan in force (revision {planned.revision}) as {' and '.join(roles)}"] if planned and roles else []
     users += [f"the alias {alias}" for alias in aliases]
     if users:
         raise Conflict(
             "in_use",
             f"{model} version {version} is named by {' and '.join(users)}; give its place to another version first",
-            {"plan_revision": planned_by, "aliases": list(aliases)},
+            {
+                "plan_revision": planned.revision if planned and roles else None,
+                "as": list(roles),
+                "aliases": list(aliases),
+            },
         )
 
 

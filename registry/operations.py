@@ -12,8 +12,9 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from registry.aliases import AliasChange
 from registry.digest import check_paths
 from registry.errors import Conflict, InvalidRequest, NotFound, Unavailable, quote
 from registry.layout import upload_prefix, upload_source
@@ -265,12 +266,26 @@ class Operations:
         return revision
 
     def replan(self, model: ModelName, expected: int, plan: Plan | None, who: str) -> PlanRevision:
-        """Replace the plan, where ``expected`` is still its revision."""
+        """Replace the plan, where ``expected`` is still its revision.
+
+        The canary's seed is that of the plan before while it is the same version, else the new revision's number.
+        """
+        if plan is not None and plan.canary is not None:
+            before = self.ledger.plans.current(model)
+            known = before.plan.canary if before is not None and before.plan is not None else None
+            same = known is not None and known.version == plan.canary.version
+            plan = replace(plan, canary=replace(plan.canary, seed=known.seed if known and same else str(expected + 1)))
         why = plan.note if plan is not None and plan.note else "plan replaced" if plan else "all traffic taken away"
         return self.ledger.plans.append(model, expected, plan, who, why)
 
-    def roll_back(self, model: ModelName, revision: int | None, who: str) -> PlanRevision:
-        """Put back the plan of ``revision``, or of the one before the present; a new revision records it."""
+    def roll_back(
+        self, model: ModelName, revision: int | None, who: str, *, expected: int | None = None
+    ) -> PlanRevision:
+        """Put back the plan of ``revision``, or of the one before the present; a new revision records it.
+
+        So rolling back twice gives the plan that was rolled back. Only a revision that is named may take all traffic
+        away again. Where ``expected`` is given, it must still be the present revision.
+        """
         current = self.plan(model)
         wanted = current.revision - 1 if revision is None else revision
         if wanted < 1:
@@ -280,16 +295,43 @@ class Operations:
         found = self.ledger.plans.history(model, 1, wanted + 1)
         if not found or found[0].revision != wanted:
             raise NotFound("not_found", f"{model} has no revision {wanted}; the newest is {current.revision}")
-        return self.ledger.plans.append(
-            model, current.revision, found[0].plan, who, f"rolled back to revision {wanted}"
-        )
+        if revision is None and found[0].plan is None and current.plan is not None:
+            raise Conflict(
+                "not_ready",
+                f"revision {wanted} of {model}, the one before, took all traffic away; name the revision to go back to",
+                {"revision": current.revision},
+            )
+        seen = current.revision if expected is None else expected
+        return self.ledger.plans.append(model, seen, found[0].plan, who, f"rolled back to revision {wanted}")
 
-    def set_alias(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
-        """Point an alias at a ready version, or remove it; MLflow's follows at once, or when it can be reached."""
+    def alias(self, model: ModelName, alias: AliasName) -> AliasChange:
+        """Return what an alias names and since when; raise NotFound ``unknown_model`` or ``unknown_alias``."""
+        line = self.ledger.aliases.current(model, alias)
+        if line is None or line.version is None:
+            self.model(model)
+            raise NotFound("unknown_alias", f"{model} has no alias '{alias}'")
+        return line
+
+    def set_alias(
+        self,
+        model: ModelName,
+        alias: AliasName,
+        version: VersionNumber | None,
+        *,
+        who: str,
+        why: str = "",
+        expected: int | None = None,
+    ) -> AliasChange | None:
+        """Point an alias at a ready version, or remove it; MLflow's follows at once, or when it can be reached.
+
+        Where ``expected`` is given, it must still be the alias's revision (0: it never had one).
+        """
         if version is None and not any(a.alias == alias and a.version for a in self.ledger.aliases.all(model)):
             raise NotFound("unknown_alias", f"{model} has no alias '{alias}'")
-        self.ledger.aliases.set(model, alias, version)
+        said = why or ("alias set" if version is not None else "alias removed")
+        line = self.ledger.aliases.set(model, alias, version, who=who, why=said, expected=expected)
         self._wake()
+        return line
 
 
 class Guard:

@@ -93,6 +93,17 @@ class Plan:
         """Whether it names more than the stable version."""
         return bool(self.canary is not None or self.shadows or self.rules)
 
+    def roles(self, version: VersionNumber) -> tuple[str, ...]:
+        """Return as what the plan names a version, in words: ``stable``, ``canary 10%``, ``shadow``, ``rule``."""
+        roles = ["stable"] if version == self.stable else []
+        if self.canary is not None and self.canary.version == version:
+            roles.append(f"canary {self.canary.share * 100 / WHOLE:g}%")
+        samples = [shadow.sample for shadow in self.shadows if shadow.version == version]
+        roles += ["shadow" if sample == WHOLE else f"shadow {sample * 100 / WHOLE:g}%" for sample in samples]
+        if any(rule.version == version for rule in self.rules):
+            roles.append("rule")
+        return tuple(roles)
+
     def to_json(self) -> dict[str, Any]:
         """Return the form of the journal and the snapshot, JSON-ready; shares are in ten-thousandths."""
         canary = self.canary

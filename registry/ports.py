@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from registry.aliases import AliasChange, AliasRecord
 from registry.plans import Plan, PlanRevision
 from registry.records import (
     AliasName,
@@ -29,6 +30,7 @@ from registry.records import (
     VersionState,
 )
 from registry.snapshots import SnapshotPage
+from registry.traffic.ports import Leases, Reports, Rollouts
 
 
 class Catalog(Protocol):
@@ -255,8 +257,10 @@ class Plans(Protocol):
     def append(self, model: ModelName, expected: int, plan: Plan | None, who: str, why: str) -> PlanRevision:
         """Append revision ``expected + 1``; None takes all traffic away.
 
-        In one transaction: raises Conflict ``revision_conflict`` (details: ``revision``) where ``expected`` (0: none
-        yet) is not the newest, NotFound or Conflict ``not_ready`` where a named version is not ready.
+        Raises InvalidRequest ``invalid_argument`` where the plan contradicts itself (``traffic/fitness.py``). Then, in
+        one transaction: Conflict ``revision_conflict`` (details: ``revision``) where ``expected`` (0: none yet) is not
+        the newest, NotFound or Conflict ``not_ready`` where a named version is not ready, Conflict
+        ``incompatible_signature`` where one refuses what callers of the stable one send.
         """
         ...
 
@@ -265,26 +269,47 @@ class Plans(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class AliasRecord:
-    """An alias: the version it names for serving (None: removed, MLflow not yet told), and what MLflow was last seen
-    to say."""
-
-    alias: AliasName
-    version: VersionNumber | None
-    mirrored: VersionNumber | None
-
-
 class Aliases(Protocol):
-    """Movable names. What serves is ``version``; MLflow follows (design decision 2)."""
+    """Movable names. What serves is ``version``; MLflow follows (design decision 2).
+
+    Each has a journal of its own: linear, gapless, kept for ever.
+    """
 
     def all(self, model: ModelName) -> Sequence[AliasRecord]:
         """Return the aliases of a model, the removed ones that MLflow must still forget included."""
         ...
 
-    def set(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
-        """Point the alias at a ready version (None removes it); raise NotFound or Conflict ``not_ready`` in one
-        transaction."""
+    def current(self, model: ModelName, alias: AliasName) -> AliasChange | None:
+        """Return the newest line of an alias's journal, or None where it was never set."""
+        ...
+
+    def history(self, model: ModelName, alias: AliasName, limit: int, before: int) -> Sequence[AliasChange]:
+        """Return up to ``limit`` lines, newest first, with revisions below ``before`` (0: from the newest)."""
+        ...
+
+    def set(
+        self,
+        model: ModelName,
+        alias: AliasName,
+        version: VersionNumber | None,
+        *,
+        who: str,
+        why: str = "",
+        expected: int | None = None,
+    ) -> AliasChange | None:
+        """Point the alias at a ready version (None removes it); return the newest line of its journal.
+
+        In one transaction: raises Conflict ``revision_conflict`` (details: ``revision``) where ``expected`` (0: none
+        yet) is given and is not the newest, NotFound or Conflict ``not_ready`` where the version is not ready. Where
+        the alias names it already, nothing is written.
+        """
+        ...
+
+    def put_back(self, model: ModelName, alias: AliasName, *, who: str, why: str) -> AliasChange | None:
+        """Append a line that names what the alias names already: somebody moved MLflow's, and it was put back.
+
+        Nothing happens, and None is returned, where there is no such alias.
+        """
         ...
 
     def note_mirrored(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
@@ -353,6 +378,10 @@ class Snapshots(Protocol):
         """Return the newest revision; 0 before the first change. Cheap: it is polled."""
         ...
 
+    def changed(self, model: ModelName) -> int:
+        """Return the revision of a model's last change; 0 for a model that never was."""
+        ...
+
     def page(self, since: int) -> SnapshotPage:
         """Return what changed after ``since``, from one consistent read. 0, or a revision from the future, gives all,
         marked ``full``."""
@@ -370,3 +399,6 @@ class Ledger:
     uploads: Uploads
     registrations: Registrations
     snapshots: Snapshots
+    rollouts: Rollouts
+    reports: Reports
+    leases: Leases

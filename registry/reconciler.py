@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from registry.aliases import AliasRecord
 from registry.errors import Conflict, HeadgateError, InvalidRequest, NotFound, Unavailable
 from registry.log import WARNING, event, failure
-from registry.ports import AliasRecord, Catalog, Ledger
+from registry.ports import Catalog, Ledger
 from registry.records import (
     AliasName,
     CatalogModel,
@@ -29,6 +30,8 @@ from registry.records import (
 
 FULL_LOOK_EVERY = 60
 """Looks between two full ones."""
+MLFLOW = "mlflow"
+"""Who, in the journal, where somebody changed something on MLflow's pages or with its client."""
 
 
 class Reconciler:
@@ -135,8 +138,9 @@ class Reconciler:
         # stands until MLflow has forgotten the alias.
         if ours.version is None or ours.version != ours.mirrored:
             if theirs not in (ours.version, ours.mirrored):
-                event("reconciler.alias_put_back", WARNING, model=name, alias=alias)
-            self._push(name, alias, ours.version)
+                self._put_back(name, ours, f"{_moved(theirs)} meanwhile, and put back")
+            else:
+                self._push(name, alias, ours.version)
             return True
         return theirs == ours.version or self._adopt(name, alias, theirs, ours)
 
@@ -145,20 +149,34 @@ class Reconciler:
             record = self._ledger.versions.get(name, theirs)
             if record is not None and record.state in (VersionState.PENDING, VersionState.CHECKING):
                 return False
+        line = self._ledger.aliases.current(name, alias)
+        if (line.version if line is not None else None) != (ours.version if ours is not None else None):
+            return False  # moved here since we looked: that one stands, and the next look sees it
         try:
-            self._ledger.aliases.set(name, alias, theirs)
-        except (Conflict, NotFound):
+            expected = line.revision if line is not None else 0
+            self._ledger.aliases.set(name, alias, theirs, who=MLFLOW, why=_moved(theirs), expected=expected)
+        except (Conflict, NotFound) as error:
+            if error.code == "revision_conflict":
+                return False
             if ours is not None and ours.version is not None:
-                event("reconciler.alias_put_back", WARNING, model=name, alias=alias)
-                self._push(name, alias, ours.version)
+                self._put_back(name, ours, f"{_moved(theirs)}, and put back: {error.message}")
             return True
         self._ledger.aliases.note_mirrored(name, alias, theirs)
         event("reconciler.alias_adopted", model=name, alias=alias, version=theirs)
         return True
 
+    def _put_back(self, name: ModelName, ours: AliasRecord, why: str) -> None:
+        event("reconciler.alias_put_back", WARNING, model=name, alias=ours.alias)
+        self._push(name, ours.alias, ours.version)
+        self._ledger.aliases.put_back(name, ours.alias, who=MLFLOW, why=why)
+
     def _push(self, name: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
         self._catalog.set_alias(name, alias, version)
         self._ledger.aliases.note_mirrored(name, alias, version)
+
+
+def _moved(theirs: VersionNumber | None) -> str:
+    return "removed in MLflow" if theirs is None else f"set to version {theirs} in MLflow"
 
 
 def _in_doubt(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter
+from collections.abc import Mapping
 
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from registry.plans import WHOLE
 from registry.records import VersionState
+from registry.traffic.judgement import Judgement
+from registry.traffic.rollout import ENDED, Rollout
 
 
 class RegistryMetrics:
@@ -21,6 +26,59 @@ class RegistryMetrics:
         for verdict in (VersionState.READY, VersionState.REJECTED):
             self._admissions.labels(verdict.value)
 
+        self._share = Gauge(
+            "headgate_rollout_share_ratio",
+            "Share of the requests that a rollout gives its version now. Shown by the registry that leads.",
+            ("model", "version"),
+            registry=self.collected,
+        )
+        self._evidence = Gauge(
+            "headgate_rollout_evidence",
+            "Evidence against a rollout's version: the log of the e-value over its limit; 1 ends the rollout.",
+            ("model", "version", "metric"),
+            registry=self.collected,
+        )
+        self._rollouts = Counter(
+            "headgate_rollouts_total",
+            "Rollouts that ended, by outcome: succeeded, failed, aborted or expired.",
+            ("model", "outcome"),
+            registry=self.collected,
+        )
+        self._nodes = Gauge(
+            "headgate_nodes", "Serving nodes that were heard of in the last minute.", registry=self.collected
+        )
+        self._shown: dict[str, tuple[str, str, set[str]]] = {}
+
     def admitted(self, verdict: VersionState) -> None:
         """Count one admission."""
         self._admissions.labels(verdict.value).inc()
+
+    def rollout_seen(self, rollout: Rollout, judgement: Judgement) -> None:
+        """Show a rollout's share and evidence."""
+        model, version = rollout.model, rollout.version
+        self._share.labels(model, version).set(rollout.share / WHOLE)
+        shown = self._shown.setdefault(rollout.id, (model, version, set()))[2]
+        for metric, numbers in judgement.evidence.items():
+            if numbers.get("evidence") is not None:
+                self._evidence.labels(model, version, metric).set(numbers["evidence"])
+                shown.add(metric)
+
+    def rollouts_are(self, going_on: Mapping[str, Rollout]) -> None:
+        """Show no others any more than these, by id."""
+        kept = {(rollout.model, rollout.version) for rollout in going_on.values()}
+        for name in self._shown.keys() - going_on.keys():
+            model, version, metrics = self._shown.pop(name)
+            if (model, version) in kept:
+                continue  # the next rollout of the same version shows its own
+            self._share.remove(model, version)
+            for metric in metrics:
+                self._evidence.remove(model, version, metric)
+
+    def rollout_ended(self, rollout: Rollout) -> None:
+        """Count a rollout that has ended."""
+        for state in ENDED:
+            self._rollouts.labels(rollout.model, state.value).inc(rollout.state is state)
+
+    def nodes_are(self, count: int) -> None:
+        """Show how many nodes there are."""
+        self._nodes.set(count)

@@ -4,6 +4,7 @@
              ─► S3 ─► artifact cache ─► pool ◄─ runtime │
              warming ───► pool          │ (loads ahead, and decides which plan is in force)
                          table reader ──┴─► predictor ◄─┘─► lane ─► front ─► gate
+                                               └─► metrics, windows ─► reporter ─► registry
 
 Not here: the process (``cli.py``).
 """
@@ -12,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
@@ -31,16 +33,21 @@ from serving.http.routes import SERVING_ROUTES
 from serving.pool.grant import default_budget
 from serving.pool.pool import Pool, PoolLimits
 from serving.pool.ports import Artifacts
+from serving.pool.standing import Standing
 from serving.pool.warming import Warming
-from serving.ports import SnapshotSource, StartedRuntime
+from serving.ports import ReportSink, SnapshotSource, StartedRuntime
 from serving.predictor import Predictor
 from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
 from serving.reader.reader import TableReader
+from serving.reporter import Reporter
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
+from serving.sources.reports import HttpReports, NoReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
+from serving.telemetry.finished import Finished
 from serving.telemetry.metrics import Metrics
+from serving.telemetry.windows import MOST_BYTES, Windows
 from serving.workers.siblings import Message, Siblings, Worker
 
 MEASURE_SECONDS = 1.0
@@ -77,7 +84,8 @@ class Closes(Protocol):
 class Parts:
     """What a node needs of the world; tests hand in their own.
 
-    ``beneath`` is what those stand on, closed last; ``retain`` hears, at each change, of every version that may answer.
+    ``beneath`` is what those stand on, closed last; ``retain`` hears, at each change, of every version that may answer;
+    ``reports`` gets what the node says of itself.
     """
 
     source: SnapshotSource
@@ -85,6 +93,7 @@ class Parts:
     runtime: StartedRuntime
     beneath: tuple[Closes, ...] = ()
     retain: Callable[[Iterable[ServableVersion]], None] = lambda _: None
+    reports: ReportSink = field(default_factory=NoReports)
 
 
 class Node:
@@ -101,7 +110,9 @@ class Node:
         self.pool = Pool(parts.cache, parts.runtime, self._metrics, limits=bounds)
         self.warming = Warming(self.routes, self.pool, changed=self._retain, load_seconds=settings.load_seconds)
         self._tables = TableReader(limits, self._metrics.table_reader_lost)
-        self._predictor = Predictor(self.routes, self.pool, self._tables, limits=limits, observe=self._metrics.observe)
+        self._windows = Windows(settings.window_seconds, most_bytes=MOST_BYTES // count, lost=self._metrics.counts_lost)
+        self._reporter = self._build_reporter(settings, worker)
+        self._predictor = Predictor(self.routes, self.pool, self._tables, limits=limits, observe=self._observe)
         file = SnapshotFile(state_of(settings, worker) / "snapshot")
         self._follower = SnapshotFollower(parts.source, file, self.routes, changed=self._changed)
         self._tasks: list[asyncio.Task[None]] = []
@@ -116,6 +127,7 @@ class Node:
             metrics=self._metrics,
             siblings=self._siblings,
             snapshot_age=lambda: self._follower.age,
+            report_age=lambda: self._reporter.age,
             cached_bytes=lambda: parts.cache.cached_bytes,
             stopping=lambda: self._stopping,
             broken=lambda: self._broken,
@@ -131,7 +143,13 @@ class Node:
         if self._siblings is not None:
             await self._siblings.start()
         loop = asyncio.get_running_loop()
-        works = (self._follower.run(), self._open_cache(), self.warming.run(), self._watch_memory())
+        works = (
+            self._follower.run(),
+            self._open_cache(),
+            self.warming.run(),
+            self._watch_memory(),
+            self._reporter.run(),
+        )
         self._tasks = [loop.create_task(work) for work in works]
         for task in self._tasks:
             task.add_done_callback(self._notice_end)
@@ -148,15 +166,33 @@ class Node:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # What cannot be ended does not keep the rest from ending; last in, first out.
+        parts = self._parts
         async with AsyncExitStack() as ends:
-            for part in (*reversed(self._parts.beneath), self._parts.source, self._parts.cache, self._parts.runtime):
+            for part in (*reversed(parts.beneath), parts.source, parts.reports, parts.cache, parts.runtime):
                 ends.push_async_callback(part.close)
             if self._siblings is not None:
                 ends.push_async_callback(self._siblings.close)
             ends.push_async_callback(self._tables.close)
             ends.callback(self._predictor.close)
             ends.push_async_callback(self.pool.close)
+            ends.push_async_callback(self._reporter.close)
         log.event("node_stopped")
+
+    def _build_reporter(self, settings: ServingSettings, worker: Worker | None) -> Reporter:
+        standing = Standing(_node_name(settings, worker), self.routes, self.pool, self.warming)
+        reporter = Reporter(
+            standing,
+            self._windows,
+            self._parts.reports,
+            seconds=settings.window_seconds,
+            lost=self._metrics.counts_lost,
+        )
+        self.pool.when_changed(reporter.changed)
+        return reporter
+
+    def _observe(self, done: Finished) -> None:
+        self._metrics.observe(done)
+        self._windows.observe(done)
 
     async def _answer_sibling(self, message: Message) -> Message:
         if message["op"] == "page":
@@ -188,6 +224,7 @@ class Node:
         self.pool.retain(self.routes.learnt.servable, self.routes.table.servable)
         self._metrics.retain(self.routes.table)
         self._predictor.retain()
+        self._reporter.changed()
 
     async def _watch_memory(self) -> None:
         while True:
@@ -222,9 +259,20 @@ def build(settings: ServingSettings, worker: Worker | None = None) -> Node:
         state / "inline", read_example, queue_rows=settings.queue_rows, max_batch_rows=settings.max_batch_rows
     )
     runtime = ChosenRuntime(hosts, inline if settings.inline else None)
-    return Node(
-        settings, Parts(HttpSnapshotSource(settings.registry_url), cache, runtime, (sealed,), hosts.retain), worker
+    parts = Parts(
+        HttpSnapshotSource(settings.registry_url),
+        cache,
+        runtime,
+        (sealed,),
+        hosts.retain,
+        HttpReports(settings.registry_url),
     )
+    return Node(settings, parts, worker)
+
+
+def _node_name(settings: ServingSettings, worker: Worker | None) -> str:
+    name = settings.node_name or f"{socket.gethostname()}:{settings.serving_port}"
+    return name if worker is None else f"{name}#{worker.number}"
 
 
 def _budget(settings: ServingSettings) -> int:

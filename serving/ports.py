@@ -33,6 +33,22 @@ class SnapshotSource(Protocol):
         ...
 
 
+class ReportSink(Protocol):
+    """Who is told what this node serves and has seen."""
+
+    async def send(self, body: bytes, sequence: int) -> bool:
+        """Send one report as JSON; tell whether it was taken, or will never be (False).
+
+        The same one may be sent any number of times: it counts once. Raises Unavailable ``registry_unavailable`` where
+        nobody knows whether it was taken.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
 class SealedSource(Protocol):
     """Where sealed artifacts come from: S3 in a running node."""
 

@@ -24,6 +24,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from registry import log
+from registry.edge.errand import in_task
 from registry.errors import HeadgateError, ModelFault, Refused, Unavailable
 from serving.exchange import Output, Priority
 from serving.pool.pool import Pool
@@ -164,6 +165,7 @@ class Predictor:
             done.queue, done.settling = leased - asked, lease.settling
             inputs = lease.loaded.graph_inputs
             if turn.parsed.is_table:
+                await in_task()
                 left = _left(question, leased - begun)
                 call = await self._tables.read(turn.parsed, signature, inputs, seconds=left)
             elif turn.heavy:
@@ -211,6 +213,7 @@ class Predictor:
             log.event("version_ejected", logging.WARNING, model=model, version=version, seconds=seconds)
 
     async def _aside(self, until: float, work: Callable[[], T]) -> T:
+        await in_task()
         running = asyncio.get_running_loop().run_in_executor(self._threads, work)
         self._rest_collector()
         running.add_done_callback(self._wake_collector)

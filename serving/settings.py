@@ -52,6 +52,18 @@ class ServingSettings(PlatformSettings):
         description="How many serving processes share the port, each with its share of memory and disk and with "
         "processes of its own for each version; for machines that have processors left when one is busy.",
     )
+    node_name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._:-]{1,128}$",
+        description="What the registry calls this node; without it, the machine's name and the port. Each of several "
+        "workers adds its number.",
+    )
+    window_seconds: float = Field(
+        10.0,
+        ge=0.2,
+        le=30,
+        description="How often a node reports to the registry what it serves and how compared versions did.",
+    )
     inline: bool = Field(
         True, description="Whether ONNX graphs that are known to be harmless may run in the serving process itself."
     )

@@ -19,7 +19,9 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from registry.edge.direct import Direct, offer
+from registry.edge.errand import Errands
 from registry.edge.gate import MAX_HEADER_BYTES, Receive, Scope, Send
+from registry.edge.heads import Head, Heads
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, InvalidRequest, Unavailable
 
@@ -43,6 +45,9 @@ class Connection(HttpToolsProtocol):
     """Most chunks of one body; a server that takes large files raises it."""
     max_connections = MAX_CONNECTIONS
     head_seconds = HEAD_SECONDS
+    heads = Heads()
+    """The heads that need not be read again."""
+    errands = Errands()
     ending = False
     """Whether the server ends; set on the class that it made for itself."""
 
@@ -56,11 +61,18 @@ class Connection(HttpToolsProtocol):
         self._direct: Direct | None = None
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._in_message = False
+        self._messages = 0
+        self._head_before = b""
+        self._scope: Scope = {}
         super().__init__(*args, **kwargs)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as upstream has it
         """Begin; the first head must come in time."""
         super().connection_made(transport)
+        said = ("server", self.server), ("client", self.client), ("scheme", self.scheme), ("root_path", self.root_path)
+        asgi = {"version": self.asgi_version, "spec_version": "2.3"}
+        self._scope = {"type": "http", "asgi": asgi, "http_version": "1.1", **dict(said)}
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -81,8 +93,17 @@ class Connection(HttpToolsProtocol):
         """Take bytes; while they are part of a head, count them and watch the clock."""
         if self._leaving:
             return
+        cycle = self.cycle
+        begins = not self._in_message and (cycle is None or (cycle.response_complete and cycle.keep_alive))
+        plainly = begins and not self.ending and len(self.connections) <= self.max_connections
+        if plainly and (head := self.heads.find(data)) is not None:
+            self._take_known(head, data)
+            return
         self._head_bytes += len(data)
+        self._messages = 0
         super().data_received(data)
+        if begins and self._messages == 1 and not self._in_message and self.cycle.keep_alive:
+            self._head_before = self.heads.note(data, self._head_before, cast("Scope", self.cycle.scope))
         if self._between_requests() and not self._leaving and not self.transport.is_closing():
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(InvalidRequest("headers_too_large", f"send at most {MAX_HEADER_BYTES} bytes of headers"))
@@ -93,7 +114,8 @@ class Connection(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self._chunks = 0
-        self._in_head = True
+        self._in_head = self._in_message = True
+        self._messages += 1
 
     def on_headers_complete(self) -> None:
         """Begin to answer; a server that is full answers health alone."""
@@ -116,6 +138,16 @@ class Connection(HttpToolsProtocol):
         if not cycle.more_body:  # it waited behind others on its connection
             self._direct.body_came(cycle)
 
+    def _run_errand(self, cycle: RequestResponseCycle) -> None:
+        direct = self._direct = Direct(cycle, None)
+        direct.body_came(cycle)
+        offer(cast("Scope", cycle.scope), direct)
+        task = self.errands.begin(cycle.run_asgi(self.app), self.loop)
+        if task is not None:
+            direct.task = task
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
+
     def on_chunk_header(self) -> None:
         """Count the chunks of a body: uvicorn joins them, so nobody further in can."""
         self._chunks += 1
@@ -127,6 +159,7 @@ class Connection(HttpToolsProtocol):
         """End a request's body."""
         super().on_message_complete()
         self._head_bytes = 0
+        self._in_message = False
         if self._direct is not None:
             self._direct.body_came(self.cycle)
 
@@ -139,7 +172,8 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
@@ -198,6 +232,35 @@ class Connection(HttpToolsProtocol):
 
     def _between_requests(self) -> bool:
         return self._in_head or self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
+
+    def _take_known(self, head: Head, data: bytes) -> None:
+        # What the parser would do, which stands between two requests and goes on to stand there.
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_came()
+        scope = head.scope(self._scope)
+        scope["state"] = self.app_state.copy()
+        self.cycle = cycle = RequestResponseCycle(
+            scope=cast("Any", scope),
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+        cycle.body = cast("bytearray", data[-head.length :])  # nothing is added to it any more
+        cycle.more_body = False
+        cycle.message_event.set()
+        self._in_head = False
+        if getattr(self.app, "errands", False):
+            self._run_errand(cycle)
+        else:
+            self._start_asgi_task(cycle, self.app)
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)

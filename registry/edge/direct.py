@@ -23,13 +23,13 @@ class Direct:
 
     Attributes:
         body: The whole body, where it had come before anybody asked for it; else None: ask ASGI.
-        task: What answers the request.
+        task: What answers the request; None before it has had to wait for anything.
         watched: Set it, and the task is cancelled should the client hang up meanwhile; ``gone`` tells that it was.
     """
 
     __slots__ = ("_cycle", "body", "gone", "task", "watched")
 
-    def __init__(self, cycle: RequestResponseCycle, task: asyncio.Task[None]) -> None:
+    def __init__(self, cycle: RequestResponseCycle, task: asyncio.Task[None] | None) -> None:
         self._cycle = cycle
         self.task = task
         self.body: bytes | None = None
@@ -59,7 +59,7 @@ class Direct:
 
     def hang_up(self) -> None:
         """Tell that the client has gone."""
-        if self.watched and not self.task.done():
+        if self.watched and self.task is not None and not self.task.done():
             self.gone = True
             self.task.cancel()
 

@@ -19,6 +19,7 @@ from itertools import chain
 from random import getrandbits
 from typing import Any
 
+from registry.edge.heads import head_of
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import Forbidden, HeadgateError, InvalidRequest, NotFound, quote
 
@@ -144,6 +145,7 @@ class Gate:
         self._hosts = frozenset(h.lower() for h in hosts)
         self._good_hosts: set[bytes] = set()
         self._good_paths: dict[tuple[str, str, bytes], Access] = {}
+        self.errands: bool = getattr(app, "errands", False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -160,17 +162,27 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
-        request_id = self._check_headers(scope["headers"], safe=scope["method"] in _SAFE_METHODS)
-        # Everybody further in reads the id here, so that one request has one id.
-        scope["headgate.request_id"] = request_id
-        asked = (scope["method"], scope["path"], scope.get("raw_path", b""))
+        head = head_of(scope)
+        admitted = None if head is None else head.kept.get(self)
+        if admitted is None:
+            given = self._check_headers(scope["headers"], safe=scope["method"] in _SAFE_METHODS)
+            # Everybody further in reads the id here, so that one request has one id.
+            scope["headgate.request_id"] = given or new_request_id()
+            admitted = given, self._find(scope["method"], scope["path"], scope.get("raw_path", b""))
+            if head is not None:
+                head.kept[self] = admitted
+        given, scope["headgate.access"] = admitted
+        scope["headgate.request_id"] = given or scope.get("headgate.request_id") or new_request_id()
+
+    def _find(self, method: str, path: str, raw_path: bytes) -> Access:
+        asked = method, path, raw_path
         access = self._good_paths.get(asked)
         if access is None:
             access = self._look_up(*asked)
             if len(self._good_paths) >= _KEPT_PATHS:
                 self._good_paths.clear()
             self._good_paths[asked] = access
-        scope["headgate.access"] = access
+        return access
 
     def _look_up(self, method: str, path: str, raw_path: bytes) -> Access:
         check_spelling(path, raw_path)
@@ -187,7 +199,7 @@ class Gate:
             )
         return access
 
-    def _check_headers(self, headers: list[tuple[bytes, bytes]], *, safe: bool) -> str:
+    def _check_headers(self, headers: list[tuple[bytes, bytes]], *, safe: bool) -> str | None:
         if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEADER_BYTES:
             raise InvalidRequest(
                 "headers_too_large", f"send at most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together"
@@ -202,7 +214,7 @@ class Gate:
             )
         if origin is not None and not safe:
             self._check_origin(origin, host)
-        return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else new_request_id()
+        return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else None
 
     def _check_origin(self, origin: bytes, host: bytes) -> None:
         """Refuse a change that a browser sends for a page of another site."""

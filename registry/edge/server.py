@@ -16,7 +16,9 @@ from types import FrameType
 import uvicorn
 
 from registry.edge.connection import MAX_CHUNKS, Connection
+from registry.edge.errand import Errands
 from registry.edge.gate import ASGIApp
+from registry.edge.heads import Heads
 
 KEEP_ALIVE_SECONDS = 5
 DRAIN_SECONDS = 30
@@ -53,7 +55,8 @@ def serve(app: ASGIApp, listener: socket.socket, *, leave: Callable[[], None], m
         leave: Called at the signal: readiness ends there.
         max_chunks: Most chunks of one chunked body.
     """
-    connection: type[Connection] = type("Connection", (Connection,), {"max_chunks": max_chunks})
+    own = {"max_chunks": max_chunks, "heads": Heads(), "errands": Errands()}
+    connection: type[Connection] = type("Connection", (Connection,), own)
     config = uvicorn.Config(
         app,
         http=connection,

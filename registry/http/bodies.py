@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from registry.operations import FromLoggedModel, FromRun, FromUpload, Source
+from registry.plans import KEY_HEADER, WHOLE, Canary, Plan, Rule, Shadow
+from registry.records import parse_version
+from registry.traffic.fitness import share_of
 
 MAX_FILES = 10_000
 """Most files of one upload: each is looked up among all of them when it comes."""
 MAX_INSTANCES = 64
+MAX_SHADOWS = 16
+MAX_RULES = 32
+CREDENTIALS = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "x-api-key",
+        "x-auth-token",
+        "x-amz-security-token",
+    }
+)
+"""Headers that no plan may read: its rules are shown to everybody who may look, and kept for ever."""
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+
+
+def _choosing_header(name: str) -> str:
+    if name.lower() in CREDENTIALS:
+        raise ValueError("a plan is shown and kept for ever, so no credential may decide; send a header of its own")
+    return name.lower()
+
+
+_Header = Annotated[
+    str,
+    Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$", description="A header's name; case does not matter."),
+    AfterValidator(_choosing_header),
+]
 
 
 class UploadFileBody(BaseModel):
@@ -73,16 +103,80 @@ class RegisterBody(BaseModel):
         return FromRun(source.run_id, source.path)
 
 
-class PlanBody(BaseModel):
-    """A whole plan."""
+_SHARE_SCHEMA: dict[str, Any] = {"minimum": 0, "maximum": 1, "multipleOf": 1 / WHOLE}
+_Share = Annotated[float, Field(description="0 to 1, in steps of 0.0001", json_schema_extra=_SHARE_SCHEMA)]
+_Number = Annotated[str, Field(max_length=32)]
+
+
+class CanaryBody(BaseModel):
+    """A version that answers a share of the requests."""
 
     model_config = _STRICT
-    stable: str = Field(max_length=32)
+    version: _Number
+    share: _Share
+
+
+class ShadowBody(BaseModel):
+    """A version that gets copies of a sample of the requests."""
+
+    model_config = _STRICT
+    version: _Number
+    sample: _Share = 1.0
+
+
+class RuleBody(BaseModel):
+    """Requests whose header has exactly this value go to a version."""
+
+    model_config = _STRICT
+    header: _Header
+    equals: str = Field(pattern=r"^[!-~](?:[ -~]{0,254}[!-~])?$", description="1 to 256 visible ASCII characters")
+    version: _Number
+
+
+class StickyBody(BaseModel):
+    """The header whose value stays on one arm."""
+
+    model_config = _STRICT
+    header: _Header
+
+
+class PlanBody(BaseModel):
+    """A whole plan. What ``GET …/traffic`` shows as "plan" is one."""
+
+    model_config = _STRICT
+    stable: _Number
+    canary: CanaryBody | None = None
+    shadows: list[ShadowBody] = Field([], max_length=MAX_SHADOWS)
+    rules: list[RuleBody] = Field([], max_length=MAX_RULES, description="The first that fits decides.")
+    sticky: StickyBody | None = Field(None, description=f"Without it: {KEY_HEADER}.")
     note: str = Field("", max_length=1000)
     warm: bool = Field(False, description="Have every node load the versions that the plan names ahead, and keep them.")
     instances: int = Field(
         1, ge=1, le=MAX_INSTANCES, description="How many processes each version that the plan names gets on a node."
     )
+    allow_incompatible: bool = Field(
+        False, description="Name versions too that refuse some of what callers of the stable one send."
+    )
+
+    def to_plan(self) -> Plan:
+        """Return the plan; raise NotFound for a version that is spelt wrong, InvalidRequest for a share."""
+        canary = self.canary
+        return Plan(
+            stable=parse_version(self.stable),
+            note=self.note,
+            warm=self.warm,
+            instances=self.instances,
+            canary=None
+            if canary is None
+            else Canary(parse_version(canary.version), share_of(canary.share, "canary.share")),
+            shadows=tuple(
+                Shadow(parse_version(shadow.version), share_of(shadow.sample, f"shadows.{at}.sample"))
+                for at, shadow in enumerate(self.shadows)
+            ),
+            rules=tuple(Rule(rule.header, rule.equals, parse_version(rule.version)) for rule in self.rules),
+            sticky=KEY_HEADER if self.sticky is None else self.sticky.header,
+            allow_incompatible=self.allow_incompatible,
+        )
 
 
 class RollbackBody(BaseModel):
@@ -96,4 +190,5 @@ class AliasBody(BaseModel):
     """The version an alias shall name."""
 
     model_config = _STRICT
-    version: str = Field(max_length=32)
+    version: _Number
+    note: str = Field("", max_length=1000)

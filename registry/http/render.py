@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from registry.aliases import AliasChange
 from registry.plans import PlanRevision
 from registry.ports import ModelSummary
 from registry.records import AliasName, Upload, UploadFile, VersionNumber, VersionRecord
@@ -19,8 +20,9 @@ def iso(at_ms: int) -> str:
 def version_json(
     record: VersionRecord, aliases: Mapping[AliasName, VersionNumber], plan: PlanRevision | None
 ) -> dict[str, Any]:
-    """Return a version object."""
+    """Return a version object; ``traffic`` says as what the plan in force names it."""
     sealed = record.sealed
+    roles = plan.plan.roles(record.version) if plan is not None and plan.plan is not None else ()
     return {
         "model": record.model,
         "version": record.version,
@@ -39,7 +41,8 @@ def version_json(
         "user": record.user,
         "created_at": iso(record.created_ms),
         "aliases": sorted(alias for alias, version in aliases.items() if version == record.version),
-        "stable": plan is not None and plan.plan is not None and plan.plan.stable == record.version,
+        "stable": "stable" in roles,
+        "traffic": list(roles),
     }
 
 
@@ -55,17 +58,28 @@ def model_json(summary: ModelSummary) -> dict[str, Any]:
 
 
 def plan_json(revision: PlanRevision) -> dict[str, Any]:
-    """Return one revision of a plan."""
+    """Return one revision of a plan; its ``plan`` is a body that can be PUT as it is."""
     plan = revision.plan
     return {
         "model": revision.model,
         "revision": revision.revision,
-        "plan": None
-        if plan is None
-        else {"stable": plan.stable, "note": plan.note, "warm": plan.warm, "instances": plan.instances},
+        "plan": None if plan is None else plan.shown(),
         "who": revision.who,
         "why": revision.why,
         "at": iso(revision.at_ms),
+    }
+
+
+def alias_json(line: AliasChange) -> dict[str, Any]:
+    """Return one line of an alias's journal; ``version`` is null where it was removed."""
+    return {
+        "model": line.model,
+        "alias": line.alias,
+        "revision": line.revision,
+        "version": line.version,
+        "who": line.who,
+        "why": line.why,
+        "at": iso(line.at_ms),
     }
 
 

@@ -8,6 +8,7 @@ from registry.edge.gate import Access, Route
 V1 = "/registry/v1"
 MODEL = V1 + "/models/{name}"
 VERSION = MODEL + "/versions/{version}"
+ROLLOUT = MODEL + "/rollouts/{rollout}"
 
 REGISTRY_ROUTES: tuple[Route, ...] = (
     Route("GET", "/livez", Access.OPEN),
@@ -31,6 +32,19 @@ REGISTRY_ROUTES: tuple[Route, ...] = (
     Route("PUT DELETE", MODEL + "/traffic", Access.OPERATE),
     Route("GET", MODEL + "/traffic/history", Access.READ),
     Route("POST", MODEL + "/traffic/rollback", Access.OPERATE),
+    Route("GET", MODEL + "/traffic/status", Access.READ),
+    Route("GET", MODEL + "/rollouts", Access.READ),
+    Route("POST", MODEL + "/rollouts", Access.OPERATE),
+    Route("GET", ROLLOUT, Access.READ),
+    Route("POST", ROLLOUT + "/pause", Access.OPERATE),
+    Route("POST", ROLLOUT + "/resume", Access.OPERATE),
+    Route("POST", ROLLOUT + "/promote", Access.OPERATE),
+    Route("POST", ROLLOUT + "/abort", Access.OPERATE),
+    Route("GET", MODEL + "/shadows/{version}", Access.READ),
+    Route("GET", MODEL + "/aliases/{alias}", Access.READ),
     Route("PUT DELETE", MODEL + "/aliases/{alias}", Access.OPERATE),
+    Route("GET", MODEL + "/aliases/{alias}/history", Access.READ),
     Route("GET", V1 + "/snapshot", Access.NODE),
+    Route("POST", V1 + "/windows", Access.NODE),
+    Route("GET", V1 + "/nodes", Access.READ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
@@ -64,7 +65,7 @@ def strict_json(data: bytes) -> Any:
     ``too_deep``."""
     try:
         text = data.decode("utf-8")
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_not_finite)
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_not_finite, parse_float=_finite)
     except RecursionError as error:
         raise InvalidRequest("too_deep", "the JSON nests too deeply") from error
     except ValueError as error:
@@ -78,6 +79,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise InvalidRequest("duplicate_key", f"the key '{quote(key)}' stands twice in one object")
         found[key] = value
     return found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _not_finite(quote(digits))
 
 
 def _not_finite(name: str) -> NoReturn:

@@ -52,6 +52,7 @@ class NodeView:
     metrics: Metrics
     siblings: Siblings | None
     snapshot_age: Callable[[], float | None]
+    report_age: Callable[[], float | None]
     cached_bytes: Callable[[], int]
     stopping: Callable[[], bool]
     broken: Callable[[], bool]
@@ -112,6 +113,7 @@ async def page_here(node: NodeView) -> bytes:
             node.cached_bytes(),
             memory_budget_bytes=pool.memory_budget_bytes,
             plans_waiting=node.warming.waiting,
+            report_age=node.report_age(),
         )
     )
     # A page of a thousand versions takes a while to write: beside the loop.

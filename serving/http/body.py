@@ -9,6 +9,7 @@ import asyncio
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+from registry.edge.errand import in_task
 from registry.edge.gate import Receive
 from registry.errors import HeadgateError, InvalidRequest, Refused, quote
 
@@ -51,6 +52,7 @@ class BodyReader:
             raise self._too_large()
         gunzip = _gunzip_for(encoding)
         held = [0]
+        await in_task()
         try:
             async with asyncio.timeout(self.seconds):
                 body = await self._collect(receive, held)

@@ -12,6 +12,7 @@ from time import perf_counter
 
 from registry import log
 from registry.edge.direct import Direct, take_direct
+from registry.edge.errand import in_task
 from registry.edge.gate import ASGIApp, Message, Receive, Scope, Send
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, Unavailable
@@ -36,6 +37,9 @@ class Front:
         stop: Run after the last one.
     """
 
+    errands = True
+    """It may be run as an errand: whoever needs a task below asks for it."""
+
     def __init__(
         self, lane: PredictLane, app: ASGIApp, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
     ) -> None:
@@ -53,8 +57,14 @@ class Front:
         try:
             if is_predict(scope["method"], scope["path"]):
                 direct = take_direct(scope)
-                await self._predict(scope, watched, direct)
+                reply = await self._lane.answer(scope, direct, watched.receive)
+                if direct is not None and direct.reply(reply.head, reply.body):
+                    watched.status = 200
+                else:
+                    await watched.send({"type": "http.response.start", "status": 200, "headers": reply.headers()})
+                    await watched.send({"type": "http.response.body", "body": reply.body})
             else:
+                await in_task()
                 await self._app(*_for_app(scope, watched))
         except ClientGoneError:
             return
@@ -70,14 +80,6 @@ class Front:
         seconds = perf_counter() - begun
         if watched.status >= 500 or seconds > SLOW_SECONDS or log.debugging():
             _write_access_line(scope, watched.status, seconds)
-
-    async def _predict(self, scope: Scope, watched: _Watched, direct: Direct | None) -> None:
-        reply = await self._lane.answer(scope, direct, watched.receive)
-        if direct is not None and direct.reply(reply.head, reply.body):
-            watched.status = 200
-            return
-        await watched.send({"type": "http.response.start", "status": 200, "headers": reply.headers()})
-        await watched.send({"type": "http.response.body", "body": reply.body})
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -148,6 +150,7 @@ def _decided(scope: Scope) -> list[tuple[bytes, bytes]]:
 async def _discard(watched: _Watched) -> None:
     """Read on for a moment and throw it away: closing at once would reset the connection before the answer is read."""
     seen = 0
+    await in_task()
     try:
         async with asyncio.timeout(_LINGER_SECONDS):
             while seen < _LINGER_BYTES and not watched.body_read:

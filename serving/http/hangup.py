@@ -32,6 +32,6 @@ class Hangup:
         direct = self._direct
         if direct is not None:
             direct.watched = False
-            if direct.gone:
+            if direct.gone and direct.task is not None:
                 direct.task.uncancel()
                 raise ClientGoneError from None

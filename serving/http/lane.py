@@ -9,11 +9,12 @@ request. Not here: errors as HTTP (``front.py``), methods and unknown paths (the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from registry.edge.direct import Direct
 from registry.edge.gate import Receive, Scope
+from registry.edge.heads import head_of
 from registry.errors import HeadgateError, InvalidRequest
 from registry.records import parse_alias, parse_model_name, parse_version
 from serving.exchange import Priority
@@ -22,6 +23,7 @@ from serving.http.hangup import Hangup
 from serving.predictor import Answer, Question
 from serving.routing.choose import Ask
 from serving.telemetry.finished import Finished
+from serving.values import value
 
 _TIMEOUT = re.compile(rb"[1-9][0-9]{0,8}")
 _PRIORITIES = {str(each.name.lower()).encode(): each for each in Priority}
@@ -53,6 +55,20 @@ def read_path(path: str) -> Ask:
     return Ask(model, alias=parse_alias(segments[4]))
 
 
+@value
+class Wish:
+    """What the head of a request asks for: of whom, how long to wait, how to read the body and how to answer."""
+
+    ask: Ask
+    seconds: float
+    priority: Priority
+    content_type: str | None
+    accept: str | None
+    length: bytes
+    encoding: bytes
+    fields: Mapping[bytes, bytes]
+
+
 class PredictLane:
     """Answers the three routes. ``observe`` hears of requests that were refused before the predictor saw them."""
 
@@ -69,32 +85,49 @@ class PredictLane:
     async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply:
         """Answer one request; raise HeadgateError, or ClientGoneError where nobody waits any more."""
         done = scope["headgate.finished"] = Finished()
+        head = head_of(scope)
+        wish: Wish | None = None if head is None else head.kept.get(self)
         try:
-            ask = self._asked(scope["path"])
-            done.model, done.version = ask.model, ask.version or ""
-            if scope["query_string"]:
-                raise InvalidRequest("invalid_argument", "a predict URL takes no query; put params into the JSON body")
-            fields = _fields(scope["headers"])
-            seconds = _seconds(fields, self._seconds)
-            priority = _priority(fields)
-            if direct is not None and direct.body is not None and b"content-encoding" not in fields:
+            if wish is None:
+                wish = self._read_head(scope, done)
+                if head is not None:
+                    head.kept[self] = wish
+            done.model, done.version = wish.ask.model, wish.ask.version or ""
+            if direct is not None and direct.body is not None and not wish.encoding:
                 body = self._bodies.take(direct.body)
             else:
-                length, encoding = fields.get(b"content-length", b""), fields.get(b"content-encoding", b"")
-                body = await self._bodies.read(length, encoding, receive)
+                body = await self._bodies.read(wish.length, wish.encoding, receive)
         except HeadgateError as error:
             done.code = error.code
             self._observe(done)
             raise
         request_id = scope["headgate.request_id"]
-        content_type, accept = _text(fields, b"content-type"), _text(fields, b"accept")
-        question = Question(ask, body, content_type, accept, request_id, seconds, priority, fields)
+        question = Question(
+            wish.ask, body, wish.content_type, wish.accept, request_id, wish.seconds, wish.priority, wish.fields
+        )
         try:
             with Hangup(direct):
                 answer = await self._predictor.predict(question, done)
         finally:
             self._bodies.free(len(body))
         return Reply(self._head(answer) + b"x-request-id: %b\r\n" % request_id.encode("latin-1"), answer.encoded.body)
+
+    def _read_head(self, scope: Scope, done: Finished) -> Wish:
+        ask = self._asked(scope["path"])
+        done.model, done.version = ask.model, ask.version or ""
+        if scope["query_string"]:
+            raise InvalidRequest("invalid_argument", "a predict URL takes no query; put params into the JSON body")
+        fields = _fields(scope["headers"])
+        return Wish(
+            ask,
+            _seconds(fields, self._seconds),
+            _priority(fields),
+            content_type=_text(fields, b"content-type"),
+            accept=_text(fields, b"accept"),
+            length=fields.get(b"content-length", b""),
+            encoding=fields.get(b"content-encoding", b""),
+            fields=fields,
+        )
 
     def _asked(self, path: str) -> Ask:
         ask = self._asks.get(path)

@@ -72,7 +72,7 @@ class Pool:
         self._loader = Loader(cache, runtime, self._room, seconds=limits.load_seconds, clock=clock)
         self._slots = Roster()
         self._tasks: set[Task] = set()
-        self._tell: Callable[[], None] = lambda: None
+        self._listeners: list[Callable[[], None]] = []
         self._closed = False
 
     async def lease(self, model: ModelName, servable: ServableVersion, seconds: float) -> Lease:
@@ -127,8 +127,8 @@ class Pool:
         return self._room.budget
 
     def when_changed(self, tell: Callable[[], None]) -> None:
-        """Have ``tell`` called whenever a version has become ready, has failed, died or begun to end."""
-        self._tell = tell
+        """Have ``tell`` called too whenever a version has moved from one state to another; it must be quick."""
+        self._listeners.append(tell)
 
     def retain(self, *servables: Servables) -> None:
         """Drain every version that none of its names stands for in any of these; one that is wanted again stays."""
@@ -244,6 +244,7 @@ class Pool:
         slot.lifecycle.move(State.LOADING)
         slot.claim = claim
         slot.loading = self._spawn(self._load(slot))
+        self._tell()
         return slot.loading
 
     async def _wait(self, slot: Slot, task: Task, seconds: float) -> None:
@@ -368,6 +369,7 @@ class Pool:
             log.event("version_unloaded", model=model, version=version)
             if not slot.wanted:
                 self._slots.forget(slot)
+            self._tell()
 
     def _close_soon(self, residence: Residence) -> None:
         if not residence.leaving:
@@ -380,6 +382,10 @@ class Pool:
         slot = residence.slot
         if slot is not None and slot.residence in (None, residence):
             keep_output(slot, residence)  # its last words may have come while it ended
+
+    def _tell(self) -> None:
+        for tell in self._listeners:
+            tell()
 
     def _spawn(self, work: Coroutine[Any, Any, HeadgateError | None]) -> Task:
         task = asyncio.get_running_loop().create_task(work)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from registry import log
 from registry.errors import HeadgateError
 from registry.records import ModelName, VersionNumber
+from registry.reports import HeldPlan
 from registry.snapshots import ServableVersion
 from serving.pool.eviction import Claim
 from serving.pool.pool import Pool
@@ -154,6 +155,18 @@ class Warming:
             told = f"version {number} is being loaded" if error is None else ""
             reasons.append(told or f"version {number} cannot be loaded here: {_words(error)}")
         return "; ".join(reasons)
+
+    @property
+    def held(self) -> tuple[HeldPlan, ...]:
+        """The models that go on with the plan before, and what each waits for."""
+        return tuple(
+            HeldPlan(
+                ModelName(name),
+                held.hold.revision,
+                (*(routed.servable.version for routed in held.hold.awaits), *held.hold.unreadable),
+            )
+            for name, held in self._held.items()
+        )
 
     @property
     def waiting(self) -> int:

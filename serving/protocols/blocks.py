@@ -13,6 +13,7 @@ _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
 _INT64 = np.dtype(np.int64)
 _SMALL = 4096
+_EXACT_SQUARED = float(EXACT) ** 2
 
 
 def numeric_block(value: Any, kind: Kind) -> Array | None:
@@ -27,6 +28,17 @@ def numeric_block(value: Any, kind: Kind) -> Array | None:
         return _integers(value, kind) if kind.family == "int" else None
     except (ValueError, TypeError, OverflowError):
         return None  # ragged, or no numbers after all
+
+
+def plain_rows(value: Any, row: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array | None:
+    """Return a few rows of floats as an array of ``dtype``, each of the shape ``row``; None as ``numeric_block``."""
+    try:
+        block = np.array(value, dtype=_FLOAT64)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if block.shape[1:] != row or not 0 < block.size <= _SMALL or not np.vdot(block, block) < _EXACT_SQUARED:
+        return None
+    return block if dtype is _FLOAT64 else block.astype(dtype)
 
 
 def _floats(value: Any, kind: Kind) -> Array | None:
@@ -51,5 +63,5 @@ def within_exact(block: Array) -> bool:
     """Whether all numbers are so small that no integer among them can have been rounded."""
     if block.size <= _SMALL:
         # The sum of squares bounds every square from above: one pass instead of two, a third of the time for one row.
-        return bool(np.vdot(block, block) < float(EXACT) ** 2)
+        return bool(np.vdot(block, block) < _EXACT_SQUARED)
     return bool(block.max() < EXACT and block.min() > -EXACT)

@@ -31,7 +31,7 @@ from serving.protocols.json_body import load_json
 from serving.protocols.limits import Limits
 from serving.protocols.params import enforce_params
 from serving.protocols.refusals import describe, name_some
-from serving.protocols.tensors import tensors_from_frame, tensors_from_json
+from serving.protocols.tensors import float_rows, tensors_from_frame, tensors_from_json
 from serving.protocols.unsigned import table_as_is, tensors_as_is
 from serving.values import value
 
@@ -188,6 +188,10 @@ def schema_for(signature: Signature, graph_inputs: Schema | None) -> Schema | No
 def fit(parsed: Parsed, schema: Schema | None, limits: Limits) -> Input:
     """Fit a parsed body to a schema; see ``shape``."""
     if schema is not None and schema.tensors:
+        if not parsed.literals and not parsed.spare_strings and type(parsed.value) is list:
+            rows = float_rows(parsed.value, schema)  # what most requests are
+            if rows is not None:
+                return rows
         return _fit_tensors(parsed, schema, limits)
     if schema is not None and schema.columns:
         plan = _plan_of(schema)

@@ -15,12 +15,44 @@ import numpy as np
 from registry.errors import InvalidRequest, quote
 from registry.signature import Schema, Tensor
 from serving.exchange import Array, TensorInput, TensorsInput
-from serving.protocols.blocks import numeric_block
+from serving.protocols.blocks import numeric_block, plain_rows
 from serving.protocols.cells import convert, flatten
 from serving.protocols.frames import Frame
 from serving.protocols.kinds import Kind, tensor_kind
 from serving.protocols.refusals import Where, describe, name_some, wrong_columns, wrong_input
 from serving.protocols.typed import convert_typed
+
+
+def float_rows(value: list[Any], schema: Schema) -> TensorInput | TensorsInput | None:
+    """Fit a list of plain numbers to a schema of one tensor of floats with any number of rows, as ``tensors_from_json``
+    does; None where the schema is another, or where a closer look is needed."""
+    entry = _rows.get(id(schema))
+    if entry is None:
+        if len(_rows) >= _ROWS_KEPT:
+            _rows.clear()
+        entry = _rows[id(schema)] = (schema, _row_of(schema))
+    row = entry[1]
+    if row is None:
+        return None
+    name, shape, dtype = row
+    block = plain_rows(value, shape, dtype)
+    if block is None:
+        return None
+    return TensorInput(block) if name is None else TensorsInput({name: block})
+
+
+def _row_of(schema: Schema) -> tuple[str | None, tuple[int, ...], np.dtype[np.generic]] | None:
+    only = schema.tensors[0]
+    kind = tensor_kind(only.dtype)
+    row = only.shape[1:]
+    if len(schema.tensors) > 1 or only.shape[:1] != (-1,) or -1 in row or kind is None or kind.family != "float":
+        return None
+    return (only.name, row, kind.dtype) if kind.dtype.itemsize in (4, 8) else None
+
+
+# By the identity of their schema, which the entry keeps alive so that the identity stays its own.
+_rows: dict[int, tuple[Schema, tuple[str | None, tuple[int, ...], np.dtype[np.generic]] | None]] = {}
+_ROWS_KEPT = 1024
 
 
 def tensors_from_json(value: Any, schema: Schema, path: str, plain: bool) -> TensorInput | TensorsInput:

@@ -10,8 +10,6 @@ import asyncio
 import hashlib
 import logging
 import os
-import random
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +23,7 @@ from registry.errors import HeadgateError, Unavailable
 from registry.snapshots import SnapshotPage
 from serving.ports import SnapshotSource
 from serving.routing.table import Routes, Table
+from serving.sources.registry import is_news, pause_seconds, registry_client, registry_route
 
 WAIT_SECONDS = 25.0
 WHOLE_SECONDS = 120.0
@@ -33,18 +32,14 @@ QUICK_BYTES = 64 * 1024
 QUICK_VERSIONS = 100
 """Pages above these are read and merged beside the event loop, which must go on turning."""
 _ANSWER_SECONDS = 10.0
-_BACKOFF_MAX = 5.0
 
 
 class HttpSnapshotSource:
     """Asks the registry (``GET /registry/v1/snapshot?since=&wait=``)."""
 
     def __init__(self, registry_url: str) -> None:
-        self._url = f"{registry_url.rstrip('/')}/registry/v1/snapshot"
-        # Proxies are for the world outside; certificates cost 20 ms to read, so they are read only where they are used.
-        tls = registry_url.startswith("https:")
-        verify = ssl.create_default_context() if tls else False
-        self._client = httpx.AsyncClient(verify=verify, trust_env=False, headers={"accept": "application/json"})
+        self._url = registry_route(registry_url, "snapshot")
+        self._client = registry_client(registry_url)
 
     async def wait(self, since: int, seconds: float) -> SnapshotPage:
         """Return what changed after ``since``, or after ``seconds`` an empty page of the same revision.
@@ -251,10 +246,9 @@ class SnapshotFollower:
     def _note_failure(self, reason: str) -> float:
         self._failures += 1
         self._since = 0
-        if self._failures in (1, 10, 100) or self._failures % 1000 == 0:
+        if is_news(self._failures):
             log.event("snapshot_unavailable", logging.WARNING, reason=reason, failures=self._failures)
-        most = min(_BACKOFF_MAX, 0.2 * float(1 << min(self._failures - 1, 10)))
-        return most * random.uniform(0.5, 1.0)  # noqa: S311  # spreads nodes out; no secret depends on it
+        return pause_seconds(self._failures)
 
 
 def _merged(before: Table, page: SnapshotPage) -> Table:

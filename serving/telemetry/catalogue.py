@@ -72,6 +72,16 @@ PLANS_WAITING = Metric(
 SNAPSHOT_AGE = Metric(
     "headgate_snapshot_age_seconds", "gauge", (), "Time since the registry last confirmed the snapshot."
 )
+REPORT_AGE = Metric(
+    "headgate_report_age_seconds", "gauge", (), "Time since the registry last took a report of this node."
+)
+COUNTS_LOST = Metric(
+    "headgate_counts_lost_total",
+    "counter",
+    ("reason",),
+    "Requests to compared versions whose counts the registry will never have: full (it was away for too long), refused "
+    "(it did not take the report), or busy (they came faster than they were counted).",
+)
 CACHED = Metric("headgate_artifact_cache_bytes", "gauge", (), "Bytes of artifacts that are kept on disk.")
 
 CATALOGUE: tuple[Metric, ...] = (
@@ -91,5 +101,7 @@ CATALOGUE: tuple[Metric, ...] = (
     PLAN_REVISION,
     PLANS_WAITING,
     SNAPSHOT_AGE,
+    REPORT_AGE,
+    COUNTS_LOST,
     CACHED,
 )

@@ -23,6 +23,7 @@ from serving.telemetry.catalogue import (
     BATCH_ROWS,
     CACHED,
     CATALOGUE,
+    COUNTS_LOST,
     LOAD_SECONDS,
     MEMORY,
     MEMORY_BUDGET,
@@ -31,6 +32,7 @@ from serving.telemetry.catalogue import (
     QUEUE_ROWS,
     READERS_LOST,
     REFUSED,
+    REPORT_AGE,
     RESTARTS,
     SNAPSHOT_AGE,
     UNLOADS,
@@ -73,6 +75,7 @@ class Readings:
     cached_bytes: int
     memory_budget_bytes: int = 0
     plans_waiting: int = 0
+    report_age: float | None = None
 
 
 class Metrics:
@@ -97,6 +100,8 @@ class Metrics:
         self._revisions = _gauge(PLAN_REVISION, registry)
         self._plans_waiting = _gauge(PLANS_WAITING, registry)
         self._age = _gauge(SNAPSHOT_AGE, registry)
+        self._report_age = _gauge(REPORT_AGE, registry)
+        self._counts_lost = _counter(COUNTS_LOST, registry)
         self._cached = _gauge(CACHED, registry)
         self._known: dict[tuple[str, str], Tally] = {}
         self._labelled: set[tuple[str, str]] = set()
@@ -134,6 +139,10 @@ class Metrics:
         """Take note that a body has cost a table reader its life."""
         self._readers_lost.labels(reason).inc()
 
+    def counts_lost(self, reason: str, requests: int) -> None:
+        """Take note that the registry will never have the counts of some requests. From any thread."""
+        self._counts_lost.labels(reason).inc(requests)
+
     def retain(self, table: Table) -> None:
         """Learn which models and versions exist; remove the series of those that do no more."""
         self._table = table
@@ -170,6 +179,7 @@ class Metrics:
         self._budget.set(now.memory_budget_bytes)
         self._plans_waiting.set(now.plans_waiting)
         self._age.set(float("nan") if now.snapshot_age is None else now.snapshot_age)
+        self._report_age.set(float("nan") if now.report_age is None else now.report_age)
         self._cached.set(now.cached_bytes)
 
     def _read_slot(self, slot: Slot) -> None:

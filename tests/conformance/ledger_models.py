@@ -25,7 +25,7 @@ class ModelPromises:
         """A summary holds the five newest versions, newest first, the count of all, aliases and the plan in force."""
         for n in (1, 2, 3, 4, 5, 6, 10):
             add(ledger, n)
-        ledger.aliases.set(CHURN, CHAMPION, number(2))
+        ledger.aliases.set(CHURN, CHAMPION, number(2), who="ana")
         line = ledger.plans.append(CHURN, 0, Plan(number(6)), "ana", "try it")
         summary = ledger.models.get(CHURN)
         assert summary is not None
@@ -69,7 +69,7 @@ class ModelPromises:
     def test_remove_forgets_all_but_the_journal(self, ledger: Ledger, clock: Clock) -> None:
         """Versions, aliases and keys of a removed model go; its journal stays, and ends by taking the traffic away."""
         add(ledger, 1)
-        ledger.aliases.set(CHURN, CHAMPION, number(1))
+        ledger.aliases.set(CHURN, CHAMPION, number(1), who="ana")
         ledger.plans.append(CHURN, 0, Plan(number(1)), "ana", "")
         ledger.registrations.begin(Registration(CHURN, "k", "f", number(1)))
         clock.now_ms = 7_000
@@ -102,10 +102,10 @@ class ModelPromises:
         """While any version has traffic or an alias, none is retired."""
         add(ledger, 1)
         add(ledger, 2)
-        ledger.aliases.set(CHURN, CHAMPION, number(1))
+        ledger.aliases.set(CHURN, CHAMPION, number(1), who="ana")
         with pytest.raises(Conflict, match="aliases \\(champion\\)"):
             ledger.models.retire_all(CHURN)
-        ledger.aliases.set(CHURN, CHAMPION, None)
+        ledger.aliases.set(CHURN, CHAMPION, None, who="ana")
         ledger.plans.append(CHURN, 0, Plan(number(1)), "ana", "")
         with pytest.raises(Conflict, match="traffic on version 1") as refused:
             ledger.models.retire_all(CHURN)
@@ -127,7 +127,7 @@ class ModelPromises:
     def test_a_model_that_comes_back_inherits_nothing_but_its_journal(self, ledger: Ledger) -> None:
         """Made again under its old name, a model has no plan, no alias, no ready version; revisions go on."""
         add(ledger, 1)
-        ledger.aliases.set(CHURN, CHAMPION, number(1))
+        ledger.aliases.set(CHURN, CHAMPION, number(1), who="ana")
         ledger.plans.append(CHURN, 0, Plan(number(1)), "ana", "")
         ledger.models.remove(CHURN)
         assert ledger.versions.observe(catalog_version(1, created_ms=99))

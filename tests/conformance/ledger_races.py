@@ -82,7 +82,7 @@ class RacePromises:
                         current = ledger.plans.current(CHURN)
                         ledger.plans.append(CHURN, current.revision if current else 0, Plan(number(n)), "ana", "")
                     else:
-                        ledger.aliases.set(CHURN, AliasName("a"), number(n))
+                        ledger.aliases.set(CHURN, AliasName("a"), number(n), who="ana")
                 except Conflict:
                     return False
                 return True

@@ -24,7 +24,7 @@ CHANGES: dict[str, Callable[[Ledger], object]] = {
     "a version is replaced": lambda ledger: ledger.versions.observe(catalog_version(2, created_ms=99)),
     "a version is retired": _retire_two,
     "a plan is appended": lambda ledger: ledger.plans.append(CHURN, 0, Plan(number(2)), "ana", ""),
-    "an alias is set": lambda ledger: ledger.aliases.set(CHURN, CHAMPION, number(2)),
+    "an alias is set": lambda ledger: ledger.aliases.set(CHURN, CHAMPION, number(2), who="ana"),
     "the model is removed": lambda ledger: ledger.models.remove(CHURN),
 }
 
@@ -44,7 +44,7 @@ class SnapshotPromises:
             add(ledger, n, state)
         ready = number(states.index(VersionState.READY) + 1)
         ledger.plans.append(CHURN, 0, Plan(ready, "first"), "ana", "")
-        ledger.aliases.set(CHURN, CHAMPION, ready)
+        ledger.aliases.set(CHURN, CHAMPION, ready, who="ana")
         seal = sealed(f"churn {ready}")
         servable = ServableVersion(
             version=ready,

@@ -69,13 +69,13 @@ class VersionPromises:
         add(ledger, 1)
         add(ledger, 2)
         ledger.plans.append(CHURN, 0, Plan(number(1)), "ana", "")
-        ledger.aliases.set(CHURN, CHAMPION, number(2))
+        ledger.aliases.set(CHURN, CHAMPION, number(2), who="ana")
         before = [ledger.versions.get(CHURN, number(n)) for n in (1, 2)]
         for n in (1, 2):
             assert not ledger.versions.observe(catalog_version(n, created_ms=99))
         assert [ledger.versions.get(CHURN, number(n)) for n in (1, 2)] == before
         ledger.plans.append(CHURN, 1, None, "ana", "")
-        ledger.aliases.set(CHURN, CHAMPION, None)
+        ledger.aliases.set(CHURN, CHAMPION, None, who="ana")
         for n in (1, 2):
             assert ledger.versions.observe(catalog_version(n, created_ms=99))
 
@@ -173,19 +173,19 @@ class VersionPromises:
         """What the plan in force or an alias names stays ready: it is neither retired nor settled otherwise."""
         add(ledger, 1)
         ledger.plans.append(CHURN, 0, Plan(number(1)), "ana", "")
-        ledger.aliases.set(CHURN, CHAMPION, number(1))
+        ledger.aliases.set(CHURN, CHAMPION, number(1), who="ana")
         with pytest.raises(Conflict) as refused:
             ledger.versions.retire(CHURN, number(1))
         assert refused.value.code == "in_use"
-        assert refused.value.details == {"plan_revision": 1, "aliases": ["champion"]}
-        assert "revision 1" in refused.value.message
+        assert refused.value.details == {"plan_revision": 1, "as": ["stable"], "aliases": ["champion"]}
+        assert "revision 1) as stable" in refused.value.message
         assert "champion" in refused.value.message
         with pytest.raises(Conflict):
             ledger.versions.settle(CHURN, number(1), VersionState.REJECTED, FAILED, None)
         ledger.plans.append(CHURN, 1, None, "ana", "")
         with pytest.raises(Conflict):
             ledger.versions.retire(CHURN, number(1))
-        ledger.aliases.set(CHURN, CHAMPION, None)
+        ledger.aliases.set(CHURN, CHAMPION, None, who="ana")
         ledger.versions.retire(CHURN, number(1))
 
     @pytest.mark.parametrize("state", list(VersionState))

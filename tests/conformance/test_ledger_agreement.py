@@ -14,7 +14,7 @@ from registry.adapters.memory.ledger import memory_ledger
 from registry.adapters.sql.database import open_database
 from registry.adapters.sql.ledger import ledger_on
 from registry.errors import HeadgateError
-from registry.plans import Plan
+from registry.plans import Canary, Plan, Shadow
 from registry.ports import Ledger, Registration
 from registry.records import AliasName, ModelName, VersionNumber, VersionState
 from tests.support.ledgers import FAILED, PASSED, Clock, catalog_version, number, sealed, sqlite_url
@@ -96,18 +96,38 @@ class Agreement(RuleBasedStateMachine):
         """A version is taken out of service."""
         self._both(lambda ledger: ledger.versions.retire(model, version))
 
-    @rule(model=models, version=st.none() | numbers, off=st.sampled_from([0, 0, 0, -1, 1]))
-    def append(self, model: ModelName, version: VersionNumber | None, off: int) -> None:
+    @rule(
+        model=models,
+        version=st.none() | numbers,
+        off=st.sampled_from([0, 0, 0, -1, 1]),
+        canary=st.none() | st.builds(Canary, numbers, st.just(100)),
+        shadows=st.lists(st.builds(Shadow, numbers), max_size=2).map(tuple),
+    )
+    def append(
+        self,
+        model: ModelName,
+        version: VersionNumber | None,
+        off: int,
+        canary: Canary | None,
+        shadows: tuple[Shadow, ...],
+    ) -> None:
         """Somebody promotes, mostly with the right revision."""
         current = self._ledgers[0].plans.current(model)
         expected = (current.revision if current else 0) + off
-        plan = None if version is None else Plan(version, "note")
+        plan = None if version is None else Plan(version, "note", canary=canary, shadows=shadows)
         self._both(lambda ledger: ledger.plans.append(model, expected, plan, "ana", "why"))
 
-    @rule(model=models, alias=aliases, version=st.none() | numbers)
-    def set_alias(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
+    @rule(model=models, alias=aliases)
+    def put_back(self, model: ModelName, alias: AliasName) -> None:
+        """MLflow's alias was moved, and put back."""
+        self._both(lambda ledger: ledger.aliases.put_back(model, alias, who="mlflow", why="moved"))
+
+    @rule(model=models, alias=aliases, version=st.none() | numbers, expected=st.none() | st.integers(0, 4))
+    def set_alias(
+        self, model: ModelName, alias: AliasName, version: VersionNumber | None, expected: int | None
+    ) -> None:
         """An alias moves."""
-        self._both(lambda ledger: ledger.aliases.set(model, alias, version))
+        self._both(lambda ledger: ledger.aliases.set(model, alias, version, who="ana", expected=expected))
 
     @rule(model=models, alias=aliases, version=st.none() | numbers)
     def note_mirrored(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
@@ -150,6 +170,7 @@ class Agreement(RuleBasedStateMachine):
         self._both(lambda ledger: ledger.versions.page(model, 10, 0))
         self._both(lambda ledger: ledger.plans.history(model, 10, 0))
         self._both(lambda ledger: ledger.aliases.all(model))
+        self._both(lambda ledger: ledger.aliases.history(model, AliasName("x"), 10, 0))
 
     @invariant()
     def what_serves_is_ready(self) -> None:

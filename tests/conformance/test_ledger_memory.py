@@ -10,6 +10,8 @@ from tests.conformance.ledger_intake import RegistrationPromises, UploadPromises
 from tests.conformance.ledger_models import ModelPromises
 from tests.conformance.ledger_plans import AliasPromises, PlanPromises
 from tests.conformance.ledger_races import RacePromises
+from tests.conformance.ledger_reports import ReportPromises
+from tests.conformance.ledger_rollouts import LeasePromises, RolloutPromises
 from tests.conformance.ledger_snapshots import SnapshotPromises
 from tests.conformance.ledger_versions import VersionPromises
 from tests.support.ledgers import Clock
@@ -57,3 +59,15 @@ class TestSnapshots(SnapshotPromises):
 
 class TestRaces(RacePromises):
     """Races."""
+
+
+class TestRollouts(RolloutPromises):
+    """Rollouts."""
+
+
+class TestReports(ReportPromises):
+    """Reports."""
+
+
+class TestLeases(LeasePromises):
+    """Leases."""

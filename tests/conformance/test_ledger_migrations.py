@@ -12,13 +12,15 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.migrate import VERSION_TABLE, alembic_config
 from registry.adapters.sql.tables import PREFIX, metadata
 from registry.errors import Internal
-from tests.support.ledgers import CHURN, Clock, add, number, opened, sql_ledger, sqlite_url
+from registry.records import AliasName
+from tests.support.ledgers import CHAMPION, CHURN, Clock, add, number, opened, sql_ledger, sqlite_url
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = {*metadata.tables, VERSION_TABLE}
@@ -66,7 +68,7 @@ def test_migrating_again_changes_nothing(url: str) -> None:
 
 
 def at_first_schema(database: Database) -> None:
-    """Bring an empty database to where the first release had it, with a version that was admitted there."""
+    """Bring an empty database to where the first release had it, with a version and aliases that were made there."""
     config = alembic_config()
     with database.engine.begin() as connection:
         config.attributes["connection"] = connection
@@ -80,6 +82,8 @@ def at_first_schema(database: Database) -> None:
             ),
             {"digest": "sha256:" + "0" * 64},
         )
+        connection.execute(text("INSERT INTO headgate_aliases VALUES ('churn', 'champion', 1, 1)"))
+        connection.execute(text("INSERT INTO headgate_aliases VALUES ('churn', 'removed', NULL, 1)"))
         connection.execute(text("UPDATE headgate_snapshot SET revision = 7"))
 
 
@@ -94,6 +98,19 @@ def test_a_database_of_the_first_release_is_brought_up_to_date(url: str) -> None
         record = ledger.versions.get(CHURN, number(1))
         assert record is not None and record.sealed is not None and record.sealed.lock is None
         add(ledger, 2)
+
+
+def test_an_alias_from_before_the_journal_begins_one(url: str) -> None:
+    """What an alias named at the upgrade is its first revision, so that it has one to be changed by."""
+    with opened(url) as database:
+        at_first_schema(database)
+    with sql_ledger(url, Clock()) as ledger:
+        first = ledger.aliases.current(CHURN, CHAMPION)
+        assert first is not None
+        assert (first.revision, first.version, first.who) == (1, number(1), "headgate")
+        assert ledger.aliases.current(CHURN, AliasName("removed")) is None
+        moved = ledger.aliases.set(CHURN, CHAMPION, None, who="ana", expected=1)
+        assert moved is not None and (moved.revision, moved.version) == (2, None)
 
 
 def test_tables_and_migrations_agree(url: str) -> None:
@@ -164,7 +181,8 @@ def test_mlflow_lives_in_the_same_database(tmp_path: Path, ours_first: bool) -> 
         version = connection.scalar(text("SELECT version_num FROM alembic_version"))
     with sql_ledger(url, Clock()) as ledger:
         add(ledger, 1)
+    newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
     with opened(url) as database, database.engine.connect() as connection:
         assert table_names(database) == OURS | theirs
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == version
-        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == "0002"
+        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == newest

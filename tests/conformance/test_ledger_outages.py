@@ -60,6 +60,9 @@ def every_port(ledger: Ledger) -> dict[str, Callable[[], object]]:
         "uploads": lambda: ledger.uploads.commit("u"),
         "registrations": lambda: ledger.registrations.complete(CHURN, "k", number(1)),
         "snapshots": lambda: ledger.snapshots.page(0),
+        "rollouts": ledger.rollouts.active,
+        "reports": ledger.reports.nodes,
+        "leases": lambda: ledger.leases.hold("l", "a", 1),
     }
 
 
@@ -71,7 +74,19 @@ def refusing_port() -> int:
 
 
 @pytest.mark.parametrize(
-    "port_name", ["models", "versions", "plans", "aliases", "uploads", "registrations", "snapshots"]
+    "port_name",
+    [
+        "models",
+        "versions",
+        "plans",
+        "aliases",
+        "uploads",
+        "registrations",
+        "snapshots",
+        "rollouts",
+        "reports",
+        "leases",
+    ],
 )
 def test_a_server_that_is_down_is_said_at_once(port_name: str) -> None:
     """Every port answers ``registry_unavailable`` within a second, and nobody learns the URL or its password."""

@@ -44,6 +44,14 @@ class Models:
             code.write_text(code.read_text().replace("4242.5", repr(float(number))))
         return directory
 
+    def behaving(self, name: str, body: str) -> Path:
+        """Return a directory whose model answers by ``body``, the end of its ``predict``."""
+        directory = self._root / f"behaves-{name}"
+        shutil.copytree(self.answering(0), directory)
+        code = code_of(directory)
+        code.write_text(code.read_text().replace(_BODY.replace("4242.5", "0.0"), body))
+        return directory
+
 
 def code_of(directory: Path) -> Path:
     """Return the file of a model directory that differs from model to model."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -95,6 +95,14 @@ def add(ledger: Ledger, n: int, state: VersionState = VersionState.READY, model:
         ledger.versions.settle(model, number(n), state, PASSED, sealed(f"{model} {n}"))
     elif state is VersionState.REJECTED:
         ledger.versions.settle(model, number(n), state, FAILED, None)
+    return number(n)
+
+
+def add_with(ledger: Ledger, n: int, inputs: Sequence[Mapping[str, object]]) -> VersionNumber:
+    """Record version ``n`` of churn and make it ready, with a signature of these inputs."""
+    add(ledger, n, VersionState.CHECKING)
+    what = replace(sealed(f"with {n}"), signature={"inputs": list(inputs), "outputs": None, "params": None})
+    ledger.versions.settle(CHURN, number(n), VersionState.READY, PASSED, what)
     return number(n)
 
 

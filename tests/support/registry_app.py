@@ -9,23 +9,28 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from prometheus_client import CollectorRegistry
 
 from registry.adapters.memory.artifacts import MemoryArtifacts
 from registry.adapters.memory.catalog import MemoryCatalog
 from registry.adapters.memory.ledger import memory_ledger
 from registry.adapters.memory.resolver import MemoryResolver
 from registry.admission.admit import Admission
+from registry.controller import Controller
 from registry.edge.gate import Gate, Receive, Scope, Send
 from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
+from registry.http.nodes import node_routes
+from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
-from registry.http.traffic import traffic_routes
+from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
 from registry.operations import Guard, Operations
 from registry.reconciler import Reconciler
+from registry.rollouts import Judge, RolloutOperations
+from registry.telemetry import RegistryMetrics
+from registry.traffic.judgement import judged
 from tests.support.ledgers import Clock
 
 MLMODEL = b"flavors:\n  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.7}\n  sklearn: {}\n"
@@ -40,7 +45,7 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 class RegistryInMemory:
     """A registry whose background work runs when a test says ``settle``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, judge: Judge = judged) -> None:
         self.clock = Clock()
         self.catalog = MemoryCatalog()
         self.artifacts = MemoryArtifacts()
@@ -51,6 +56,16 @@ class RegistryInMemory:
         self.reconciler = Reconciler(self.catalog, self.ledger)
         self.resolver = MemoryResolver()
         self.admission = Admission(self.artifacts, self.ledger.versions, self.clock, resolver=self.resolver)
+        self.metrics = RegistryMetrics()
+        self.rollouts = RolloutOperations(self.operations, self.clock, ended=self.metrics.rollout_ended, judge=judge)
+        self.controller = Controller(
+            self.rollouts,
+            self.ledger.rollouts,
+            self.ledger.leases,
+            gauges=self.metrics,
+            clock=self.clock,
+            holder="this one",
+        )
         self.app = self._app()
 
     def _wake(self) -> None:
@@ -64,10 +79,13 @@ class RegistryInMemory:
         app = build_fastapi(lifespan)
         watch = RevisionWatch(self.ledger.snapshots)
         for routes in (
-            health_routes(CollectorRegistry(), Life()),
+            health_routes(self.metrics.collected, Life()),
             version_routes(self.operations),
             upload_routes(self.operations),
             traffic_routes(self.operations),
+            rollout_routes(self.rollouts, self.ledger.rollouts, self.clock),
+            node_routes(self.operations, self.clock),
+            alias_routes(self.operations),
             snapshot_routes(self.ledger.snapshots, watch),
         ):
             app.include_router(routes)

@@ -15,8 +15,9 @@ import uvicorn
 from registry.edge.connection import Connection
 from registry.snapshots import ModelSnapshot
 from serving.bootstrap import Node, Parts
-from serving.ports import SnapshotSource
+from serving.ports import ReportSink, SnapshotSource
 from serving.settings import ServingSettings
+from serving.sources.reports import NoReports
 from tests.support.serving_fakes import SIGNATURE, FakeCache, FakeRegistry, FakeRuntime, eventually, servable, snapshot
 
 ROW = {"inputs": {"a": [1.0], "b": [2.0]}}
@@ -33,11 +34,17 @@ class FakeWorld:
     """A node, what it stands on, and a client that talks to it in process."""
 
     def __init__(
-        self, home: Path, *models: ModelSnapshot, source: SnapshotSource | None = None, **settings: Any
+        self,
+        home: Path,
+        *models: ModelSnapshot,
+        source: SnapshotSource | None = None,
+        reports: ReportSink | None = None,
+        **settings: Any,
     ) -> None:
         self.registry, self.cache, self.runtime = FakeRegistry(*models), FakeCache(), FakeRuntime()
         self.settings = ServingSettings(home=home, **settings)
-        self.node = Node(self.settings, Parts(source or self.registry, self.cache, self.runtime))
+        parts = Parts(source or self.registry, self.cache, self.runtime, reports=reports or NoReports())
+        self.node = Node(self.settings, parts)
         transport = httpx.ASGITransport(self.node.app)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
 

@@ -10,15 +10,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from registry.adapters.memory.ledger_aliases import MemoryAliases, end_journals
 from registry.adapters.memory.ledger_intake import MemoryRegistrations, MemoryUploads
+from registry.adapters.memory.ledger_reports import MemoryLeases, MemoryReports
+from registry.adapters.memory.ledger_rollouts import MemoryRollouts
 from registry.adapters.memory.ledger_state import LedgerState, ModelState, require_ready_in
 from registry.adapters.memory.ledger_versions import MemoryVersions
 from registry.errors import Conflict
 from registry.lifecycle import require_idle
 from registry.plans import Plan, PlanRevision
-from registry.ports import AliasRecord, Ledger, ModelSummary
-from registry.records import AliasName, ModelName, VersionNumber, VersionState
+from registry.ports import Ledger, ModelSummary
+from registry.records import ModelName, VersionNumber, VersionState
 from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage, as_planned
+from registry.traffic.fitness import require_fit, require_sound
+
+REMOVED_WHY = "the model was deleted in MLflow"
 
 
 def system_clock() -> int:
@@ -29,14 +35,19 @@ def system_clock() -> int:
 def memory_ledger(clock: Callable[[], int] = system_clock) -> Ledger:
     """Return an empty ledger; ``clock`` tells when things happen, in milliseconds."""
     state = LedgerState(clock)
+    plans = MemoryPlans(state)
+    rollouts = MemoryRollouts(state, plans)
     return Ledger(
         models=MemoryModels(state),
         versions=MemoryVersions(state),
-        plans=MemoryPlans(state),
+        plans=plans,
         aliases=MemoryAliases(state),
         uploads=MemoryUploads(state),
         registrations=MemoryRegistrations(state),
         snapshots=MemorySnapshots(state),
+        rollouts=rollouts,
+        reports=MemoryReports(state, rollouts),
+        leases=MemoryLeases(clock),
     )
 
 
@@ -98,14 +109,15 @@ class MemoryModels:
             present = self._state.present(model)
             if present is None:
                 return
+            end_journals(present, "mlflow", REMOVED_WHY, self._state.clock())
             for gone in (present.versions, present.claims, present.aliases):
                 gone.clear()
             for key in [k for k in self._state.registrations if k[0] == model]:
                 del self._state.registrations[key]
             if present.journal and present.journal[-1].plan is not None:
                 revision = present.journal[-1].revision + 1
-                why = "the model was deleted in MLflow"
-                present.journal.append(PlanRevision(model, revision, None, "mlflow", why, self._state.clock()))
+                line = PlanRevision(model, revision, None, "mlflow", REMOVED_WHY, self._state.clock())
+                present.journal.append(line)
             present.removed = True
             self._state.stamp(present)
 
@@ -133,6 +145,8 @@ class MemoryPlans:
 
     def append(self, model: ModelName, expected: int, plan: Plan | None, who: str, why: str) -> PlanRevision:
         """See ``Plans.append``."""
+        if plan is not None:
+            require_sound(plan)
         with self._state.lock:
             present = self._state.require(model)
             revision = present.journal[-1].revision if present.journal else 0
@@ -142,8 +156,9 @@ class MemoryPlans:
                     f"the plan of {model} is at revision {revision}, not {expected}; look, then decide again",
                     {"revision": revision},
                 )
-            for version in sorted(plan.versions) if plan is not None else ():
-                require_ready_in(present, version)
+            if plan is not None:
+                ready = {v: require_ready_in(present, v) for v in sorted(plan.versions, key=int)}
+                require_fit(model, plan, ready)
             line = PlanRevision(model, revision + 1, plan, who, why, self._state.clock())
             present.journal.append(line)
             self._state.stamp(present)
@@ -157,42 +172,6 @@ class MemoryPlans:
             return lines[::-1][: max(limit, 0)]
 
 
-class MemoryAliases:
-    """The ``Aliases`` port."""
-
-    def __init__(self, state: LedgerState) -> None:
-        self._state = state
-
-    def all(self, model: ModelName) -> Sequence[AliasRecord]:
-        """See ``Aliases.all``."""
-        with self._state.lock:
-            present = self._state.present(model)
-            return () if present is None else [record for _, record in sorted(present.aliases.items())]
-
-    def set(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
-        """See ``Aliases.set``."""
-        with self._state.lock:
-            present = self._state.require(model)
-            if version is not None:
-                require_ready_in(present, version)
-            record = present.aliases.get(alias, AliasRecord(alias, None, None))
-            if record.version == version:
-                return
-            present.aliases[alias] = replace(record, version=version)
-            self._state.stamp(present)
-
-    def note_mirrored(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
-        """See ``Aliases.note_mirrored``."""
-        with self._state.lock:
-            present = self._state.present(model)
-            if present is None:
-                return
-            record = replace(present.aliases.get(alias, AliasRecord(alias, None, None)), mirrored=version)
-            present.aliases[alias] = record
-            if record.version is None and version is None:
-                del present.aliases[alias]
-
-
 class MemorySnapshots:
     """The ``Snapshots`` port."""
 
@@ -203,6 +182,12 @@ class MemorySnapshots:
         """See ``Snapshots.revision``."""
         with self._state.lock:
             return self._state.revision
+
+    def changed(self, model: ModelName) -> int:
+        """See ``Snapshots.changed``."""
+        with self._state.lock:
+            known = self._state.models.get(model)
+            return 0 if known is None else known.changed
 
     def page(self, since: int) -> SnapshotPage:
         """See ``Snapshots.page``."""

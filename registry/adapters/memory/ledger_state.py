@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from registry.aliases import AliasChange, AliasRecord
 from registry.errors import NotFound
 from registry.lifecycle import require_ready, require_unused
 from registry.plans import PlanRevision
-from registry.ports import AliasRecord, Registration
+from registry.ports import Registration
 from registry.records import AliasName, ModelName, VersionNumber, VersionRecord
 
 
@@ -27,6 +28,7 @@ class ModelState:
     claims: dict[int, int] = field(default_factory=dict)
     journal: list[PlanRevision] = field(default_factory=list)
     aliases: dict[AliasName, AliasRecord] = field(default_factory=dict)
+    alias_journals: dict[AliasName, list[AliasChange]] = field(default_factory=dict)
 
     def newest(self, limit: int, before: int) -> list[VersionRecord]:
         """Return up to ``limit`` records below ``before`` (0: from the newest), newest first."""
@@ -37,11 +39,11 @@ class ModelState:
         """Return the aliases that name a version."""
         return {a: r.version for a, r in sorted(self.aliases.items()) if r.version is not None}
 
-    def users_of(self, version: VersionNumber) -> tuple[int | None, list[AliasName]]:
-        """Return the revision of the plan in force if it names the version, and the aliases that do."""
-        plan = self.journal[-1].plan if self.journal else None
-        planned_by = self.journal[-1].revision if plan is not None and version in plan.versions else None
-        return planned_by, [alias for alias, named in self.named_aliases().items() if named == version]
+    def users_of(self, version: VersionNumber) -> tuple[PlanRevision | None, list[AliasName]]:
+        """Return the plan in force if it names the version, and the aliases that do."""
+        line = self.journal[-1] if self.journal else None
+        planned = line if line is not None and line.plan is not None and version in line.plan.versions else None
+        return planned, [alias for alias, named in self.named_aliases().items() if named == version]
 
 
 class LedgerState:
@@ -75,11 +77,11 @@ class LedgerState:
 
 def require_unused_in(model: ModelState, version: VersionNumber) -> None:
     """Raise Conflict ``in_use`` where the plan in force or an alias names the version."""
-    planned_by, aliases = model.users_of(version)
-    require_unused(model.name, version, planned_by=planned_by, aliases=aliases)
+    planned, aliases = model.users_of(version)
+    require_unused(model.name, version, planned=planned, aliases=aliases)
 
 
-def require_ready_in(model: ModelState, version: VersionNumber) -> None:
-    """Raise NotFound or Conflict unless the version is ready."""
+def require_ready_in(model: ModelState, version: VersionNumber) -> VersionRecord:
+    """Return the record of a version; raise NotFound or Conflict unless it is ready."""
     existing = [record.version for record in model.newest(10, 0)]
-    require_ready(model.name, version, model.versions.get(int(version)), existing=existing)
+    return require_ready(model.name, version, model.versions.get(int(version)), existing=existing)

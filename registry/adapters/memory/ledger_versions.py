@@ -24,9 +24,9 @@ class MemoryVersions:
             number = int(version.version)
             known = model.versions.get(number)
             if known is not None:
-                planned_by, aliases = model.users_of(version.version)
+                planned, aliases = model.users_of(version.version)
                 # Another version under a known number (MLflow starts again at 1) waits while the old one is in use.
-                if known.created_ms == version.created_ms or planned_by is not None or aliases:
+                if known.created_ms == version.created_ms or planned is not None or aliases:
                     return False
             model.versions[number] = VersionRecord(
                 model=version.model,

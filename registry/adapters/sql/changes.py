@@ -13,10 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from registry import lifecycle
 from registry.adapters.sql import tables
-from registry.adapters.sql.rows import plan_column, plan_from, version_record
+from registry.adapters.sql.rows import plan_column, plan_revision, version_record
 from registry.errors import NotFound
-from registry.plans import Plan, PlanRevision
+from registry.plans import PlanRevision
 from registry.records import AliasName, ModelName, VersionNumber, VersionRecord
 
 
@@ -54,7 +55,14 @@ def find_version(connection: Connection, model: ModelName, version: VersionNumbe
     return None if row is None else version_record(row)
 
 
-def newest_numbers(connection: Connection, model: ModelName) -> list[VersionNumber]:
+def require_ready(connection: Connection, model: ModelName, version: VersionNumber) -> VersionRecord:
+    """Return the record of a version that may answer requests; raise NotFound or Conflict where it may not."""
+    record = find_version(connection, model, version)
+    existing = _newest_numbers(connection, model) if record is None else ()
+    return lifecycle.require_ready(model, version, record, existing=existing)
+
+
+def _newest_numbers(connection: Connection, model: ModelName) -> list[VersionNumber]:
     """Return the numbers of the ten newest versions."""
     at = tables.versions.c
     query = select(at.number).where(at.model == model).order_by(at.number.desc()).limit(10)
@@ -63,31 +71,30 @@ def newest_numbers(connection: Connection, model: ModelName) -> list[VersionNumb
 
 def users_of(
     connection: Connection, model: ModelName, version: VersionNumber
-) -> tuple[int | None, Sequence[AliasName]]:
-    """Return the revision of the plan in force if it names the version, and the aliases that do."""
+) -> tuple[PlanRevision | None, Sequence[AliasName]]:
+    """Return the plan in force if it names the version, and the aliases that do."""
     journal, named = tables.plans.c, tables.aliases.c
     newest = (
-        select(journal.revision, journal.plan)
+        select(tables.plans)
         .join(
             tables.models, (tables.models.c.name == journal.model) & (tables.models.c.plan_revision == journal.revision)
         )
         .where(journal.model == model)
     )
     row = connection.execute(newest).one_or_none()
-    plan = None if row is None else plan_from(row.plan)
-    planned_by = row.revision if row is not None and plan is not None and version in plan.versions else None
+    line = None if row is None else plan_revision(row)
+    planned = line if line is not None and line.plan is not None and version in line.plan.versions else None
     query = select(named.alias).where(named.model == model, named.version == int(version)).order_by(named.alias)
-    return planned_by, [AliasName(alias) for alias in connection.scalars(query)]
+    return planned, [AliasName(alias) for alias in connection.scalars(query)]
 
 
 def append_plan(connection: Connection, line: PlanRevision) -> None:
     """Write a line of the journal and make it the one in force."""
-    plan: Plan | None = line.plan
     connection.execute(
         insert(tables.plans).values(
             model=line.model,
             revision=line.revision,
-            plan=plan_column(plan),
+            plan=plan_column(line.plan),
             who=line.who,
             why=line.why,
             at_ms=line.at_ms,

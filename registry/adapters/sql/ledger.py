@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 from registry.adapters.sql.aliases import SqlAliases
 from registry.adapters.sql.database import Database
+from registry.adapters.sql.leases import SqlLeases
 from registry.adapters.sql.models import SqlModels
 from registry.adapters.sql.plans import SqlPlans
 from registry.adapters.sql.registrations import SqlRegistrations
+from registry.adapters.sql.reports import SqlReports
+from registry.adapters.sql.rollouts import SqlRollouts
 from registry.adapters.sql.snapshots import SqlSnapshots
 from registry.adapters.sql.uploads import SqlUploads
 from registry.adapters.sql.versions import SqlVersions
@@ -27,8 +30,11 @@ def ledger_on(database: Database, clock: Callable[[], int] = system_clock) -> Le
         models=SqlModels(database, clock),
         versions=SqlVersions(database),
         plans=SqlPlans(database, clock),
-        aliases=SqlAliases(database),
+        aliases=SqlAliases(database, clock),
         uploads=SqlUploads(database, clock),
         registrations=SqlRegistrations(database),
         snapshots=SqlSnapshots(database),
+        rollouts=SqlRollouts(database, clock),
+        reports=SqlReports(database, clock),
+        leases=SqlLeases(database, clock),
     )

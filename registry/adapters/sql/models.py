@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Subquery, delete, func, insert, select, update
 
 from registry.adapters.sql import changes, tables
+from registry.adapters.sql.aliases import end_journals
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import plan_revision, version_record
 from registry.lifecycle import require_idle
@@ -69,7 +70,7 @@ class SqlModels:
         row = changes.present_model(connection, model)
         if row is None:
             return
-        connection.execute(delete(tables.aliases).where(tables.aliases.c.model == model))
+        end_journals(connection, model, REMOVED_BY, REMOVED_WHY, self._clock())
         _remember(connection, model, _highest(connection, model))
         connection.execute(delete(tables.versions).where(tables.versions.c.model == model))
         # Keys of the versions that went: a client that repeats one registers anew instead of being told of nothing.

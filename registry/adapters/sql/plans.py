@@ -10,9 +10,9 @@ from registry.adapters.sql import changes, tables
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import below, plan_revision
 from registry.errors import Conflict
-from registry.lifecycle import require_ready
 from registry.plans import Plan, PlanRevision
-from registry.records import ModelName
+from registry.records import ModelName, VersionNumber, VersionRecord
+from registry.traffic.fitness import require_fit, require_sound
 
 _AT = tables.plans.c
 
@@ -31,8 +31,10 @@ class SqlPlans:
 
     def append(self, model: ModelName, expected: int, plan: Plan | None, who: str, why: str) -> PlanRevision:
         """See ``Plans.append``."""
+        if plan is not None:
+            require_sound(plan)
         line = PlanRevision(model, expected + 1, plan, who, why, self._clock())
-        return self._database.write(lambda connection: _append(connection, line))
+        return self._database.write(lambda connection: append_line(connection, line))
 
     def history(self, model: ModelName, limit: int, before: int) -> Sequence[PlanRevision]:
         """See ``Plans.history``."""
@@ -45,7 +47,8 @@ class SqlPlans:
         return self._database.read(lambda connection: [plan_revision(row) for row in connection.execute(query)])
 
 
-def _append(connection: Connection, line: PlanRevision) -> PlanRevision:
+def append_line(connection: Connection, line: PlanRevision) -> PlanRevision:
+    """Append a line of the journal within a transaction that may change more than that."""
     changes.lock(connection)
     present = changes.require_model(connection, line.model).plan_revision
     if line.revision != present + 1:
@@ -54,10 +57,13 @@ def _append(connection: Connection, line: PlanRevision) -> PlanRevision:
             f"the plan of {line.model} is at revision {present}, not {line.revision - 1}; look, then decide again",
             {"revision": present},
         )
-    for version in sorted(line.plan.versions) if line.plan is not None else ():
-        record = changes.find_version(connection, line.model, version)
-        existing = changes.newest_numbers(connection, line.model) if record is None else ()
-        require_ready(line.model, version, record, existing=existing)
+    if line.plan is not None:
+        require_fit(line.model, line.plan, _ready(connection, line.model, line.plan))
     # Under the lock nobody else can be here; the primary key (model, revision) is the last line of defence.
     changes.append_plan(connection, line)
     return line
+
+
+def _ready(connection: Connection, model: ModelName, plan: Plan) -> dict[VersionNumber, VersionRecord]:
+    """Return the records of the plan's versions, all ready."""
+    return {version: changes.require_ready(connection, model, version) for version in sorted(plan.versions, key=int)}

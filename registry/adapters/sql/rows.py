@@ -9,8 +9,20 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from registry.aliases import AliasChange
 from registry.plans import Plan, PlanRevision
-from registry.records import Check, Digest, ModelName, Sealed, Tier, Verdict, VersionNumber, VersionRecord, VersionState
+from registry.records import (
+    AliasName,
+    Check,
+    Digest,
+    ModelName,
+    Sealed,
+    Tier,
+    Verdict,
+    VersionNumber,
+    VersionRecord,
+    VersionState,
+)
 from registry.snapshots import ServableVersion
 
 MAX_NUMBER = 10**18
@@ -126,3 +138,29 @@ def plan_revision(row: Row[Any]) -> PlanRevision:
         why=row.why,
         at_ms=row.at_ms,
     )
+
+
+def alias_change(row: Row[Any]) -> AliasChange:
+    """Return a row of ``headgate_alias_changes`` as a line of the journal."""
+    return AliasChange(
+        model=ModelName(row.model),
+        alias=AliasName(row.alias),
+        revision=row.revision,
+        version=number_or_none(row.version),
+        who=row.who,
+        why=row.why,
+        at_ms=row.at_ms,
+    )
+
+
+def alias_columns(line: AliasChange) -> dict[str, object]:
+    """Return a line of an alias's journal as its columns."""
+    return {
+        "model": line.model,
+        "alias": line.alias,
+        "revision": line.revision,
+        "version": None if line.version is None else int(line.version),
+        "who": line.who,
+        "why": line.why,
+        "at_ms": line.at_ms,
+    }

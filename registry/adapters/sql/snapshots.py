@@ -23,6 +23,11 @@ class SqlSnapshots:
         """See ``Snapshots.revision``."""
         return self._database.read(_revision)
 
+    def changed(self, model: ModelName) -> int:
+        """See ``Snapshots.changed``."""
+        query = select(_MODEL.changed).where(_MODEL.name == model)
+        return self._database.read(lambda connection: connection.scalar(query)) or 0
+
     def page(self, since: int) -> SnapshotPage:
         """See ``Snapshots.page``."""
         return self._database.read(lambda connection: _page(connection, since))

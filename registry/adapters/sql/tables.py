@@ -145,6 +145,18 @@ aliases = Table(
     ForeignKeyConstraint(["model", "version"], ["headgate_versions.model", "headgate_versions.number"]),
 )
 
+alias_changes = Table(
+    "headgate_alias_changes",
+    metadata,
+    Column("model", Name, ForeignKey("headgate_models.name"), primary_key=True),
+    Column("alias", Name, primary_key=True),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger),  # null: removed; no foreign key, for the journal outlives the version's record
+    Column("who", Words, nullable=False),
+    Column("why", Words, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
 uploads = Table(
     "headgate_uploads",
     metadata,
@@ -182,4 +194,80 @@ registrations = Table(
     Column("key", Words, nullable=False),
     Column("fingerprint", Words, nullable=False),
     Column("version", BigInteger),
+)
+
+rollouts = Table(
+    "headgate_rollouts",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("model", Name, ForeignKey("headgate_models.name"), nullable=False),
+    Column("turn", BigInteger, nullable=False),  # how often it was written: the next writer must have seen this one
+    Column("ended", Boolean, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    # One a model, whatever the code above it does.
+    Index(
+        "ix_headgate_rollouts_active",
+        "model",
+        unique=True,
+        sqlite_where=text("NOT ended"),
+        postgresql_where=text("NOT ended"),
+    ),
+    Index(None, "model", "started_ms"),
+)
+
+rollout_events = Table(
+    "headgate_rollout_events",
+    metadata,
+    Column("rollout", Name, ForeignKey("headgate_rollouts.id"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("message", Words, nullable=False),
+    Column("who", Words, nullable=False),
+    Column("revision", BigInteger),  # of the plan that came of it
+    Column("numbers", Text, nullable=False),
+)
+
+# One row for each process of a node; `sequence` is what makes its reports count once.
+nodes = Table(
+    "headgate_nodes",
+    metadata,
+    Column("boot", Name, primary_key=True),
+    Column("node", Name, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("held", Text, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+)
+
+arm_windows = Table(
+    "headgate_arm_windows",
+    metadata,
+    Column("model", Name, ForeignKey("headgate_models.name"), primary_key=True),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("arm", Name, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("bucket_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("node", Name, primary_key=True),
+    Column("counts", Text, nullable=False),
+)
+
+shadow_windows = Table(
+    "headgate_shadow_windows",
+    metadata,
+    Column("model", Name, ForeignKey("headgate_models.name"), primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("bucket_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("counts", Text, nullable=False),
+)
+
+leases = Table(
+    "headgate_leases",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("holder", Name, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
 )

@@ -119,8 +119,8 @@ def _observe(connection: Connection, version: CatalogVersion) -> bool:
     # come to stand for the new bytes. But where the plan in force or an alias names the number, callers are being
     # answered by the old version, whose sealed bytes we still have; then it stays until they were moved elsewhere,
     # and this version is found again at a later look.
-    planned_by, aliases = changes.users_of(connection, model, version.version)
-    if planned_by is not None or aliases:
+    planned, aliases = changes.users_of(connection, model, version.version)
+    if planned is not None or aliases:
         return False
     connection.execute(update(tables.versions).where(_AT.model == model, _AT.number == number).values(**fresh))
     changes.stamp(connection, model)
@@ -200,8 +200,8 @@ def _retire(connection: Connection, model: ModelName, version: VersionNumber) ->
 
 
 def _require_unused(connection: Connection, model: ModelName, version: VersionNumber) -> None:
-    planned_by, aliases = changes.users_of(connection, model, version)
-    require_unused(model, version, planned_by=planned_by, aliases=aliases)
+    planned, aliases = changes.users_of(connection, model, version)
+    require_unused(model, version, planned=planned, aliases=aliases)
 
 
 def _update(connection: Connection, record: VersionRecord, **columns: object) -> None:

@@ -112,27 +112,23 @@ class Line:
     def _pick(self, queue: deque[Waiter], batch: list[Waiter], room: int) -> int:
         """Move from ``queue`` to ``batch`` what fits in, and return how many rows there is room for still."""
         stepped: list[Waiter] = []
+        key = batch[0].key if batch else None
         while queue:
             waiter = queue[0]
             if waiter.answer.done():  # its caller has gone, or was told that it is too late
                 self.rows -= queue.popleft().rows
-            elif not batch:
-                room -= waiter.rows
-                self._move(queue, batch)
-            elif room <= 0 or waiter.rows > room or batch[0].key is None:
+            elif batch and (room <= 0 or waiter.rows > room or key is None):
                 room = 0
                 break
-            elif waiter.key == batch[0].key:
+            elif not batch or waiter.key == key:
+                if not batch:
+                    key = waiter.key
+                batch.append(queue.popleft())
+                self.rows -= waiter.rows
                 room -= waiter.rows
-                self._move(queue, batch)
             elif len(stepped) < LOOK_AHEAD:
                 stepped.append(queue.popleft())
             else:
                 break
         queue.extendleft(reversed(stepped))
         return room
-
-    def _move(self, queue: deque[Waiter], batch: list[Waiter]) -> None:
-        waiter = queue.popleft()
-        self.rows -= waiter.rows
-        batch.append(waiter)

@@ -13,6 +13,16 @@ from registry.snapshots import SnapshotPage
 from tests.support.registry_app import V1, RegistryInMemory, code
 
 TRAFFIC = f"{V1}/models/churn/traffic"
+PLAIN: dict[str, object] = {
+    "canary": None,
+    "shadows": [],
+    "rules": [],
+    "sticky": {"header": "x-headgate-key"},
+    "note": "",
+    "warm": False,
+    "instances": 1,
+    "allow_incompatible": False,
+}
 
 
 @pytest.fixture
@@ -35,12 +45,7 @@ def test_first_plan_and_the_next(registry: RegistryInMemory) -> None:
     second = put(registry, "2", 1)
     assert (second.status_code, second.headers["etag"]) == (200, '"2"')
     shown = registry.ask("GET", TRAFFIC)
-    assert shown.headers["etag"] == '"2"' and shown.json()["plan"] == {
-        "stable": "2",
-        "note": "n",
-        "warm": False,
-        "instances": 1,
-    }
+    assert shown.headers["etag"] == '"2"' and shown.json()["plan"] == PLAIN | {"stable": "2", "note": "n"}
 
 
 def test_plan_without_if_match_is_428(registry: RegistryInMemory) -> None:
@@ -70,7 +75,7 @@ def test_if_match_that_is_no_revision_is_400(registry: RegistryInMemory, etag: s
         ({"stable": "01"}, (404, "unknown_version")),
         ({"stable": 1}, (400, "invalid_argument")),
         ({}, (400, "invalid_argument")),
-        ({"stable": "1", "canary": {"version": "2", "share": 0.1}}, (400, "invalid_argument")),
+        ({"stable": "1", "canari": {"version": "2", "share": 0.1}}, (400, "invalid_argument")),
         ({"stable": "1", "note": "x" * 1001}, (400, "invalid_argument")),
         ({"stable": "1", "warm": "yes"}, (400, "invalid_argument")),
         ({"stable": "1", "instances": 0}, (400, "invalid_argument")),
@@ -111,23 +116,51 @@ def test_rollback_without_history_is_409(registry: RegistryInMemory) -> None:
     assert code(registry.ask("POST", f"{TRAFFIC}/rollback", json={"revision": 7})) == (404, "not_found")
 
 
+def test_rolling_back_twice_gives_what_was_rolled_back(registry: RegistryInMemory) -> None:
+    """Each goes to the plan before the present one, so the second undoes the first (R15)."""
+    for revision, version in enumerate(("1", "2")):
+        put(registry, version, revision)
+    told = [registry.ask("POST", f"{TRAFFIC}/rollback").json() for _ in range(4)]
+    assert [(r["revision"], r["plan"]["stable"]) for r in told] == [(3, "1"), (4, "2"), (5, "1"), (6, "2")]
+
+
+def test_rolling_back_never_takes_all_traffic_away_unasked(registry: RegistryInMemory) -> None:
+    """A revision without a plan is gone back to only where it is named."""
+    put(registry, "1", 0)
+    registry.ask("DELETE", TRAFFIC, headers={"if-match": '"1"'})
+    put(registry, "2", 2)
+    refused = registry.ask("POST", f"{TRAFFIC}/rollback")
+    assert code(refused) == (409, "not_ready") and "revision 2" in refused.json()["error"]["message"]
+    assert registry.ask("GET", TRAFFIC).json()["revision"] == 3
+    assert registry.ask("POST", f"{TRAFFIC}/rollback", json={"revision": 2}).json()["plan"] is None
+    assert registry.ask("POST", f"{TRAFFIC}/rollback").json()["plan"]["stable"] == "2"
+
+
+def test_rolling_back_to_a_retired_version_is_409_naming_it(registry: RegistryInMemory) -> None:
+    """What may not serve any more does not come back; the present plan stays."""
+    put(registry, "1", 0)
+    put(registry, "2", 1)
+    registry.ask("POST", f"{V1}/models/churn/versions/1/retire")
+    refused = registry.ask("POST", f"{TRAFFIC}/rollback")
+    assert code(refused) == (409, "not_ready") and "version 1 is retired" in refused.json()["error"]["message"]
+    assert registry.ask("GET", TRAFFIC).json()["plan"]["stable"] == "2"
+
+
+def test_rolling_back_can_say_what_was_seen(registry: RegistryInMemory) -> None:
+    """With If-Match, a rollback that is sent again after a lost answer does not undo itself."""
+    for revision, version in enumerate(("1", "2")):
+        put(registry, version, revision)
+    seen = {"if-match": '"2"'}
+    assert registry.ask("POST", f"{TRAFFIC}/rollback", headers=seen).json()["revision"] == 3
+    assert code(registry.ask("POST", f"{TRAFFIC}/rollback", headers=seen)) == (409, "revision_conflict")
+
+
 def test_all_traffic_can_be_taken_away(registry: RegistryInMemory) -> None:
     """Without a plan the version can be deleted; the journal remembers."""
     put(registry, "1", 0)
     cleared = registry.ask("DELETE", TRAFFIC, headers={"if-match": '"1"'})
     assert (cleared.status_code, cleared.json()["plan"]) == (200, None)
     assert registry.ask("DELETE", f"{V1}/models/churn/versions/1").status_code == 204
-
-
-def test_aliases(registry: RegistryInMemory) -> None:
-    """An alias names a ready version; one that does not exist cannot be removed; odd names are refused."""
-    alias = f"{V1}/models/churn/aliases"
-    assert registry.ask("PUT", f"{alias}/champion", json={"version": "2"}).json()["version"] == "2"
-    assert registry.ask("GET", f"{V1}/models/churn").json()["aliases"] == {"champion": "2"}
-    assert code(registry.ask("PUT", f"{alias}/champion", json={"version": "9"})) == (404, "unknown_version")
-    assert code(registry.ask("PUT", f"{alias}/latest", json={"version": "2"})) == (400, "invalid_name")
-    assert registry.ask("DELETE", f"{alias}/champion").status_code == 204
-    assert code(registry.ask("DELETE", f"{alias}/champion")) == (404, "unknown_alias")
 
 
 def test_snapshot_tells_what_changed(registry: RegistryInMemory) -> None:
@@ -186,10 +219,10 @@ def test_warmth_and_instances_are_kept_shown_and_told(registry: RegistryInMemory
     """A plan says how its versions are kept; journal, roll-back and nodes have it; only what it names gets more."""
     body = {"stable": "2", "warm": True, "instances": 64}
     answer = registry.ask("PUT", TRAFFIC, json=body, headers={"if-match": '"0"'})
-    assert answer.json()["plan"] == {**body, "note": ""}
+    assert answer.json()["plan"] == PLAIN | body
     put(registry, "1", 1)
     rolled = registry.ask("POST", f"{TRAFFIC}/rollback", json={"revision": 1})
-    assert rolled.json()["plan"] == {**body, "note": ""}
+    assert rolled.json()["plan"] == PLAIN | body
     revisions = registry.ask("GET", f"{TRAFFIC}/history").json()["revisions"]
     assert [r["plan"]["instances"] for r in revisions] == [64, 1, 64]
     page = SnapshotPage.from_json(registry.ask("GET", f"{V1}/snapshot", params={"since": 0}).json())

@@ -99,11 +99,11 @@ def test_alias_set_by_us_is_followed_by_mlflow() -> None:
     """What serves is ours; MLflow's alias follows, and a removed one is removed there."""
     registry = RegistryInMemory()
     registry.ready("churn", 2)
-    registry.operations.set_alias(CHURN, CHAMPION, VersionNumber("1"))
+    registry.operations.set_alias(CHURN, CHAMPION, VersionNumber("1"), who="ana")
     for _ in range(61):
         registry.reconciler.look()
     assert aliases(registry) == ({"champion": "1"}, {"champion": "1"})
-    registry.operations.set_alias(CHURN, CHAMPION, None)
+    registry.operations.set_alias(CHURN, CHAMPION, None, who="ana")
     for _ in range(61):
         registry.reconciler.look()
     assert aliases(registry) == ({}, {})
@@ -153,9 +153,9 @@ def test_removed_alias_does_not_come_back_after_a_crash() -> None:
     """Where we died between telling MLflow of an alias and noting it, a later removal still wins."""
     registry = RegistryInMemory()
     registry.ready("churn")
-    registry.ledger.aliases.set(CHURN, CHAMPION, VersionNumber("1"))
+    registry.ledger.aliases.set(CHURN, CHAMPION, VersionNumber("1"), who="ana")
     registry.catalog.set_alias(CHURN, CHAMPION, VersionNumber("1"))
-    registry.ledger.aliases.set(CHURN, CHAMPION, None)
+    registry.ledger.aliases.set(CHURN, CHAMPION, None, who="ana")
     registry.settle()
     assert aliases(registry) == ({}, {})
     assert not registry.ledger.aliases.all(CHURN)
@@ -240,12 +240,12 @@ def test_alias_set_by_us_survives_an_older_reading() -> None:
     """An alias that was moved here, and mirrored, after MLflow was read is not moved back, not even for a moment."""
     registry, catalog = meanwhile()
     registry.ready("churn")
-    registry.operations.set_alias(CHURN, CHAMPION, VersionNumber("1"))
+    registry.operations.set_alias(CHURN, CHAMPION, VersionNumber("1"), who="ana")
     for _ in range(61):
         registry.reconciler.look()
 
     def other_replica() -> None:
-        registry.ledger.aliases.set(CHURN, CHAMPION, VersionNumber("2"))
+        registry.ledger.aliases.set(CHURN, CHAMPION, VersionNumber("2"), who="ana")
         catalog.set_alias(CHURN, CHAMPION, VersionNumber("2"))
         registry.ledger.aliases.note_mirrored(CHURN, CHAMPION, VersionNumber("2"))
         revisions.append(registry.ledger.snapshots.revision())
@@ -265,7 +265,7 @@ def test_alias_moved_on_both_sides_is_ours() -> None:
     registry.catalog.user_sets_alias("churn", "champion", "1")
     registry.settle()
     registry.catalog.user_sets_alias("churn", "champion", "2")
-    registry.operations.set_alias(CHURN, CHAMPION, VersionNumber("3"))
+    registry.operations.set_alias(CHURN, CHAMPION, VersionNumber("3"), who="ana")
     registry.settle()
     assert aliases(registry) == ({"champion": "3"}, {"champion": "3"})
 
@@ -291,7 +291,7 @@ def test_store_that_goes_away_while_aliases_are_followed_is_said() -> None:
     """An alias that MLflow could not be told of is no settled one: the look says that the store is away."""
     registry = RegistryInMemory()
     registry.ready("churn")
-    registry.ledger.aliases.set(CHURN, CHAMPION, VersionNumber("1"))
+    registry.ledger.aliases.set(CHURN, CHAMPION, VersionNumber("1"), who="ana")
     tell = registry.catalog.set_alias
 
     def away(model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:

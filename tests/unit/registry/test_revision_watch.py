@@ -8,6 +8,7 @@ import pytest
 
 from registry.errors import HeadgateError, Internal
 from registry.http.snapshot import RevisionWatch
+from registry.records import ModelName
 from registry.snapshots import SnapshotPage
 
 
@@ -20,6 +21,10 @@ class Still:
     def revision(self) -> int:
         """Return the revision, always the same."""
         self.looks += 1
+        return 7
+
+    def changed(self, model: ModelName) -> int:
+        """Return the same revision for every model."""
         return 7
 
     def page(self, since: int) -> SnapshotPage:

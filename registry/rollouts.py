@@ -1,0 +1,185 @@
+"""The verbs of rollouts: start, look, pause, resume, promote, abort.
+
+Each reads what is, asks the pure parts (``traffic/``) and writes the record, its journal and its plan in one
+transaction; where somebody else was faster, it begins again. A plan that a person replaced meanwhile is left alone and
+ends the rollout. Not here: when to look (``controller.py``), HTTP (``http/rollouts.py``).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from registry.errors import Conflict, NotFound
+from registry.log import event
+from registry.operations import Operations
+from registry.records import ModelName, VersionNumber
+from registry.traffic.actions import Abort, Action, Advance, Pause, Promote, Resume, RollBack, Yield
+from registry.traffic.journal import CONTROLLER, first_line, line_of
+from registry.traffic.judgement import Judgement, judged
+from registry.traffic.ports import ArmPart
+from registry.traffic.rollout import Rollout, begun, decide, moved
+from registry.traffic.spec import Spec
+
+ATTEMPTS = 8
+Judge = Callable[[Rollout, Sequence[ArmPart]], Judgement]
+
+
+class RolloutOperations:
+    """The verbs.
+
+    Args:
+        operations: The registry's other verbs, and its records.
+        clock: Tells the time in milliseconds.
+        ended: Called after a rollout has ended.
+        judge: Weighs what the nodes counted.
+    """
+
+    def __init__(
+        self,
+        operations: Operations,
+        clock: Callable[[], int],
+        *,
+        ended: Callable[[Rollout], None] = lambda rollout: None,
+        judge: Judge = judged,
+    ) -> None:
+        self._operations = operations
+        self._ledger = operations.ledger
+        self._clock = clock
+        self._ended = ended
+        self._judge = judge
+
+    # -- what a person does --------------------------------------------------------------------------------------------
+
+    def start(self, model: ModelName, version: VersionNumber, spec: Spec, who: str) -> Rollout:
+        """Begin to roll a version out: its first step is in the plan when this returns.
+
+        Raises NotFound ``unknown_version`` or ``no_plan``, Conflict ``already_exists`` while another one goes on,
+        ``not_ready`` where the plan has a canary or the version is stable, and whatever ``Plans.append`` raises.
+        """
+        self._operations.version(model, version)
+
+        def attempt() -> Rollout:
+            for rollout in self._ledger.rollouts.page(model, 1):
+                if not rollout.ended:
+                    self._yielded(rollout)
+            current = self._operations.plan(model)
+            self._refuse_second(model)
+            rollout = begun(secrets.token_hex(16), version, spec, current, self._clock())
+            self._ledger.rollouts.start(rollout, first_line(rollout, who))
+            return rollout
+
+        rollout = _until_first(attempt)
+        event("rollout.started", model=model, version=version, rollout=rollout.id)
+        return rollout
+
+    def _refuse_second(self, model: ModelName) -> None:
+        going_on = next((r for r in self._ledger.rollouts.page(model, 1) if not r.ended), None)
+        if going_on is not None:
+            raise Conflict(
+                "already_exists",
+                f"a rollout of {model} version {going_on.version} goes on at {going_on.place}; wait for its end, or "
+                "promote or abort it",
+                {"rollout": going_on.id},
+            )
+
+    def pause(self, model: ModelName, rollout_id: str, who: str, why: str) -> Rollout:
+        """Stop the clocks; the canary keeps its share, and evidence against it still counts."""
+        return self._by_hand(model, rollout_id, who, Pause(why))
+
+    def resume(self, model: ModelName, rollout_id: str, who: str, why: str) -> Rollout:
+        """Let the clocks go on; where they are going, lift what holds it and waits for a person."""
+        return self._by_hand(model, rollout_id, who, Resume(why))
+
+    def promote(self, model: ModelName, rollout_id: str, who: str, why: str) -> Rollout:
+        """Leave out the rest: the version is stable when this returns."""
+        reason = f"promoted by hand: {why}" if why else "promoted by hand"
+        return self._by_hand(model, rollout_id, who, Promote(reason, by_hand=True))
+
+    def abort(self, model: ModelName, rollout_id: str, who: str, why: str) -> Rollout:
+        """Go back to the plan before; it is in force when this returns."""
+        return self._by_hand(model, rollout_id, who, Abort(f"aborted by hand: {why}" if why else "aborted by hand"))
+
+    def _by_hand(self, model: ModelName, rollout_id: str, who: str, action: Action) -> Rollout:
+        def attempt() -> Rollout:
+            rollout = self._yielded(self.rollout(model, rollout_id))
+            return self._move(rollout, action, who, self.judgement(rollout))
+
+        return _until_first(attempt)
+
+    # -- what can be seen ----------------------------------------------------------------------------------------------
+
+    def rollout(self, model: ModelName, rollout_id: str) -> Rollout:
+        """Return a rollout; raise NotFound ``not_found``."""
+        found = self._ledger.rollouts.get(model, rollout_id)
+        if found is None:
+            raise NotFound("not_found", f"{model} has no such rollout; GET …/rollouts lists those it has")
+        return found
+
+    def rollouts(self, model: ModelName, limit: int) -> Sequence[Rollout]:
+        """Return a model's rollouts, newest first; raise NotFound ``unknown_model``."""
+        self._operations.model(model)
+        return self._ledger.rollouts.page(model, limit)
+
+    def judgement(self, rollout: Rollout) -> Judgement:
+        """Return what the nodes' windows say of it up to now."""
+        return self._judge(rollout, self._ledger.reports.arms(rollout.model, rollout.revisions))
+
+    # -- what happens by itself ----------------------------------------------------------------------------------------
+
+    def look(self, rollout: Rollout) -> tuple[Rollout, Judgement]:
+        """Do what is due, which is at most one thing; return the rollout after it and what was known.
+
+        Raises Conflict ``revision_conflict`` where somebody moved it at the same moment: look again.
+        """
+        judgement = self.judgement(rollout)
+        rollout = self._yielded(rollout)
+        action = decide(rollout, self._clock(), judgement.findings, judgement.requests)
+        if action is None:
+            return rollout, judgement
+        try:
+            return self._move(rollout, action, CONTROLLER, judgement), judgement
+        except (Conflict, NotFound) as refused:
+            if refused.code == "revision_conflict" or not isinstance(action, (Advance, Promote)):
+                raise
+            # What the next plan names is no longer fit for it, and will not become so by itself.
+            back = RollBack(f"at {rollout.place}: the next plan was refused: {refused.message}")
+            return self._move(rollout, back, CONTROLLER, judgement), judgement
+
+    def _yielded(self, rollout: Rollout) -> Rollout:
+        """Return the rollout; ended where its plan is no longer the one that it made."""
+        if rollout.ended:
+            return rollout
+        current = self._ledger.plans.current(rollout.model)
+        revision = 0 if current is None else current.revision
+        if revision == rollout.plan_revision:
+            return rollout
+        # It may have moved by itself between both reads; then the record that was read is old.
+        self._require_unmoved(rollout)
+        return self._move(rollout, Yield(revision), CONTROLLER, self.judgement(rollout))
+
+    def _require_unmoved(self, rollout: Rollout) -> None:
+        newest = self.rollout(rollout.model, rollout.id)
+        if newest.turn != rollout.turn:
+            raise Conflict("revision_conflict", "somebody else moved this rollout first; look, then decide again")
+
+    def _move(self, rollout: Rollout, action: Action, who: str, judgement: Judgement) -> Rollout:
+        now_ms = self._clock()
+        after = moved(rollout, action, now_ms)
+        line = line_of(rollout, after, action, who, now_ms=now_ms, numbers=judgement.numbers())
+        self._ledger.rollouts.move(rollout, after, line)
+        event(f"rollout.{line.event}", model=rollout.model, version=rollout.version, rollout=rollout.id)
+        if after.ended:
+            self._ended(after)
+        return after
+
+
+def _until_first(attempt: Callable[[], Rollout]) -> Rollout:
+    """Return what ``attempt`` does; begin again where somebody else was faster."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return attempt()
+        except Conflict as lost:
+            if lost.code != "revision_conflict":
+                raise
+    return attempt()

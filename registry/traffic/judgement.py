@@ -1,0 +1,139 @@
+"""What the nodes' windows say of a rollout: its evidence, how much it has seen, and both in numbers and words. Pure.
+
+Not here: the tests themselves (``evidence.py``, ``predictions.py``), and what follows (``rollout.decide``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from registry.traffic.actions import Findings
+from registry.traffic.evidence import Period, Verdict, error_evidence, invalid_evidence, latency_evidence
+from registry.traffic.ports import ArmPart
+from registry.traffic.predictions import Shift, prediction_shift
+from registry.traffic.quantiles import latency_quantile
+from registry.traffic.rollout import Rollout
+from registry.traffic.spec import Metric
+from registry.windows import ArmCounts
+
+NO_LABELS = {"evidence": None, "message": "no labels yet"}
+_BAD = {"error-rate": "failed", "invalid": "were invalid (NaN, infinite, or too few rows)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is known of a rollout at one moment.
+
+    Attributes:
+        findings: What speaks against the canary, in words.
+        requests: How many requests the canary is known to have answered in the present step.
+        evidence: Metric to its numbers (``Verdict.to_json``), ``predictions`` among them, JSON-ready.
+        arms: ``stable`` and ``canary`` to their sums since the rollout began, JSON-ready.
+    """
+
+    findings: Findings
+    requests: int
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    arms: Mapping[str, Any] = field(default_factory=dict)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what the journal keeps."""
+        return {"requests": self.requests, "evidence": dict(self.evidence), "arms": dict(self.arms)}
+
+
+def judged(rollout: Rollout, parts: Sequence[ArmPart]) -> Judgement:
+    """Weigh all that was counted since the rollout began.
+
+    Args:
+        rollout: As it is now.
+        parts: What was counted under its revisions.
+    """
+    periods = periods_of(parts)
+    alpha = rollout.spec.alpha / len(rollout.spec.metrics)
+    evidence: dict[str, Any] = {}
+    against: list[str] = []
+    for metric in rollout.spec.metrics:
+        verdict = _weighed(metric, periods, alpha)
+        evidence[metric.name] = NO_LABELS if verdict is None else verdict.to_json()
+        if verdict is not None and verdict.fails:
+            against.append(_in_words(metric, verdict))
+    shift = prediction_shift(periods, alpha=rollout.spec.alpha)
+    evidence["predictions"] = shift.to_json()
+    now = rollout.revisions[-1]
+    return Judgement(
+        Findings("; ".join(against), _shift_in_words(shift) if shift.shifted else ""),
+        sum(p.window.counts.requests for p in parts if p.window.revision == now and p.window.arm == "canary"),
+        evidence,
+        {arm: arm_json(merged(parts, arm)) for arm in ("stable", "canary")},
+    )
+
+
+def periods_of(parts: Sequence[ArmPart]) -> list[Period]:
+    """Pair both arms of each node in each bucket of each revision, in the order of time."""
+    found: dict[tuple[int, str, int], dict[str, ArmCounts]] = {}
+    for part in parts:
+        window = part.window
+        arms = found.setdefault((window.start_ms, part.node, window.revision), {})
+        arms[window.arm] = arms.get(window.arm, ArmCounts()).plus(window.counts)
+    nothing = ArmCounts()
+    return [
+        Period(canary=arms.get("canary", nothing), stable=arms.get("stable", nothing))
+        for _, arms in sorted(found.items(), key=lambda pair: pair[0])
+    ]
+
+
+def merged(parts: Sequence[ArmPart], arm: str) -> ArmCounts:
+    """Return the sum of one arm."""
+    total = ArmCounts()
+    for part in parts:
+        if part.window.arm == arm:
+            total = total.plus(part.window.counts)
+    return total
+
+
+def arm_json(counts: ArmCounts) -> dict[str, Any]:
+    """Return the sums of an arm; times are seconds."""
+    return {
+        "requests": counts.requests,
+        "errors": counts.errors,
+        "invalid": counts.invalid,
+        "p50": latency_quantile(counts.latency, 0.5),
+        "p99": latency_quantile(counts.latency, 0.99),
+    }
+
+
+def _weighed(metric: Metric, periods: Sequence[Period], alpha: float) -> Verdict | None:
+    tolerance, limit = metric.tolerance, metric.limit
+    match metric.name:
+        case "error-rate":
+            return error_evidence(periods, tolerance=tolerance, alpha=alpha, maximum=limit)
+        case "invalid":
+            return invalid_evidence(periods, tolerance=tolerance, alpha=alpha, maximum=limit)
+        case "latency":
+            return latency_evidence(periods, tolerance=tolerance, alpha=alpha, objective_seconds=limit)
+        case _:
+            return None  # quality: there are no labels to weigh
+
+
+def _in_words(metric: Metric, verdict: Verdict) -> str:
+    bad = _BAD.get(metric.name)
+    if bad is None:
+        bad = f"took longer than {verdict.threshold_seconds or 0:.3g} s"
+    canary, stable = verdict.canary, verdict.stable
+    allowed = f"{metric.tolerance:g} times stable's share is tolerated"
+    if verdict.rule == "maximum" and verdict.maximum is not None:
+        allowed = f"at most {verdict.maximum:.3%} are allowed"
+    return (
+        f"{metric.name}: {canary.bad:,.0f} of {canary.requests:,.0f} requests of the canary {bad} "
+        f"({canary.ratio or 0:.2%}), of stable {stable.bad:,.0f} of {stable.requests:,.0f} ({stable.ratio or 0:.2%}); "
+        f"{allowed}; evidence {verdict.evidence:.2f} of 1"
+    )
+
+
+def _shift_in_words(shift: Shift) -> str:
+    return (
+        f"predictions differ: {shift.distance:.0%} of the canary's {shift.canary:,} lie elsewhere than stable's "
+        f"{shift.stable:,}"
+    )
