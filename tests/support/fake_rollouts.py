@@ -38,9 +38,9 @@ def event(at: str, name: str, message: str, revision: int | None = None) -> dict
 
 
 JOURNAL = [
-    event("08:00:00", "started", "step 1 of 3 (5 %)", 8),
-    event("08:10:03", "advanced", "step 2 of 3 (25 %)", 9),
-    event("08:10:33", "held", "too little traffic: 120 of 200 requests in this step"),
+    event("08:00:00", "started", "rollout of version 4 begins at step 1 of 3 (5 %)", 8),
+    event("08:10:03", "advanced", "goes on to step 2 of 3 (25 %)", 9),
+    event("08:10:33", "held", "holds at step 2 of 3 (25 %): too little traffic: 120 of 200 requests in this step"),
 ]
 
 

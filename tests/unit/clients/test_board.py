@@ -43,7 +43,7 @@ def test_it_tells_who_steps_arms_evidence_and_why_it_waits() -> None:
         "no labels yet",
         "3.1 % of the predictions lie elsewhere",
         "waits  too little traffic: 120 of 200 requests in this step",
-        "08:10:33 held too little traffic",
+        "08:10:33  holds at step 2 of 3 (25 %): too little traffic",
     ):
         assert words in shown
     assert shown.index("08:10:33") < shown.index("08:00:00")
@@ -109,11 +109,14 @@ def test_what_people_wrote_steers_no_terminal() -> None:
 
 
 def test_an_event_is_one_line() -> None:
-    """When, what, why, and the revision that came of it."""
-    found = Rollout.from_json(rollout_json(journal=[JOURNAL[1], event("09:00:00", "held", "a\nb")]))
+    """When, what and why, and the revision that came of it."""
+    found = Rollout.from_json(
+        rollout_json(journal=[JOURNAL[1], event("09:00:00", "held", "a\nb"), event("09:00:01", "paused", "")])
+    )
     assert [event_line(line) for line in found.journal] == [
-        "08:10:03  advanced: step 2 of 3 (25 %) (revision 9)",
-        "09:00:00  held: a�b",
+        "08:10:03  goes on to step 2 of 3 (25 %) (revision 9)",
+        "09:00:00  a�b",
+        "09:00:01  paused",
     ]
 
 

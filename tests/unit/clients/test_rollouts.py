@@ -32,7 +32,7 @@ from tests.support.terminal import on_terminal
 
 Run = Callable[..., Result]
 GOOD: list[dict[str, Any]] = [
-    {"step": 1, "weight": 25, "journal": [event("08:10:00", "advanced", "step 2 of 3 (25 %)", 3)]},
+    {"step": 1, "weight": 25, "journal": [event("08:10:00", "advanced", "goes on to step 2 of 3 (25 %)", 3)]},
     {"holding": "too little traffic"},
     {"state": "succeeded", "reason": "all 3 steps are over", "weight": 100,
      "journal": [event("08:20:00", "succeeded", "all 3 steps are over", 4)]},
@@ -170,9 +170,9 @@ def test_watching_without_a_terminal_prints_a_line_an_event(run: Run, fake: Fake
     result = run("rollout", "watch", "churn", "--every", "0.05")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "08:00:00  started: x (revision 2)",
-        "08:10:00  advanced: step 2 of 3 (25 %) (revision 3)",
-        "08:20:00  succeeded: all 3 steps are over (revision 4)",
+        "08:00:00  x (revision 2)",
+        "08:10:00  goes on to step 2 of 3 (25 %) (revision 3)",
+        "08:20:00  all 3 steps are over (revision 4)",
         "churn version 4 is stable now: all 3 steps are over",
     ]
     assert result.stderr.count("cannot look") == 1

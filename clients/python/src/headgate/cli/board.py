@@ -80,10 +80,8 @@ def outcome(rollout: Rollout) -> str:
 
 
 def event_line(event: RolloutEvent) -> str:
-    """Return a journal line on one line of text: when (UTC), what, why, and the revision that came of it."""
-    revision = f" (revision {event.revision})" if event.revision is not None else ""
-    message = f": {event.message}" if event.message else ""
-    return printable(f"{clock(event.at)}  {event.event}{message}{revision}")
+    """Return a journal line on one line of text: when (UTC), what, and the revision that came of it."""
+    return printable(f"{clock(event.at)}  {_said(event)}")
 
 
 def newest(rollout: Rollout) -> list[RolloutEvent]:
@@ -215,8 +213,13 @@ def _counted(name: str, found: Evidence, width: int) -> str:
 
 
 def _line(event: RolloutEvent) -> Text:
+    return _text((f"{clock(event.at)}  ", "dim"), (_said(event), ""))
+
+
+def _said(event: RolloutEvent) -> str:
+    """Return what happened: a message is a sentence of its own, so the event's name stands in only where none is."""
     revision = f" (revision {event.revision})" if event.revision is not None else ""
-    return _text((f"{clock(event.at)} ", "dim"), (f"{event.event} ", "bold"), (f"{event.message}{revision}", ""))
+    return f"{event.message or event.event}{revision}"
 
 
 def _ratio(ratio: float | None) -> str:
