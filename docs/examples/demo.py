@@ -1,8 +1,9 @@
-"""The demo behind ``make demo``: start the platform, train, promote, predict over HTTP, and compare bit for bit.
+"""The demo behind ``make demo``: start the platform, train, promote, predict over HTTP, and compare bit for bit; then
+roll out a good version and a bad one under live traffic (``delivery.py``).
 
-It uses a platform that is already up, and starts one otherwise. With ``--exit`` it ends after the comparison: 0 where
-every answer equals the local prediction, 1 otherwise. Everything it does to the platform goes through public
-interfaces.
+It uses a platform that is already up, and starts one otherwise. With ``--exit`` it ends after that: 0 where every
+answer equals the local prediction, the good version was promoted and the bad one rolled back, 1 otherwise. Everything
+it does to the platform goes through public interfaces.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ import httpx
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+
+from docs.examples.delivery import deliver
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -55,7 +58,7 @@ class Compared:
 def main() -> int:
     """Run the demo; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--exit", action="store_true", help="end after the comparison")
+    parser.add_argument("--exit", action="store_true", help="end after the last act")
     leave = parser.parse_args().exit
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with platform() as ours:
@@ -63,7 +66,7 @@ def main() -> int:
             console.print(
                 "\n[bold]1.[/] Train and register, with a plain MLflow script (docs/examples/train.py); some seconds"
             )
-            train()
+            train("train.py")
             console.print(
                 "\n[bold]2.[/] Wait until both new versions of each model are checked, then promote the newest"
             )
@@ -74,6 +77,12 @@ def main() -> int:
             good = all(r.equal == r.rows for r in results)
             verdict = "Every answer equals the local prediction, bit for bit." if good else "SOME ANSWERS DIFFER."
             console.print(f"\n[bold]{verdict}[/]")
+            console.print("\n[bold]4.[/] Train three versions of churn (docs/examples/churn.py), to be rolled out")
+            train("churn.py")
+            decided = deliver(REGISTRY, SERVING, console, flags())
+            verdict = "The good version was promoted, the bad one rolled back." if decided else "THAT WENT WRONG."
+            console.print(f"\n[bold]{verdict}[/]")
+            good = good and decided
             if not leave:
                 invite(results[-1], ours)
                 if ours:
@@ -93,7 +102,9 @@ def platform() -> Iterator[bool]:
     # In a session of its own, so that Ctrl-C reaches the demo first; the launcher sees that it never outlives us.
     launcher = [sys.executable, "-I", "-S", str(ROOT / "deploy/local/child.py"), "--parent", str(os.getpid()), "--"]
     command = [*launcher, sys.executable, "-m", "deploy.local"]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    # Nodes tell what they have counted every second here, every ten otherwise: the second act is a short one.
+    environment = {"HEADGATE_WINDOW_SECONDS": "1"} | os.environ
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not (answers(REGISTRY) and answers(SERVING)):
@@ -116,17 +127,15 @@ def answers(url: str) -> bool:
         return False
 
 
-def train() -> None:
-    """Run the training script as a user would: with MLFLOW_TRACKING_URI and nothing else."""
+def train(script: str) -> None:
+    """Run a training script as a user would: with MLFLOW_TRACKING_URI and nothing else."""
     quiet = {"PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "ERROR", "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment = (
         os.environ | quiet | {"MLFLOW_TRACKING_URI": REGISTRY, "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
     )
-    done = subprocess.run(
-        [sys.executable, HERE / "train.py"], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, HERE / script], env=environment, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
-        if "test score" in line:
+        if "score" in line:
             console.print(f"   {line}")
     if done.returncode:
         sys.exit(f"training failed:\n{done.stderr[-3000:]}")
@@ -190,10 +199,14 @@ def invite(last: Compared, ours: bool) -> None:
     body = example(last.model)
     for path in (f"/models/{last.model}/versions/{last.version}/predict", f"/models/{last.model}/predict"):
         console.print(f"  curl -s {SERVING}{path} -H 'content-type: application/json' \\\n    -d '{body}'")
-    where = "" if (REGISTRY, SERVING) == DEFAULTS else f" --registry-url {REGISTRY} --serving-url {SERVING}"
-    console.print(f"  .venv/bin/headgate{where} status")
-    console.print(f"  .venv/bin/headgate{where} promote {last.model} 1")
+    for words in ("status", f"promote {last.model} 1", "rollout status churn", "traffic history churn"):
+        console.print(f"  .venv/bin/headgate{flags()} {words}")
     console.print(f"\nMLflow's pages are at {REGISTRY}." + (" The platform stays up; Ctrl-C stops it." if ours else ""))
+
+
+def flags() -> str:
+    """Return what the command line needs to find this platform."""
+    return "" if (REGISTRY, SERVING) == DEFAULTS else f" --registry-url {REGISTRY} --serving-url {SERVING}"
 
 
 def example(model: str) -> str:

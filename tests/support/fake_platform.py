@@ -1,7 +1,7 @@
 """A small platform in memory behind real HTTP: what a client test needs of the contract, and ways to draw a situation.
 
-One process, two ports (registry and serving) on one state. ``Situation`` is what a test arranges: versions that take a
-while, are rejected, or answers that fail a few times. Not here: checking anything deeper than the client can tell.
+One process, two ports (registry and serving) on one state (``fake_situation.py``). Not here: plans and rollouts
+(``fake_traffic.py``), MLflow (``fake_mlflow.py``); and checking anything deeper than the client can tell.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import re
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -26,159 +26,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.support.fake_mlflow import mlflow_routes
+from tests.support.fake_situation import API, Failure, Problem, Situation, Upload
+from tests.support.fake_traffic import rollout_routes, traffic_routes
 
-API = "/registry/v1"
-BODY_KEYS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-
-
-class Problem(Exception):
-    """An answer in the contract's error shape."""
-
-    def __init__(self, status: int, code: str, message: str, **details: Any) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message, self.details = status, code, message, details
-
-
-@dataclass
-class Failure:
-    """The next ``times`` requests whose ``METHOD path`` matches get this instead of an answer; status 0 hangs up."""
-
-    pattern: str
-    status: int
-    code: str = "overloaded"
-    times: int = 1
-    headers: dict[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
-
-
-@dataclass
-class Upload:
-    """A model directory on its way in."""
-
-    id: str
-    files: list[dict[str, Any]]
-    contents: dict[str, bytes] = field(default_factory=dict)
-    committed: bool = False
-
-    def shown(self) -> dict[str, Any]:
-        """Return its JSON."""
-        files = [{**f, "arrived": f["path"] in self.contents} for f in self.files]
-        return {"upload": {"id": self.id, "files": files, "committed": self.committed}}
-
-
-@dataclass
-class Model:
-    """A name with its versions, aliases and journal."""
-
-    versions: list[dict[str, Any]] = field(default_factory=list)
-    aliases: dict[str, str] = field(default_factory=dict)
-    journal: list[dict[str, Any]] = field(default_factory=list)
-
-
-class Situation:
-    """All that the fake platform knows, and what a test wants to happen."""
-
-    def __init__(self) -> None:
-        self.logged: dict[str, bytes] = {}  # the MLflow routes hold on to it
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin anew."""
-        self.models: dict[str, Model] = {}
-        self.uploads: dict[str, Upload] = {}
-        self.keys: dict[tuple[str, str], dict[str, Any]] = {}
-        self.logged.clear()
-        self.failures: list[Failure] = []
-        self.requests: list[tuple[str, str, dict[str, str]]] = []
-        self.checks_left = 0
-        self.rejections: list[str] = []
-        self.behind = False
-        self.deaf = 0
-        self.serving_ready = True
-        self.served: dict[str, Any] = {}
-        self.answer: Callable[[Any], Any] = lambda body: body
-        self.bodies: list[tuple[str, bytes]] = []
-
-    def count(self, pattern: str) -> int:
-        """Tell how many requests came whose ``METHOD path`` matches."""
-        return sum(bool(re.search(pattern, f"{method} {path}")) for method, path, _ in self.requests)
-
-    def add(self, name: str, count: int = 1, state: str = "ready") -> None:
-        """Let a model have ``count`` more versions."""
-        for _ in range(count):
-            self.new_version(name, state)
-
-    def new_version(self, name: str, state: str = "pending", **more: Any) -> dict[str, Any]:
-        """Number a new version."""
-        model = self.models.setdefault(name, Model())
-        number = str(len(model.versions) + 1)
-        at = "2026-11-20T08:00:00.000Z"
-        record = {
-            "model": name,
-            "version": number,
-            "state": state,
-            "reason": "",
-            "checks": [],
-            "created_at": at,
-            **more,
-        }
-        model.versions.append(record)
-        return record
-
-    def find(self, name: str) -> Model:
-        """Return a model or refuse."""
-        if name not in self.models:
-            raise Problem(404, "unknown_model", f"there is no model '{name}'")
-        return self.models[name]
-
-    def version(self, name: str, number: str) -> dict[str, Any]:
-        """Return a version or refuse."""
-        found = next((v for v in self.find(name).versions if v["version"] == number), None)
-        if found is None:
-            raise Problem(404, "unknown_version", f"{name} has no version {number}")
-        return found
-
-    def settle(self, record: dict[str, Any]) -> None:
-        """Move admission on by one look."""
-        if record["state"] not in ("pending", "checking"):
-            return
-        if self.checks_left:
-            self.checks_left -= 1
-            record["state"] = "checking"
-            return
-        record["checks"] = [{"name": "probe", "verdict": "failed", "reason": r} for r in self.rejections]
-        record["reason"] = "; ".join(self.rejections)
-        record["state"] = "rejected" if self.rejections else "ready"
-
-    def stable(self, name: str) -> str | None:
-        """Return who has a model's traffic."""
-        journal = self.find(name).journal
-        plan = journal[-1]["plan"] if journal else None
-        return plan["stable"] if plan else None
-
-    def require_unused(self, record: dict[str, Any]) -> None:
-        """Refuse where a plan or an alias names the version."""
-        shown = self.shown(record)
-        if shown["stable"] or shown["aliases"]:
-            raise Problem(409, "in_use", f"version {record['version']} is in use")
-
-    def shown(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return a version's JSON."""
-        model = self.find(record["model"])
-        stable = self.stable(record["model"])
-        aliases = sorted(a for a, v in model.aliases.items() if v == record["version"])
-        return {"signature": None, **record, "aliases": aliases, "stable": stable == record["version"]}
-
-    def model_shown(self, name: str) -> dict[str, Any]:
-        """Return a model's JSON."""
-        model = self.find(name)
-        return {
-            "name": name,
-            "aliases": model.aliases,
-            "plan": model.journal[-1] if model.journal else None,
-            "version_count": len(model.versions),
-            "versions": [self.shown(v) for v in reversed(model.versions[-5:])],
-        }
+__all__ = ["Failure", "FakePlatform", "build", "fake", "fake_servers", "free_port"]
 
 
 @dataclass(frozen=True)
@@ -234,7 +85,8 @@ def build(situation: Situation) -> ASGIApp:
     """Return the application of both ports."""
     app = Starlette(
         routes=[*_health_routes(situation), *_model_routes(situation), *_upload_routes(situation),
-                *_traffic_routes(situation), *_serving_routes(situation), *mlflow_routes(situation.logged)],
+                *traffic_routes(situation), *rollout_routes(situation), *_serving_routes(situation),
+                *mlflow_routes(situation.logged)],
         exception_handlers={Problem: _problem},
     )  # fmt: skip
     return _Front(app, situation)
@@ -356,70 +208,6 @@ def _upload_routes(s: Situation) -> list[Route]:
         Route(f"{API}/uploads/{{id}}", show),
         Route(f"{API}/uploads/{{id}}/files/{{path:path}}", receive, methods=["PUT"]),
         Route(f"{API}/uploads/{{id}}/commit", commit, methods=["POST"]),
-    ]
-
-
-def _traffic_routes(s: Situation) -> list[Route]:
-    def append(name: str, plan: dict[str, Any] | None, why: str) -> Response:
-        model = s.find(name)
-        revision = len(model.journal) + 1
-        at = "2026-11-20T08:00:00.000Z"
-        line = {"model": name, "revision": revision, "plan": plan, "who": "api", "why": why, "at": at}
-        model.journal.append(line)
-        return JSONResponse(line, headers={"ETag": f'"{revision}"'})
-
-    async def show(request: Request) -> Response:
-        journal = s.find(request.path_params["name"]).journal
-        if not journal:
-            raise Problem(404, "no_plan", "there is no plan yet")
-        return JSONResponse(journal[-1], headers={"ETag": f'"{journal[-1]["revision"]}"'})
-
-    async def replace(request: Request) -> Response:
-        name, plan = request.path_params["name"], await request.json()
-        revision = len(s.find(name).journal)
-        if request.headers.get("if-match") != f'"{revision}"':
-            raise Problem(409, "revision_conflict", f"the plan has revision {revision}", revision=revision)
-        if s.version(name, plan["stable"])["state"] != "ready":
-            raise Problem(409, "not_ready", f"version {plan['stable']} is not ready")
-        return append(name, plan, plan["note"] or "plan replaced")
-
-    async def clear(request: Request) -> Response:
-        name = request.path_params["name"]
-        revision = len(s.find(name).journal)
-        if request.headers.get("if-match") != f'"{revision}"':
-            raise Problem(409, "revision_conflict", f"the plan has revision {revision}", revision=revision)
-        return append(name, None, "all traffic taken away")
-
-    async def history(request: Request) -> Response:
-        return JSONResponse({"revisions": s.find(request.path_params["name"]).journal[::-1]})
-
-    async def rollback(request: Request) -> Response:
-        name, body = request.path_params["name"], await request.body()
-        journal = s.find(name).journal
-        if not journal:
-            raise Problem(404, "no_plan", f'{name} has no plan yet; PUT …/traffic with If-Match: "0"')
-        wanted = json.loads(body)["revision"] if body else len(journal) - 1
-        if wanted < 1:
-            raise Problem(409, "not_ready", "nothing to roll back to")
-        return append(name, journal[wanted - 1]["plan"], f"rolled back to revision {wanted}")
-
-    async def alias(request: Request) -> Response:
-        aliases = s.find(request.path_params["name"]).aliases
-        if request.method == "PUT":
-            aliases[request.path_params["alias"]] = (await request.json())["version"]
-            return JSONResponse({})
-        if aliases.pop(request.path_params["alias"], None) is None:
-            raise Problem(404, "unknown_alias", "no such alias")
-        return Response(status_code=204)
-
-    prefix = f"{API}/models/{{name}}"
-    return [
-        Route(f"{prefix}/traffic", show),
-        Route(f"{prefix}/traffic", replace, methods=["PUT"]),
-        Route(f"{prefix}/traffic", clear, methods=["DELETE"]),
-        Route(f"{prefix}/traffic/history", history),
-        Route(f"{prefix}/traffic/rollback", rollback, methods=["POST"]),
-        Route(f"{prefix}/aliases/{{alias}}", alias, methods=["PUT", "DELETE"]),
     ]
 
 

@@ -21,7 +21,10 @@ COMMANDS = [
     ("models",), ("models", "list"), ("models", "show"), ("versions", "list"), ("versions", "show"),
     ("versions", "admit"), ("versions", "retire"), ("versions", "delete"), ("register",), ("traffic", "clear"),
     ("predict",), ("promote",), ("rollback",), ("traffic", "show"), ("traffic", "history"), ("alias", "list"),
-    ("alias", "set"), ("alias", "delete"), ("status",), ("doctor",),
+    ("alias", "set"), ("alias", "delete"), ("status",), ("doctor",), ("traffic", "set"), ("traffic", "rollback"),
+    ("traffic", "status"), ("traffic", "shadow"), ("rollout", "start"), ("rollout", "status"), ("rollout", "watch"),
+    ("rollout", "list"), ("rollout", "pause"), ("rollout", "resume"), ("rollout", "promote"), ("rollout", "abort"),
+    ("nodes", "list"),
 ]  # fmt: skip
 
 
@@ -121,18 +124,21 @@ def test_promote_rollback_and_history(run: Run, fake: FakePlatform) -> None:
     assert run("promote", "churn", "1").exit_code == 0
     revision = document(run("promote", "churn", "2", "--note", "better", "-o", "json"))
     assert isinstance(revision, dict)
-    assert (revision["stable"], revision["revision"], revision["note"]) == ("2", 2, "better")
+    assert (revision["plan"]["stable"], revision["revision"], revision["plan"]["note"]) == ("2", 2, "better")
     assert "stable    1" in run("rollback", "churn").stdout
     assert "rolled back to revision 1" in run("traffic", "history", "churn").stdout
 
 
 def test_a_conflict_is_one_line(run: Run, fake: FakePlatform) -> None:
-    """A plan that somebody else changed is exit code 1 and one clear line."""
+    """A plan that somebody else changed is exit code 1 and one clear line: who, when, why, and what to do."""
     fake.situation.add("churn")
     run("promote", "churn", "1")
     result = run("promote", "churn", "1", "--expect", "0")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "error: the plan has revision 1\n"
+    assert result.stderr == (
+        "error: the plan of churn is at revision 1 now, made by api at 2026-11-20T08:00:00.000Z ('plan replaced'); "
+        "nothing of yours was changed: look at `headgate traffic show churn`, then decide again\n"
+    )
 
 
 def test_aliases(run: Run, fake: FakePlatform) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from headgate import ConnectionFailed, flows, requests
+from headgate import ConnectionFailed, Plan, flows, requests, traffic_flows
+from headgate.traffic_flows import Wanted
 from headgate.wire import Answer, Done, Now, Pause, Request, Server, step
 
 OK = Answer(200, {}, b"{}", "http://x/y")
@@ -35,7 +36,7 @@ def test_a_read_may_succeed_the_second_time() -> None:
     "request_",
     [
         requests.predict(requests.Target("churn"), b"{}", "application/json"),
-        requests.put_traffic("churn", requests.Wanted(1), 0),
+        requests.put_traffic("churn", Plan("1"), 0),
         requests.post_rollback("churn", None),
     ],
 )
@@ -49,7 +50,7 @@ def test_nothing_else_is_sent_again(request_: Request) -> None:
 
 def test_promote_reads_then_replaces() -> None:
     """A promotion puts the plan against the revision it has just read, and lets serving hear of it."""
-    flow = flows.promote("churn", requests.Wanted(3, "why"))
+    flow = traffic_flows.promote("churn", Wanted(3, "why"))
     assert step(flow, None, None) == requests.get_traffic("churn")
     plan = b'{"model": "churn", "revision": 7, "plan": null}'
     put = step(flow, Answer(200, {}, plan, "u"), None)
@@ -70,7 +71,7 @@ def test_promote_reads_then_replaces() -> None:
 def test_serving_is_waited_for_but_never_long() -> None:
     """Where serving hears nothing or cannot be asked, the promotion stands all the same."""
     for last in (Answer(404, {}, b"{}", "u"), Answer(403, {}, b"{}", "u"), ConnectionFailed("down")):
-        flow = flows.rollback("churn")
+        flow = traffic_flows.rollback("churn")
         step(flow, None, None)
         step(flow, Answer(200, {}, b'{"model": "churn", "revision": 8, "plan": {"stable": "3"}}', "u"), None)
         step(flow, 0.0, None)

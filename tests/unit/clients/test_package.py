@@ -21,10 +21,11 @@ CLIENT = Path(__file__).resolve().parents[3] / "clients" / "python"
 def test_public_names() -> None:
     """These names are relied on; adding one is a decision, removing one a break."""
     assert sorted(headgate.__all__) == [
-        "AccessDenied", "AsyncClient", "BadSettings", "Check", "Client", "ClientClosed", "Conflict", "ConnectionFailed",
-        "HeadgateError", "InvalidRequest", "Model", "ModelFault", "NotFound", "Prediction", "ProcessStatus",
-        "Refused", "RevisionConflict", "Served", "ServerFault", "Status", "Timeout", "Traffic", "Unavailable",
-        "Version", "VersionRejected", "__version__",
+        "AccessDenied", "AsyncClient", "BadSettings", "Canary", "Check", "Client", "ClientClosed", "Conflict",
+        "ConnectionFailed", "HeadgateError", "InvalidRequest", "Metric", "Model", "ModelFault", "Node", "NotFound",
+        "Plan", "Prediction", "ProcessStatus", "Refused", "RevisionConflict", "Rollout", "RolloutSpec", "Rule",
+        "Served", "ServerFault", "Shadow", "ShadowComparison", "Status", "Step", "Timeout", "Traffic",
+        "TrafficStatus", "Unavailable", "Version", "VersionRejected", "__version__",
     ]  # fmt: skip
     assert all(hasattr(headgate, name) for name in headgate.__all__)
 

@@ -70,7 +70,8 @@ def test_promoting_keeps_what_the_plan_before_said(client: Client, fake: FakePla
     warm = client.promote("churn", 2, warm=True, instances=4)
     kept = client.promote("churn", 3)
     mixed = client.promote("churn", 3, warm=False)
-    told = [(plan.stable, plan.warm, plan.instances) for plan in (plain, warm, kept, mixed)]
+    plans = [revision.plan for revision in (plain, warm, kept, mixed)]
+    told = [(plan.stable, plan.warm, plan.instances) for plan in plans if plan is not None]
     assert told == [("1", False, 1), ("2", True, 4), ("3", True, 4), ("3", False, 4)]
 
 

@@ -19,7 +19,10 @@ from headgate.errors import (
     Unavailable,
     VersionRejected,
 )
-from headgate.records import Check, Model, Prediction, ProcessStatus, Served, Status, Traffic, Version
+from headgate.nodes import Node, ShadowComparison, TrafficStatus
+from headgate.plans import Canary, Plan, Rule, Shadow, Traffic
+from headgate.records import Check, Model, Prediction, ProcessStatus, Served, Status, Version
+from headgate.rollouts import Metric, Rollout, RolloutSpec, Step
 from headgate.version import __version__
 
 __all__ = [
@@ -31,8 +34,19 @@ __all__ = [
     "ProcessStatus",
     "Served",
     "Status",
-    "Traffic",
     "Version",
+    "Plan",
+    "Canary",
+    "Shadow",
+    "Rule",
+    "Traffic",
+    "TrafficStatus",
+    "ShadowComparison",
+    "Node",
+    "Rollout",
+    "RolloutSpec",
+    "Step",
+    "Metric",
     "HeadgateError",
     "BadSettings",
     "ClientClosed",

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from headgate import flows, registration
+from headgate import flows, registration, rollout_flows, traffic_flows
 from headgate.encoding import Data
-from headgate.records import Model, Prediction, Served, Status, Traffic, Version
+from headgate.nodes import Node, ShadowComparison, TrafficStatus
+from headgate.plans import Plan, Traffic
+from headgate.records import Model, Prediction, Served, Status, Version
 from headgate.registration import Progress, Wishes
-from headgate.requests import Target, Wanted
+from headgate.requests import Target
+from headgate.rollouts import Rollout, RolloutSpec
 from headgate.settings import Settings, resolve
+from headgate.traffic_flows import Wanted
 
 
 class AsyncClient:
@@ -163,11 +167,11 @@ class AsyncClient:
 
     async def traffic(self, name: str) -> Traffic:
         """Return the plan in force; its revision is 0 where there never was one."""
-        return await self._driver.run(flows.traffic(name))
+        return await self._driver.run(traffic_flows.traffic(name))
 
     async def history(self, name: str) -> list[Traffic]:
         """Return the journal of plans, newest first."""
-        return await self._driver.run(flows.history(name))
+        return await self._driver.run(traffic_flows.history(name))
 
     async def promote(
         self,
@@ -179,7 +183,7 @@ class AsyncClient:
         instances: int | None = None,
         expect: int | None = None,
     ) -> Traffic:
-        """Send the model's traffic to a version; raise RevisionConflict where somebody else changed the plan.
+        """Send all of the model's traffic to a version; raise RevisionConflict where somebody else changed the plan.
 
         Args:
             name: Of the model.
@@ -189,18 +193,76 @@ class AsyncClient:
             instances: How many processes it gets on a node; as in the plan before, if left out.
             expect: The revision that you saw; without it, the present one is read first.
         """
-        return await self._driver.run(flows.promote(name, Wanted(version, note, warm, instances), expect))
+        return await self._driver.run(traffic_flows.promote(name, Wanted(version, note, warm, instances), expect))
+
+    async def set_traffic(self, name: str, plan: Plan, *, expect: int | None = None) -> Traffic:
+        """Replace the whole plan; raise RevisionConflict where it is not the one of revision ``expect`` any more.
+
+        The next plan is made of the last with ``dataclasses.replace(traffic.plan, canary=…)``, and ``expect`` is then
+        that ``traffic.revision``; without it, the present revision is read first.
+        """
+        return await self._driver.run(traffic_flows.set_traffic(name, plan, expect))
 
     async def rollback(self, name: str, *, revision: int | None = None) -> Traffic:
         """Go back to the plan before, or to the plan of ``revision``; that makes a new revision."""
-        return await self._driver.run(flows.rollback(name, revision))
+        return await self._driver.run(traffic_flows.rollback(name, revision))
 
     async def clear_traffic(self, name: str, *, expect: int | None = None) -> Traffic:
         """Take all traffic away, so that only versions and aliases that are named answer.
 
         Where nobody has traffic nothing is changed. ``expect`` is the revision that you saw, as in ``promote``.
         """
-        return await self._driver.run(flows.clear_traffic(name, expect))
+        return await self._driver.run(traffic_flows.clear_traffic(name, expect))
+
+    async def traffic_status(self, name: str) -> TrafficStatus:
+        """Return where the plan in force has arrived, node by node."""
+        return await self._driver.run(traffic_flows.traffic_status(name))
+
+    async def shadow_comparison(self, name: str, version: str | int) -> ShadowComparison:
+        """Return how a shadow did beside whoever answered, and whether it would have been a good canary."""
+        return await self._driver.run(traffic_flows.shadow(name, version))
+
+    async def nodes(self) -> list[Node]:
+        """Return the serving nodes that the registry has heard of."""
+        return await self._driver.run(traffic_flows.nodes())
+
+    async def start_rollout(self, name: str, spec: RolloutSpec) -> Rollout:
+        """Let a version become stable by steps, on evidence; raise Conflict while another rollout goes on."""
+        return await self._driver.run(rollout_flows.start(name, spec))
+
+    async def rollouts(self, name: str) -> list[Rollout]:
+        """Return a model's rollouts, newest first."""
+        return await self._driver.run(rollout_flows.rollouts(name))
+
+    async def rollout(self, name: str, rollout: str | None = None) -> Rollout:
+        """Return one rollout by its id; without one, the rollout that goes on, else the newest."""
+        return await self._driver.run(rollout_flows.rollout(name, rollout))
+
+    async def pause_rollout(self, name: str, rollout: str | None = None, *, why: str = "") -> Rollout:
+        """Stop a rollout's clocks; the canary keeps its share, and evidence may still roll it back."""
+        return await self._driver.run(rollout_flows.move(name, rollout, "pause", why))
+
+    async def resume_rollout(self, name: str, rollout: str | None = None, *, why: str = "") -> Rollout:
+        """Let a rollout go on that is paused, or that waits for a person."""
+        return await self._driver.run(rollout_flows.move(name, rollout, "resume", why))
+
+    async def promote_rollout(self, name: str, rollout: str | None = None, *, why: str = "") -> Rollout:
+        """Make a rollout's version stable now, whatever steps are left."""
+        return await self._driver.run(rollout_flows.move(name, rollout, "promote", why))
+
+    async def abort_rollout(self, name: str, rollout: str | None = None, *, why: str = "") -> Rollout:
+        """End a rollout and go back to the plan before it."""
+        return await self._driver.run(rollout_flows.move(name, rollout, "abort", why))
+
+    async def wait_for_rollout(
+        self,
+        name: str,
+        rollout: str | None = None,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - how long the platform may take; the same word as in Client
+    ) -> Rollout:
+        """Return a rollout once it has ended; ``state`` says how. Raise Timeout after ``timeout`` seconds."""
+        return await self._driver.run(rollout_flows.wait(name, rollout, timeout))
 
     async def set_alias(self, name: str, alias: str, version: str | int) -> None:
         """Point an alias at a version that is ready."""

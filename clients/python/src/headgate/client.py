@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from headgate import flows, registration
+from headgate import flows, registration, rollout_flows, traffic_flows
 from headgate.encoding import Data
-from headgate.records import Model, Prediction, Served, Status, Traffic, Version
+from headgate.nodes import Node, ShadowComparison, TrafficStatus
+from headgate.plans import Plan, Traffic
+from headgate.records import Model, Prediction, Served, Status, Version
 from headgate.registration import Progress, Wishes
-from headgate.requests import Target, Wanted
+from headgate.requests import Target
+from headgate.rollouts import Rollout, RolloutSpec
 from headgate.settings import Settings, resolve
+from headgate.traffic_flows import Wanted
 
 
 class Client:
@@ -156,11 +160,11 @@ class Client:
 
     def traffic(self, name: str) -> Traffic:
         """Return the plan in force; its revision is 0 where there never was one."""
-        return self._driver.run(flows.traffic(name))
+        return self._driver.run(traffic_flows.traffic(name))
 
     def history(self, name: str) -> list[Traffic]:
         """Return the journal of plans, newest first."""
-        return self._driver.run(flows.history(name))
+        return self._driver.run(traffic_flows.history(name))
 
     def promote(
         self,
@@ -172,7 +176,7 @@ class Client:
         instances: int | None = None,
         expect: int | None = None,
     ) -> Traffic:
-        """Send the model's traffic to a version; raise RevisionConflict where somebody else changed the plan.
+        """Send all of the model's traffic to a version; raise RevisionConflict where somebody else changed the plan.
 
         Args:
             name: Of the model.
@@ -182,18 +186,76 @@ class Client:
             instances: How many processes it gets on a node; as in the plan before, if left out.
             expect: The revision that you saw; without it, the present one is read first.
         """
-        return self._driver.run(flows.promote(name, Wanted(version, note, warm, instances), expect))
+        return self._driver.run(traffic_flows.promote(name, Wanted(version, note, warm, instances), expect))
+
+    def set_traffic(self, name: str, plan: Plan, *, expect: int | None = None) -> Traffic:
+        """Replace the whole plan; raise RevisionConflict where it is not the one of revision ``expect`` any more.
+
+        The next plan is made of the last with ``dataclasses.replace(traffic.plan, canary=…)``, and ``expect`` is then
+        that ``traffic.revision``; without it, the present revision is read first.
+        """
+        return self._driver.run(traffic_flows.set_traffic(name, plan, expect))
 
     def rollback(self, name: str, *, revision: int | None = None) -> Traffic:
         """Go back to the plan before, or to the plan of ``revision``; that makes a new revision."""
-        return self._driver.run(flows.rollback(name, revision))
+        return self._driver.run(traffic_flows.rollback(name, revision))
 
     def clear_traffic(self, name: str, *, expect: int | None = None) -> Traffic:
         """Take all traffic away, so that only versions and aliases that are named answer.
 
         Where nobody has traffic nothing is changed. ``expect`` is the revision that you saw, as in ``promote``.
         """
-        return self._driver.run(flows.clear_traffic(name, expect))
+        return self._driver.run(traffic_flows.clear_traffic(name, expect))
+
+    def traffic_status(self, name: str) -> TrafficStatus:
+        """Return where the plan in force has arrived, node by node."""
+        return self._driver.run(traffic_flows.traffic_status(name))
+
+    def shadow_comparison(self, name: str, version: str | int) -> ShadowComparison:
+        """Return how a shadow did beside whoever answered, and whether it would have been a good canary."""
+        return self._driver.run(traffic_flows.shadow(name, version))
+
+    def nodes(self) -> list[Node]:
+        """Return the serving nodes that the registry has heard of."""
+        return self._driver.run(traffic_flows.nodes())
+
+    def start_rollout(self, name: str, spec: RolloutSpec) -> Rollout:
+        """Let a version become stable by steps, on evidence; raise Conflict while another rollout goes on."""
+        return self._driver.run(rollout_flows.start(name, spec))
+
+    def rollouts(self, name: str) -> list[Rollout]:
+        """Return a model's rollouts, newest first."""
+        return self._driver.run(rollout_flows.rollouts(name))
+
+    def rollout(self, name: str, rollout: str | None = None) -> Rollout:
+        """Return one rollout by its id; without one, the rollout that goes on, else the newest."""
+        return self._driver.run(rollout_flows.rollout(name, rollout))
+
+    def pause_rollout(self, name: str, rollout: str | None = None, *, why: str = "") -> Rollout:
+        """Stop a rollout's clocks; the canary keeps its share, and evidence may still roll it back."""
+        return self._driver.run(rollout_flows.move(name, rollout, "pause", why))
+
+    def resume_rollout(self, name: str, rollout: str | None = None, *, why: str = "") -> Rollout:
+        """Let a rollout go on that is paused, or that waits for a person."""
+        return self._driver.run(rollout_flows.move(name, rollout, "resume", why))
+
+    def promote_rollout(self, name: str, rollout: str | None = None, *, why: str = "") -> Rollout:
+        """Make a rollout's version stable now, whatever steps are left."""
+        return self._driver.run(rollout_flows.move(name, rollout, "promote", why))
+
+    def abort_rollout(self, name: str, rollout: str | None = None, *, why: str = "") -> Rollout:
+        """End a rollout and go back to the plan before it."""
+        return self._driver.run(rollout_flows.move(name, rollout, "abort", why))
+
+    def wait_for_rollout(
+        self,
+        name: str,
+        rollout: str | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Rollout:
+        """Return a rollout once it has ended; ``state`` says how. Raise Timeout after ``timeout`` seconds."""
+        return self._driver.run(rollout_flows.wait(name, rollout, timeout))
 
     def set_alias(self, name: str, alias: str, version: str | int) -> None:
         """Point an alias at a version that is ready."""

@@ -1,6 +1,6 @@
 """The verbs, as flows: what is asked in which order, and what the answers mean. No I/O.
 
-Registering has its own page (``registration.py``).
+Not here: plans (``traffic_flows.py``), rollouts (``rollout_flows.py``), registering (``registration.py``).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from headgate.errors import (
     Unavailable,
     VersionRejected,
 )
-from headgate.records import Model, Prediction, ProcessStatus, Served, Status, Traffic, Version
-from headgate.requests import Target, Wanted
+from headgate.records import Model, Prediction, ProcessStatus, Served, Status, Version
+from headgate.requests import Target
 from headgate.settings import Settings
 from headgate.wire import Answer, Flow, Now, Pause, Request, Server
 
@@ -62,6 +62,26 @@ def ask(request: Request) -> Flow[Answer]:
             raise
 
 
+def until_served(request: Request, heard: Callable[[Any], bool]) -> Flow[None]:
+    """Give serving a moment to hear of what the registry has acknowledged, so that the caller's next predict meets it.
+
+    A courtesy, never a failure: it ends after a few seconds, and at once where serving cannot be asked.
+    """
+    start = yield Now()
+    now = start
+    while now - start < _HEARD_SECONDS:
+        try:
+            answer = yield request
+            if answer.status == 200 and answers.read_as(answer, heard):
+                return
+        except HeadgateError:
+            return
+        if answer.status not in (200, 404, 409):
+            return
+        yield Pause(0.05)
+        now = yield Now()
+
+
 def models(query: str = "", limit: int | None = None) -> Flow[list[Model]]:
     """Return models by name, page after page."""
     return (
@@ -92,64 +112,6 @@ def version(name: str, number: str | int) -> Flow[Version]:
     return answers.read_as(answer, Version.from_json)
 
 
-def traffic(name: str) -> Flow[Traffic]:
-    """Return the plan in force; revision 0 where there never was one."""
-    try:
-        answer = yield from ask(requests.get_traffic(name))
-    except NotFound as error:
-        if error.code != "no_plan":
-            raise
-        return Traffic(name, 0)
-    return answers.read_as(answer, Traffic.from_json)
-
-
-def history(name: str) -> Flow[list[Traffic]]:
-    """Return the journal of plans, newest first."""
-    answer = yield from ask(requests.get_history(name))
-    return answers.read_as(answer, lambda raw: [Traffic.from_json(item) for item in raw["revisions"]])
-
-
-def promote(name: str, wanted: Wanted, expect: int | None = None) -> Flow[Traffic]:
-    """Send a model's traffic to a version, if the plan is still the one that was seen.
-
-    A conflict is raised, never retried: somebody else decided, and only the caller knows whether that changes anything.
-    """
-    if expect is None or wanted.warm is None or wanted.instances is None:
-        seen = yield from traffic(name)
-        expect = seen.revision if expect is None else expect
-        wanted = replace(
-            wanted,
-            warm=seen.warm if wanted.warm is None else wanted.warm,
-            instances=seen.instances if wanted.instances is None else wanted.instances,
-        )
-    return (yield from _replanned(name, requests.put_traffic(name, wanted, expect)))
-
-
-def rollback(name: str, revision: int | None = None) -> Flow[Traffic]:
-    """Go back to the plan before, or to the plan of ``revision``; that makes a new revision."""
-    try:
-        return (yield from _replanned(name, requests.post_rollback(name, revision)))
-    except NotFound as error:
-        if error.code != "no_plan":
-            raise
-        raise NotFound(
-            f"{name} has no plan yet, so nothing to go back to; promote a version first",
-            code=error.code,
-            details=error.details,
-            request_id=error.request_id,
-        ) from error
-
-
-def clear_traffic(name: str, expect: int | None = None) -> Flow[Traffic]:
-    """Take all traffic away, if the plan is still the one that was seen; where nobody has any, change nothing."""
-    if expect is None:
-        seen = yield from traffic(name)
-        if seen.stable is None:
-            return seen
-        expect = seen.revision
-    return (yield from _replanned(name, requests.delete_traffic(name, expect)))
-
-
 def served_version(name: str, number: str | int) -> Flow[Served]:
     """Return where a version stands on the serving node."""
     answer = yield from ask(requests.served_version(name, number))
@@ -177,13 +139,13 @@ def delete_version(name: str, number: str | int) -> Flow[None]:
 def set_alias(name: str, alias: str, number: str | int) -> Flow[None]:
     """Point an alias at a version."""
     yield from ask(requests.put_alias(name, alias, number))
-    yield from _until_served(requests.served_model(name), lambda raw: bool(raw["aliases"].get(alias) == str(number)))
+    yield from until_served(requests.served_model(name), lambda raw: bool(raw["aliases"].get(alias) == str(number)))
 
 
 def delete_alias(name: str, alias: str) -> Flow[None]:
     """Remove an alias."""
     yield from ask(requests.delete_alias(name, alias))
-    yield from _until_served(requests.served_model(name), lambda raw: alias not in raw["aliases"])
+    yield from until_served(requests.served_model(name), lambda raw: alias not in raw["aliases"])
 
 
 def predict(target: Target, data: encoding.Data, params: Mapping[str, Any] | None) -> Flow[Prediction]:
@@ -212,7 +174,7 @@ def wait_until_ready(name: str, number: str | int, timeout: float) -> Flow[Versi
         try:
             found = yield from version(name, number)
             if found.state == "ready":
-                yield from _until_served(requests.served_version(name, number), lambda raw: True)
+                yield from until_served(requests.served_version(name, number), lambda raw: True)
                 return found
             if found.state in ("rejected", "retired"):
                 raise rejection(found)
@@ -260,33 +222,6 @@ def status(settings: Settings) -> Flow[Status]:
         except HeadgateError as error:
             serving = _worse(serving, error)
     return Status(registry, serving, tuple(known), served)
-
-
-def _replanned(name: str, request: Request) -> Flow[Traffic]:
-    answer = yield from ask(request)
-    found = answers.read_as(answer, Traffic.from_json)
-    yield from _until_served(requests.served_model(name), lambda raw: bool(raw["revision"] >= found.revision))
-    return found
-
-
-def _until_served(request: Request, heard: Callable[[Any], bool]) -> Flow[None]:
-    """Give serving a moment to hear of what the registry has acknowledged, so that the caller's next predict meets it.
-
-    A courtesy, never a failure: it ends after a few seconds, and at once where serving cannot be asked.
-    """
-    start = yield Now()
-    now = start
-    while now - start < _HEARD_SECONDS:
-        try:
-            answer = yield request
-            if answer.status == 200 and answers.read_as(answer, heard):
-                return
-        except HeadgateError:
-            return
-        if answer.status not in (200, 404, 409):
-            return
-        yield Pause(0.05)
-        now = yield Now()
 
 
 def _worse(process: ProcessStatus, error: HeadgateError) -> ProcessStatus:

@@ -13,6 +13,7 @@ _MODEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 # What people write for 1: v1, version 1, #1, 01, 1.0.
 _NEARLY_VERSION = re.compile(r"(?:v(?:ersion)?[-_ .]?|#)?0*([1-9][0-9]{0,17})(?:\.0+)?", re.IGNORECASE)
+_ROLLOUT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 
@@ -42,6 +43,15 @@ def alias_name(raw: str) -> str:
     if not isinstance(raw, str) or not _ALIAS.fullmatch(raw):
         raise InvalidRequest(
             f"{quoted(raw)} is no alias: use a letter, then up to 62 of A-Z a-z 0-9 _ -", code="invalid_name"
+        )
+    return raw
+
+
+def rollout_id(raw: str) -> str:
+    """Return ``raw`` if it can be a rollout's id; raise InvalidRequest ``invalid_name`` otherwise."""
+    if not isinstance(raw, str) or not _ROLLOUT.fullmatch(raw):
+        raise InvalidRequest(
+            f"{quoted(raw)} is no rollout's id; `headgate rollout list MODEL` shows them", code="invalid_name"
         )
     return raw
 

@@ -1,7 +1,7 @@
-"""What the platform answers, as values: models, versions, plans, predictions.
+"""What the platform answers, as values: models, versions, where they stand, predictions.
 
 Reading is lenient where the platform may learn to say more (unknown fields are passed over) and strict in what a value
-means. Not here: HTTP (``answers.py``).
+means. Not here: plans (``plans.py``), rollouts (``rollouts.py``), nodes (``nodes.py``); HTTP (``answers.py``).
 """
 
 from __future__ import annotations
@@ -113,37 +113,6 @@ class Model:
             revision=int(revision.get("revision") or 0),
             version_count=int(raw.get("version_count", len(versions))),
             versions=versions,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """One revision of a model's plan. Revision 0 says that there never was a plan; ``stable`` is None without one."""
-
-    model: str
-    revision: int
-    stable: str | None = None
-    note: str = ""
-    who: str = ""
-    why: str = ""
-    at: str | None = None
-    warm: bool = False
-    instances: int = 1
-
-    @classmethod
-    def from_json(cls, raw: Json) -> Traffic:
-        """Read a revision."""
-        plan = raw.get("plan") or {}
-        return cls(
-            model=str(raw["model"]),
-            revision=int(raw["revision"]),
-            stable=plan.get("stable"),
-            note=str(plan.get("note") or ""),
-            who=str(raw.get("who") or ""),
-            why=str(raw.get("why") or ""),
-            at=raw.get("at"),
-            warm=bool(plan.get("warm", False)),
-            instances=int(plan.get("instances", 1)),
         )
 
 

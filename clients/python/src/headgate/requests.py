@@ -9,11 +9,15 @@ from typing import Any
 from urllib.parse import quote
 
 from headgate.errors import InvalidRequest
-from headgate.names import alias_name, model_name, version_number
+from headgate.names import alias_name, model_name, rollout_id, version_number
+from headgate.plans import Plan
+from headgate.rollouts import RolloutSpec
 from headgate.wire import FileBody, Request, Server
 
 _API = "/registry/v1"
 _JSON = "application/json"
+_ALWAYS_TOLD = ("stable", "note")
+_PLAIN = Plan("1").to_json()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +27,6 @@ class Target:
     name: str
     version: str | int | None = None
     alias: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A plan to make. What is None stays as it is in the plan that is replaced."""
-
-    version: str | int
-    note: str = ""
-    warm: bool | None = None
-    instances: int | None = None
 
 
 def livez(server: Server) -> Request:
@@ -115,14 +109,11 @@ def get_traffic(name: str) -> Request:
     return _get(f"{_model(name)}/traffic")
 
 
-def put_traffic(name: str, wanted: Wanted, revision: int) -> Request:
+def put_traffic(name: str, plan: Plan, revision: int) -> Request:
     """Replace the plan that has ``revision``."""
-    plan: dict[str, Any] = {"stable": version_number(wanted.version), "note": wanted.note}
-    if wanted.warm:
-        plan["warm"] = True
-    if wanted.instances is not None and wanted.instances != 1:
-        plan["instances"] = wanted.instances  # what is left out has the platform's default, older ones' too
-    return _registry("PUT", f"{_model(name)}/traffic", plan, {"If-Match": f'"{revision}"'})
+    # What is left out has the platform's default; so an older one is told nothing that it does not know.
+    told = {key: value for key, value in plan.to_json().items() if key in _ALWAYS_TOLD or value != _PLAIN[key]}
+    return _registry("PUT", f"{_model(name)}/traffic", told, {"If-Match": f'"{revision}"'})
 
 
 def delete_traffic(name: str, revision: int) -> Request:
@@ -138,6 +129,41 @@ def get_history(name: str) -> Request:
 def post_rollback(name: str, revision: int | None) -> Request:
     """Go back to the plan before, or to the plan of ``revision``."""
     return _registry("POST", f"{_model(name)}/traffic/rollback", None if revision is None else {"revision": revision})
+
+
+def get_traffic_status(name: str) -> Request:
+    """Ask where the plan in force has arrived."""
+    return _get(f"{_model(name)}/traffic/status")
+
+
+def get_shadow(name: str, version: str | int) -> Request:
+    """Ask how a shadow compares."""
+    return _get(f"{_model(name)}/shadows/{version_number(version)}")
+
+
+def get_nodes() -> Request:
+    """Ask for the serving nodes that the registry has heard of."""
+    return _get("/nodes")
+
+
+def post_rollout(name: str, spec: RolloutSpec) -> Request:
+    """Start a rollout."""
+    return _registry("POST", f"{_model(name)}/rollouts", spec.to_json())
+
+
+def get_rollouts(name: str) -> Request:
+    """Ask for a model's rollouts, newest first."""
+    return _get(f"{_model(name)}/rollouts")
+
+
+def get_rollout(name: str, rollout: str) -> Request:
+    """Ask for one rollout."""
+    return _get(_rollout(name, rollout))
+
+
+def move_rollout(name: str, rollout: str, verb: str, why: str) -> Request:
+    """``pause``, ``resume``, ``promote`` or ``abort`` a rollout."""
+    return _registry("POST", f"{_rollout(name, rollout)}/{verb}", {"why": why} if why else None)
 
 
 def put_alias(name: str, alias: str, version: str | int) -> Request:
@@ -185,6 +211,10 @@ def _model(name: str) -> str:
 
 def _version(name: str, version: str | int) -> str:
     return f"{_model(name)}/versions/{version_number(version)}"
+
+
+def _rollout(name: str, rollout: str) -> str:
+    return f"{_model(name)}/rollouts/{rollout_id(rollout)}"
 
 
 def _get(path: str, query: Mapping[str, str] | None = None) -> Request:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import catalog, health, predict, register, traffic
+from headgate.cli import alias, catalog, health, nodes, predict, register, rollout, traffic
 from headgate.cli.session import Connection, Root
 from headgate.version import __version__
 
@@ -50,7 +50,10 @@ app.command(
 app.command("promote", epilog="Example: headgate promote churn 3 --note 'better on new customers'")(traffic.promote)
 app.command("rollback", epilog="Example: headgate rollback churn")(traffic.rollback)
 app.add_typer(traffic.traffic, name="traffic")
-app.add_typer(traffic.alias, name="alias")
+traffic.traffic.command("shadow", epilog="Example: headgate traffic shadow churn 5")(nodes.shadow)
+app.add_typer(rollout.rollout, name="rollout")
+app.add_typer(alias.alias, name="alias")
+app.add_typer(nodes.nodes, name="nodes")
 app.command("status", epilog="Example: headgate status --output json")(health.status)
 app.command("doctor", epilog="Example: headgate doctor")(health.doctor)
 

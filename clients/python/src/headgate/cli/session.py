@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -89,6 +90,17 @@ class ListByDefault(TyperGroup):
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             args = ["list", *args]
         return super().resolve_command(ctx, args)
+
+
+def read_text(file: str) -> str:
+    """Return what a file has, or stdin for ``-``; raise typer.BadParameter where it cannot be read."""
+    if file == "-":
+        return sys.stdin.read()
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise typer.BadParameter(f"{Path(file).name} cannot be read: {reason}", param_hint="--file") from error
 
 
 def say(text: str) -> None:

@@ -97,6 +97,29 @@ def size(count: int | None) -> str:
     raise AssertionError("the last unit has no limit")
 
 
+def seconds(value: float | None) -> str:
+    """Return a short time as people say it: ``3.1 ms``, ``1.20 s``."""
+    if value is None:
+        return "-"
+    return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
+
+
+def period(length: float) -> str:
+    """Return a length of time in seconds in its two largest units: ``3m 12s``, ``2d 4h``."""
+    rest = max(0, round(length))
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def ago(age: float) -> str:
+    """Return an age in seconds as people say it."""
+    return f"{period(age)} ago"
+
+
 def moment(at: str | None, *, zone: bool = False) -> str | None:
     """Return a time of the platform's as people write it, in UTC (``2026-11-20 06:41``), and with ``zone`` say so."""
     if at is None:

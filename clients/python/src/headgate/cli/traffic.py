@@ -1,21 +1,32 @@
-"""``headgate promote``, ``rollback``, ``traffic`` and ``alias``: who answers."""
+"""``headgate promote``, ``rollback`` and ``traffic``: who answers, and how a change arrives."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from headgate.cli import show
-from headgate.cli.session import Format, ListByDefault, Output, open_client, say
-from headgate.records import Traffic
+from headgate.cli import plans, show
+from headgate.cli.session import Format, Output, open_client, read_text, say
+from headgate.nodes import NodeTraffic
+from headgate.plans import Plan, Traffic
 
-alias = typer.Typer(cls=ListByDefault, help="Aliases of a model: list, set, delete.", no_args_is_help=True)
-traffic = typer.Typer(help="The plan of a model: show it, clear it, and its journal.", no_args_is_help=True)
+traffic = typer.Typer(
+    help="The plan of a model: show, set or clear it, its journal, where it has arrived.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str, typer.Argument(help="The version's number.")]
-AliasName = Annotated[str, typer.Argument(metavar="ALIAS", help="The alias, such as champion.")]
+Expect = Annotated[int | None, typer.Option("--expect", min=0, help="Only if the plan still has this revision.")]
+Warm = Annotated[
+    bool | None,
+    typer.Option("--warm/--no-warm", help="Have nodes load it ahead and keep it; else as in the plan before."),
+]
+Instances = Annotated[
+    int | None,
+    typer.Option("--instances", min=1, max=64, help="Processes of it on a node; else as in the plan before."),
+]
 
 
 def promote(  # noqa: PLR0913 - Typer reads options off parameters
@@ -24,20 +35,12 @@ def promote(  # noqa: PLR0913 - Typer reads options off parameters
     name: Name,
     version: Version,
     note: Annotated[str, typer.Option("--note", help="Why, for the journal.")] = "",
-    warm: Annotated[
-        bool | None,
-        typer.Option("--warm/--no-warm", help="Have nodes load it ahead and keep it; else as in the plan before."),
-    ] = None,
-    instances: Annotated[
-        int | None,
-        typer.Option("--instances", min=1, max=64, help="Processes of it on a node; else as in the plan before."),
-    ] = None,
-    expect: Annotated[
-        int | None, typer.Option("--expect", min=0, help="Only if the plan still has this revision.")
-    ] = None,
+    warm: Warm = None,
+    instances: Instances = None,
+    expect: Expect = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Send a model's traffic to a version that is ready."""
+    """Send all of a model's traffic to a version that is ready."""
     with open_client(context) as client:
         revision = client.promote(name, version, note=note, warm=warm, instances=instances, expect=expect)
     _print(revision, output)
@@ -57,6 +60,9 @@ def rollback(
     _print(found, output)
 
 
+traffic.command("rollback", epilog="Example: headgate traffic rollback churn --revision 3")(rollback)
+
+
 @traffic.command("show", epilog="Example: headgate traffic show churn")
 def show_traffic(context: typer.Context, name: Name, output: Output = Format.TABLE) -> None:
     """Show the plan in force."""
@@ -65,15 +71,82 @@ def show_traffic(context: typer.Context, name: Name, output: Output = Format.TAB
     _print(found, output)
 
 
-@traffic.command("clear", epilog="Example: headgate traffic clear churn")
-def clear_traffic(
+@traffic.command("set", epilog="Example: headgate traffic set churn --canary 4=10% --note 'try the new features'")
+def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
     context: typer.Context,
+    *,
     name: Name,
-    expect: Annotated[
-        int | None, typer.Option("--expect", min=0, help="Only if the plan still has this revision.")
+    stable: Annotated[str | None, typer.Option("--stable", help="Answers what nothing else claims.")] = None,
+    canary: Annotated[
+        str | None, typer.Option("--canary", metavar="VERSION=SHARE", help="Answers a share, as 4=10%.")
     ] = None,
+    shadow: Annotated[
+        list[str] | None,
+        typer.Option("--shadow", metavar="VERSION[=SAMPLE]", help="Gets copies, as 5=25%; may be repeated."),
+    ] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option("--rule", metavar="HEADER=VALUE:VERSION", help="As x-tenant=beta:4; may be repeated."),
+    ] = None,
+    sticky: Annotated[
+        str | None, typer.Option("--sticky", metavar="HEADER", help="Whose value stays on one arm.")
+    ] = None,
+    note: Annotated[str | None, typer.Option("--note", help="Why, for the journal.")] = None,
+    warm: Warm = None,
+    instances: Instances = None,
+    allow_incompatible: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-incompatible/--no-allow-incompatible",
+            help="Name versions that refuse some of what stable's callers send.",
+        ),
+    ] = None,
+    clear_canary: Annotated[bool, typer.Option("--clear-canary", help="Without a canary.")] = False,
+    clear_shadows: Annotated[bool, typer.Option("--clear-shadows", help="Without the present shadows.")] = False,
+    clear_rules: Annotated[bool, typer.Option("--clear-rules", help="Without the present rules.")] = False,
+    clear_sticky: Annotated[bool, typer.Option("--clear-sticky", help="Back to x-headgate-key.")] = False,
+    whole: Annotated[bool, typer.Option("--replace", help="The options are the whole plan.")] = False,
+    file: Annotated[
+        str | None, typer.Option("--file", "-f", help="A whole plan as JSON; - for stdin. Takes no other part.")
+    ] = None,
+    expect: Expect = None,
     output: Output = Format.TABLE,
 ) -> None:
+    """Change what is named of a model's plan, and nothing else; if nobody changed it meanwhile."""
+    given = {"canary": clear_canary, "shadows": clear_shadows, "rules": clear_rules, "sticky": clear_sticky}
+    change = plans.Change(
+        stable,
+        canary,
+        tuple(shadow or ()),
+        tuple(rule or ()),
+        sticky,
+        note,
+        warm,
+        instances,
+        allow_incompatible,
+        cleared=frozenset(part for part, wanted in given.items() if wanted),
+    )
+    if change.empty == (file is None):
+        raise typer.BadParameter("say what to change, as --canary 4=10%, or give a whole plan with --file, not both")
+    asked = None if file is None else plans.plan_from_document(read_text(file))
+    with open_client(context) as client:
+        seen = client.traffic(name)
+        wanted = plans.changed(None if whole else seen.plan, change, name) if asked is None else asked
+        if asked is not None and note is not None:
+            wanted = replace(wanted, note=note)
+        if _says_nothing_new(seen.plan, wanted):
+            say(f"{name}: the plan says so already (revision {seen.revision})")
+            found = seen
+        else:
+            found = client.set_traffic(name, wanted, expect=seen.revision if expect is None else expect)
+    if output is Format.JSON:
+        show.print_json(found.to_json())
+    elif found is not seen:
+        _print_change(seen, found)
+
+
+@traffic.command("clear", epilog="Example: headgate traffic clear churn")
+def clear_traffic(context: typer.Context, name: Name, expect: Expect = None, output: Output = Format.TABLE) -> None:
     """Take all traffic away: only versions and aliases that are named answer then."""
     with open_client(context) as client:
         found = client.clear_traffic(name, expect=expect)
@@ -86,61 +159,70 @@ def show_history(context: typer.Context, name: Name, output: Output = Format.TAB
     with open_client(context) as client:
         found = client.history(name)
     if output is Format.JSON:
-        show.print_json(found)
+        show.print_json([revision.to_json() for revision in found])
         return
     show.print_table(
-        ("revision", "stable", "who", "at (utc)", "note", "why"),
-        [(t.revision, t.stable, t.who, show.moment(t.at), t.note, t.why) for t in found],
+        ("revision", "stable", "beside it", "who", "at (utc)", "note", "why"),
+        [(t.revision, t.stable, _beside(t.plan), t.who, show.moment(t.at), t.note, t.why) for t in found],
         empty="no plan yet",
     )
 
 
-@alias.command("list", epilog="Example: headgate alias list churn")
-def list_aliases(context: typer.Context, name: Name, output: Output = Format.TABLE) -> None:
-    """List a model's aliases."""
+@traffic.command("status", epilog="Example: headgate traffic status churn")
+def show_status(context: typer.Context, name: Name, output: Output = Format.TABLE) -> None:
+    """Show where the plan in force has arrived, node by node."""
     with open_client(context) as client:
-        aliases = client.model(name).aliases
+        found = client.traffic_status(name)
     if output is Format.JSON:
-        show.print_json(aliases)
-    else:
-        show.print_table(("alias", "version"), sorted(aliases.items()), empty="no aliases")
+        plan = None if found.plan is None else found.plan.to_json()
+        head = {"model": found.model, "revision": found.revision, "plan": plan, "arrived": found.arrived}
+        show.print_json({**head, "nodes": found.nodes})
+        return
+    show.print_facts({"model": found.model, "revision": found.revision, **plans.parts(found.plan)})
+    print(f"\narrived on {found.arrived} of {len(found.nodes)} nodes\n")
+    show.print_table(
+        ("node", "heard of", "plan", "in force", "awaits", "versions"),
+        [_node_row(node) for node in found.nodes],
+        empty="no node has reported yet",
+    )
 
 
-@alias.command("set", epilog="Example: headgate alias set churn champion 3")
-def set_alias(
-    context: typer.Context, *, name: Name, alias: AliasName, version: Version, output: Output = Format.TABLE
-) -> None:
-    """Point an alias at a version that is ready."""
-    with open_client(context) as client:
-        client.set_alias(name, alias, version)
-    if output is Format.JSON:
-        show.print_json({"model": name, "alias": alias, "version": version})
-    else:
-        say(f"{name}: {alias} names version {version} now")
+def _node_row(node: NodeTraffic) -> list[object]:
+    state = "lost" if node.lost else "arrived" if node.arrived else "on its way"
+    return [node.node, show.ago(node.age_seconds), state, node.in_force, node.awaits, node.versions]
 
 
-@alias.command("delete", epilog="Example: headgate alias delete churn challenger")
-def delete_alias(context: typer.Context, name: Name, alias: AliasName, output: Output = Format.TABLE) -> None:
-    """Remove an alias."""
-    with open_client(context) as client:
-        client.delete_alias(name, alias)
-    if output is Format.JSON:
-        show.print_json({"model": name, "alias": alias, "version": None})
-    else:
-        say(f"{name}: {alias} is removed")
+def _says_nothing_new(before: Plan | None, after: Plan) -> bool:
+    return before is not None and not after.note and replace(before, note="") == after
+
+
+def _beside(plan: Plan | None) -> str | None:
+    """Return what a plan names besides the stable version, shortly."""
+    if plan is None or not (plan.canary or plan.shadows or plan.rules):
+        return None
+    said = [f"canary {plans.at_share(plan.canary)}"] if plan.canary else []
+    said += [f"shadow {shadow.version} at {plans.percent(shadow.sample)}" for shadow in plan.shadows]
+    said += [f"rule {rule.header}={rule.equals} to {rule.version}" for rule in plan.rules]
+    return ", ".join(said)
+
+
+def _print_change(before: Traffic, after: Traffic) -> None:
+    print(f"{after.model}: revision {before.revision or 'none'} → {after.revision}")
+    rows = plans.differences(before.plan, after.plan)
+    show.print_table(("part", "before", "now"), rows, empty="only the note is another one")
 
 
 def _print(found: Traffic, output: Format) -> None:
     if output is Format.JSON:
-        show.print_json(found)
+        show.print_json(found.to_json())
         return
+    said = plans.parts(found.plan)
     show.print_facts(
         {
             "model": found.model,
-            "stable": found.stable or "nobody",
+            "stable": said.pop("stable"),
+            **said,
             "revision": found.revision or "none yet",
-            "warm": "yes" if found.warm else None,
-            "instances": found.instances if found.instances != 1 else None,
             "note": found.note,
             "who": found.who,
             "at": show.moment(found.at, zone=True),
