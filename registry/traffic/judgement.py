@@ -19,7 +19,7 @@ from registry.traffic.spec import Metric
 from registry.windows import ArmCounts
 
 NO_LABELS = {"evidence": None, "message": "no labels yet"}
-_BAD = {"error-rate": "failed", "invalid": "were invalid (NaN, infinite, or too few rows)"}
+_BAD = {"error-rate": "failed", "invalid": "were invalid (NaN, infinite, or not a row for each asked)"}
 
 
 @dataclass(frozen=True, slots=True)
