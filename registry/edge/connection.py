@@ -63,7 +63,6 @@ class Connection(HttpToolsProtocol):
         self._idle_timer: asyncio.TimerHandle | None = None
         self._in_message = False
         self._messages = 0
-        self._head_before = b""
         self._scope: Scope = {}
         super().__init__(*args, **kwargs)
 
@@ -103,7 +102,7 @@ class Connection(HttpToolsProtocol):
         self._messages = 0
         super().data_received(data)
         if begins and self._messages == 1 and not self._in_message and self.cycle.keep_alive:
-            self._head_before = self.heads.note(data, self._head_before, cast("Scope", self.cycle.scope))
+            self.heads.note(data, cast("Scope", self.cycle.scope))
         if self._between_requests() and not self._leaving and not self.transport.is_closing():
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(InvalidRequest("headers_too_large", f"send at most {MAX_HEADER_BYTES} bytes of headers"))

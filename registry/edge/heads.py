@@ -18,6 +18,8 @@ Scope = MutableMapping[str, Any]
 MAX_BYTES = 4096
 MAX_BODY_BYTES = 16_384
 MAX_HEADS = 1024
+MAX_ONCE = 16_384
+"""How many heads that came once are remembered, by their hashes."""
 _END = b"\r\n\r\n"
 _KEY = "headgate.head"
 _SPECIAL = {b"transfer-encoding", b"expect", b"upgrade"}
@@ -49,6 +51,7 @@ class Heads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
+        self._once: set[int] = set()
 
     def find(self, data: bytes) -> Head | None:
         """Return the head that ``data`` begins with, where it is known and ``data`` is one whole request."""
@@ -56,24 +59,27 @@ class Heads:
         head = self._known.get(data[:end])
         return head if head is not None and len(data) - end == head.length else None
 
-    def note(self, data: bytes, before: bytes, scope: Scope) -> bytes:
-        """Note the head of ``data`` and return it; one that came ``before`` is known from now on.
+    def note(self, data: bytes, scope: Scope) -> None:
+        """Note the head of ``data``; one that comes for the second time is known from then on.
 
         Args:
             data: A request that the parser took for exactly one, and that ends no connection.
-            before: The last head of the same connection: what never comes twice is not worth its room.
             scope: What the parser made of it.
         """
         head = data[: data.find(_END, 0, MAX_BYTES) + len(_END)]
-        if head == before:
-            fields = dict(scope["headers"])
-            length = int(fields.get(b"content-length", b"0"))
-            # What else could say where a body ends, or that it is waited for: such a head is read each time.
-            if 0 < length <= MAX_BODY_BYTES and len(data) - len(head) == length and not fields.keys() & _SPECIAL:
-                if len(self._known) >= MAX_HEADS:
-                    self._known.clear()
-                self._known[head] = Head(scope, length)
-        return head
+        once = hash(head)  # enough to tell, and what never comes again takes no room
+        if once not in self._once:
+            if len(self._once) >= MAX_ONCE:
+                self._once.clear()
+            self._once.add(once)
+            return
+        fields = dict(scope["headers"])
+        length = int(fields.get(b"content-length", b"0"))
+        # What else could say where a body ends, or that it is waited for: such a head is read each time.
+        if 0 < length <= MAX_BODY_BYTES and len(data) - len(head) == length and not fields.keys() & _SPECIAL:
+            if len(self._known) >= MAX_HEADS:
+                self._known.clear()
+            self._known[head] = Head(scope, length)
 
 
 def head_of(scope: Scope) -> Head | None:

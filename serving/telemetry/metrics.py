@@ -20,7 +20,6 @@ from serving.pool.state import State
 from serving.ports import Batching, BatchWatch
 from serving.routing.table import Table
 from serving.telemetry.catalogue import (
-    BATCH_ROWS,
     CACHED,
     CATALOGUE,
     COUNTS_LOST,
@@ -52,14 +51,14 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class _Batches:
     """Counts the batches of one version."""
 
-    __slots__ = ("_observe",)
+    __slots__ = ("_counts",)
 
-    def __init__(self, rows: Histogram) -> None:
-        self._observe = rows.observe
+    def __init__(self, counts: dict[int, int]) -> None:
+        self._counts = counts
 
     def batch(self, rows: int, requests: int) -> None:
         """Count one."""
-        self._observe(rows)
+        self._counts[rows] = self._counts.get(rows, 0) + 1
 
     def refused(self, reason: str) -> None:
         """Do nothing: a refused request is counted when it has its answer."""
@@ -87,7 +86,6 @@ class Metrics:
         registry = self._registry = CollectorRegistry()
         self._tallies = Tallies()
         registry.register(self._tallies)
-        self._batches = _histogram(BATCH_ROWS, registry)
         self._queued = _gauge(QUEUE_ROWS, registry)
         self._refused = _counter(REFUSED, registry)
         self._loads = _histogram(LOAD_SECONDS, registry)
@@ -133,7 +131,10 @@ class Metrics:
 
     def batches(self, model: str, version: str) -> BatchWatch:
         """Return what counts the batches of a version; cheap enough for each of them."""
-        return _Batches(self._batches.labels(*self._labels(model, version)))
+        tally = self._tallies.of(self._labels(model, version))
+        if tally.batches is None:
+            tally.batches = {}
+        return _Batches(tally.batches)
 
     def table_reader_lost(self, reason: str) -> None:
         """Take note that a body has cost a table reader its life."""
@@ -146,7 +147,7 @@ class Metrics:
     def retain(self, table: Table) -> None:
         """Learn which models and versions exist; remove the series of those that do no more."""
         self._table = table
-        per_version = (self._loads, self._restarts, self._batches)
+        per_version = (self._loads, self._restarts)
         for model, version in [pair for pair in self._labelled if not self._exists(*pair)]:
             self._labelled.discard((model, version))
             self._tallies.drop((model, version))

@@ -16,7 +16,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from serving.telemetry.catalogue import REQUEST_SECONDS, REQUESTS, STAGE_SECONDS
+from serving.telemetry.catalogue import BATCH_ROWS, REQUEST_SECONDS, REQUESTS, STAGE_SECONDS
 from serving.telemetry.finished import Finished
 
 STAGES = ("decode", "queue", "predict", "encode")
@@ -31,12 +31,13 @@ assert STAGE_SECONDS.buckets == REQUEST_SECONDS.buckets, "all times are counted 
 
 
 class Tally:
-    """The requests of one model and version."""
+    """The requests of one model and version, and its batches, by how many rows they had."""
 
-    __slots__ = ("_counts", "_pending", "_sums", "labels", "requests")
+    __slots__ = ("_counts", "_pending", "_sums", "batches", "labels", "requests")
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
+        self.batches: dict[int, int] | None = None
         self.requests: dict[tuple[str, str, str], int] = {}
         self._pending: list[tuple[float, float, float, float, float]] = []
         # One row for the whole request, one for each stage.
@@ -96,11 +97,25 @@ class Tallies(Collector):
         requests = CounterMetricFamily(REQUESTS.name, REQUESTS.sentence, labels=REQUESTS.labels)
         seconds = HistogramMetricFamily(REQUEST_SECONDS.name, REQUEST_SECONDS.sentence, labels=REQUEST_SECONDS.labels)
         stages = HistogramMetricFamily(STAGE_SECONDS.name, STAGE_SECONDS.sentence, labels=STAGE_SECONDS.labels)
+        batches = HistogramMetricFamily(BATCH_ROWS.name, BATCH_ROWS.sentence, labels=BATCH_ROWS.labels)
         for tally in list(self._tallies.values()):
+            if tally.batches is not None:
+                batches.add_metric(tally.labels, *_by_rows(dict(tally.batches)))
+            if not tally.requests:
+                continue
             for key, count in list(tally.requests.items()):
                 requests.add_metric([*tally.labels, *key], count)
             whole, *parts = tally.histograms()
             seconds.add_metric(tally.labels, *whole)
             for stage, part in zip(STAGES, parts, strict=True):
                 stages.add_metric((*tally.labels, stage), *part)
-        yield from (requests, seconds, stages)
+        yield from (requests, seconds, stages, batches)
+
+
+def _by_rows(batches: dict[int, int]) -> tuple[list[tuple[str, float]], float]:
+    """Return cumulative buckets and sum of how many rows batches had."""
+    buckets = [
+        (str(floatToGoString(bound)), float(sum(n for rows, n in batches.items() if rows <= bound)))  # type: ignore[no-untyped-call]  # the library gives it no types
+        for bound in (*BATCH_ROWS.buckets, float("inf"))
+    ]
+    return buckets, float(sum(rows * n for rows, n in batches.items()))
