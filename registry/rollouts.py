@@ -22,6 +22,8 @@ from registry.traffic.rollout import Rollout, begun, decide, moved
 from registry.traffic.spec import Spec
 
 ATTEMPTS = 8
+SEEN_MS = 1_000
+MOST_SEEN = 64
 Judge = Callable[[Rollout, Sequence[ArmPart]], Judgement]
 
 
@@ -48,6 +50,7 @@ class RolloutOperations:
         self._clock = clock
         self._ended = ended
         self._judge = judge
+        self._seen: dict[str, tuple[int, int, Judgement]] = {}
 
     # -- what a person does --------------------------------------------------------------------------------------------
 
@@ -124,6 +127,17 @@ class RolloutOperations:
     def judgement(self, rollout: Rollout) -> Judgement:
         """Return what the nodes' windows say of it up to now."""
         return self._judge(rollout, self._ledger.reports.arms(rollout.model, rollout.revisions))
+
+    def seen(self, rollout: Rollout) -> Judgement:
+        """Return the same, up to a second old: many may watch, and a long rollout takes half a second to weigh."""
+        now_ms = self._clock()
+        turn, at_ms, judgement = self._seen.get(rollout.id, (0, 0, None))
+        if judgement is None or turn != rollout.turn or not 0 <= now_ms - at_ms < SEEN_MS:
+            judgement = self.judgement(rollout)
+            if len(self._seen) >= MOST_SEEN:
+                self._seen = {}
+            self._seen[rollout.id] = (rollout.turn, now_ms, judgement)
+        return judgement
 
     # -- what happens by itself ----------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ def rollout_routes(operations: RolloutOperations, journals: Rollouts, clock: Cal
     routes = APIRouter(prefix="/registry/v1/models/{name}/rollouts", tags=["rollouts"], route_class=StrictRoute)
 
     def answer(rollout: Rollout) -> Any:
-        judgement = None if rollout.ended else operations.judgement(rollout)
+        judgement = None if rollout.ended else operations.seen(rollout)
         return rollout_in_full(rollout, journals.journal(rollout.id), judgement, clock())
 
     @routes.post("", status_code=201)
