@@ -1,4 +1,6 @@
-"""Writes the generated pages: settings, errors, HTTP routes. ``--check`` fails where one is out of date.
+"""Writes the generated pages: settings, errors, HTTP routes, metrics, the command line.
+
+``--check`` writes nothing and fails where one is out of date.
 
 Generated, so that they cannot drift: each page is made from the very objects that the code runs on.
 """
@@ -7,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from headgate.cli.app import app as cli
 from headgate.settings import SETTINGS as CLIENT_SETTINGS
 from pydantic_settings import BaseSettings
+from typer.main import get_command
 
 from deploy.local.settings import LocalSettings
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
@@ -55,6 +60,7 @@ def pages() -> dict[str, str]:
         "errors.md": NOTE + "\n".join(errors_page()) + "\n",
         "http.md": NOTE + "\n".join(http_page()) + "\n",
         "metrics.md": NOTE + "\n".join(metrics_page()) + "\n",
+        "cli.md": NOTE + "\n".join(cli_page()) + "\n",
     }
 
 
@@ -130,6 +136,44 @@ def metrics_page() -> Iterator[str]:
     for family in RegistryMetrics().collected.collect():
         suffix = "_total" if family.type == "counter" else ""
         yield f"| `{family.name}{suffix}` | {family.type} | {family.documentation} |"
+
+
+def cli_page() -> Iterator[str]:
+    """Yield the page of the command line."""
+    yield "# Command line\n"
+    yield (
+        "`headgate --help`, and `--help` of each command, say the same. Data goes to stdout, words to stderr. "
+        "Exit codes: 0 done, 1 failed, 2 wrong usage or settings.\n"
+    )
+    yield from command_section("headgate", get_command(cli))
+
+
+def command_section(name: str, command: Any) -> Iterator[str]:
+    """Yield a command's section, or a section for each of a group's commands."""
+    inner: Mapping[str, Any] = getattr(command, "commands", {})
+    for word in sorted(inner):
+        yield from command_section(f"{name} {word}", inner[word])
+    if inner:
+        return
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    usage = " ".join([name, *(argument_word(argument) for argument in arguments)])
+    yield f"## `{usage}`\n\n{paragraph(command.help)}\n\n| option | what it is |\n|---|---|"
+    for param in command.params:
+        if param.param_type_name == "option" and param.name != "help":
+            words = "/".join([*param.opts, *param.secondary_opts]) + (f" {param.metavar}" if param.metavar else "")
+            yield f"| `{words}` | {paragraph(param.help)} |"
+    yield f"\n{command.epilog.replace('Example: ', 'Example: `', 1)}`\n"
+
+
+def argument_word(argument: Any) -> str:
+    """Return an argument as a line of usage has it."""
+    word = argument.metavar or argument.name.upper()
+    return word if argument.required or word.startswith("[") else f"[{word}]"
+
+
+def paragraph(text: str | None) -> str:
+    """Return text on one line, fit for a table."""
+    return " ".join((text or "").split()).replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import mlflow
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
@@ -35,11 +36,11 @@ def customers(count: int, seed: int) -> pd.DataFrame:
     )
 
 
-def left(people: pd.DataFrame, seed: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def left(people: pd.DataFrame, seed: int) -> npt.NDArray[np.int64]:
     """Return who left us: the new, the dear, the dissatisfied, and chance."""
     score = 0.03 * (people["price"] - 45) - 0.05 * (people["months"] - 28) + 0.5 * (people["tickets"] - 1.2)
     chance = np.random.default_rng(seed)
-    return (chance.random(len(people)) < 1 / (1 + np.exp(-score))).astype(np.int64)
+    return np.asarray(chance.random(len(people)) < 1 / (1 + np.exp(-score)), dtype=np.int64)
 
 
 def pipeline(unknown: str, strength: float) -> Pipeline:
