@@ -4,6 +4,7 @@
              ─► S3 ─► artifact cache ─► pool ◄─ runtime │
              warming ───► pool          │ (loads ahead, and decides which plan is in force)
                          table reader ──┴─► predictor ◄─┘─► lane ─► front ─► gate
+                                              └──► shadows (copies, for versions in the background)
 
 Not here: the process (``cli.py``).
 """
@@ -36,13 +37,18 @@ from serving.ports import SnapshotSource, StartedRuntime
 from serving.predictor import Predictor
 from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
+from serving.reader.reader import Rules as ReaderRules
 from serving.reader.reader import TableReader
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
+from serving.shadows.shadows import Rules as ShadowRules
+from serving.shadows.shadows import Shadows
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
 from serving.telemetry.metrics import Metrics
 from serving.workers.siblings import Message, Siblings, Worker
 
+COPIES = ReaderRules(processes=1, waiting=1, background=True)
+"""Who reads the large bodies that shadows get: nobody else waits for that."""
 MEASURE_SECONDS = 1.0
 MEASURED_AT_ONCE = 16
 """How often the memory of loaded versions is measured anew, and of how many: those that were measured longest ago."""
@@ -101,7 +107,13 @@ class Node:
         self.pool = Pool(parts.cache, parts.runtime, self._metrics, limits=bounds)
         self.warming = Warming(self.routes, self.pool, changed=self._retain, load_seconds=settings.load_seconds)
         self._tables = TableReader(limits, self._metrics.table_reader_lost)
-        self._predictor = Predictor(self.routes, self.pool, self._tables, limits=limits, observe=self._metrics.observe)
+        self._copies = TableReader(limits, self._metrics.table_reader_lost, COPIES)
+        rules = ShadowRules(seconds=settings.request_seconds, store_inputs=settings.store_inputs)
+        self.shadows = Shadows(self.pool, self._copies, limits, counts=self._metrics.shadow, rules=rules)
+        observe = self._metrics.observe
+        self._predictor = Predictor(
+            self.routes, self.pool, self._tables, limits=limits, observe=observe, shadows=self.shadows
+        )
         file = SnapshotFile(state_of(settings, worker) / "snapshot")
         self._follower = SnapshotFollower(parts.source, file, self.routes, changed=self._changed)
         self._tasks: list[asyncio.Task[None]] = []
@@ -154,8 +166,10 @@ class Node:
             if self._siblings is not None:
                 ends.push_async_callback(self._siblings.close)
             ends.push_async_callback(self._tables.close)
+            ends.push_async_callback(self._copies.close)
             ends.callback(self._predictor.close)
             ends.push_async_callback(self.pool.close)
+            ends.push_async_callback(self.shadows.close)
         log.event("node_stopped")
 
     async def _answer_sibling(self, message: Message) -> Message:

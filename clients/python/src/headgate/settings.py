@@ -61,7 +61,7 @@ PLATFORM_VARIABLES: frozenset[str] = frozenset(
         "REGISTRY_HOST", "REGISTRY_PORT", "DATABASE_URL", "RECONCILE_SECONDS", "UPLOAD_BYTES", "UPLOAD_TTL_HOURS",
         "SERVING_HOST", "SERVING_PORT", "CACHE_BYTES", "BODY_BYTES", "JSON_DEPTH", "INPUT_VALUES",
         "RESPONSE_BYTES", "REQUEST_SECONDS", "LOAD_SECONDS", "QUEUE_ROWS", "MAX_BATCH_ROWS", "MEMORY_BUDGET_BYTES",
-        "HOST_MEMORY_BYTES", "SANDBOX", "INLINE", "WORKERS",
+        "HOST_MEMORY_BYTES", "STORE_INPUTS", "SANDBOX", "INLINE", "WORKERS",
     )
 )  # fmt: skip
 """Variables of the platform's own processes, which may stand in the same environment."""

@@ -35,6 +35,7 @@ from .system import (
     kill_group,
     kill_trees,
     look_at,
+    step_behind,
     unsafe_threads,
 )
 from .wire import pack, send
@@ -157,6 +158,8 @@ class Parent:
             for number in (signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
+            if order.get("background"):
+                step_behind()
             connection, output = descriptors
             os.dup2(output, 1)
             os.dup2(output, 2)

@@ -1,0 +1,52 @@
+"""How much of the event loop's time shadows may take: a small share, whatever there is to do.
+
+    piece ─► done after 0.1 ms ─► the next not before 0.1 ms / share have passed since it began, but for what was saved
+
+Time that was not used is saved up to a bound, so that copies of thin traffic are worked at once. Not here: what a piece
+is (``shadows.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+SHARE = 0.02
+SAVED_SECONDS = 0.01
+"""How much of the loop's time may be used at once, where it was not used before."""
+
+
+class Pace:
+    """The loop's time for shadows, as a bucket that fills at ``share`` seconds a second. For one event loop."""
+
+    def __init__(
+        self, share: float = SHARE, saved: float = SAVED_SECONDS, clock: Callable[[], float] = perf_counter
+    ) -> None:
+        self._share, self._most, self._clock = share, saved, clock
+        self._left, self._at = saved, clock()
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait for the next piece; 0 where it may begin."""
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._at) * self._share)
+        self._at = now
+        return max(0.0, -self._left / self._share)
+
+    async def turn(self) -> None:
+        """Return when a piece may begin, never in the turn of the loop that this was called in."""
+        pause = self.pause_seconds
+        await asyncio.sleep(pause)
+        while pause > 0 and (pause := self.pause_seconds) > 0:  # others have had theirs meanwhile
+            await asyncio.sleep(pause)
+
+    @contextmanager
+    def piece(self) -> Iterator[None]:
+        """Count the time of what is done inside; it must not wait for anything."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._left -= self._clock() - began
