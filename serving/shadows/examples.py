@@ -62,7 +62,7 @@ def _inputs(answered: Answered) -> Any:
         return f"{len(answered.body)} bytes of {media[:64]}"
     text = answered.body[: 2 * INPUT_BYTES].decode(errors="replace")
     if media == _TEXTS[0] and len(answered.body) <= INPUT_BYTES:
-        found = json.loads(text)
+        found = _plain(json.loads(text))
         if len(json.dumps(found)) <= INPUT_BYTES:
             return found
     return _cut(text, INPUT_BYTES)
@@ -70,6 +70,8 @@ def _inputs(answered: Answered) -> Any:
 
 def _cut(text: str, most: int) -> str:
     """Return as much of a text as takes less than ``most`` bytes when it is written as JSON."""
+    if len(json.dumps(text)) <= most - 8:
+        return text
     text = text[:most]
     while len(json.dumps(text)) > most - 8:
         text = text[: len(text) * 3 // 4]

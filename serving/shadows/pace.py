@@ -26,27 +26,29 @@ class Pace:
     ) -> None:
         self._share, self._most, self._clock = share, saved, clock
         self._left, self._at = saved, clock()
+        self._queue = asyncio.Lock()
 
     @property
     def pause_seconds(self) -> float:
         """How long to wait for the next piece; 0 where it may begin."""
-        now = self._clock()
-        self._left = min(self._most, self._left + (now - self._at) * self._share)
-        self._at = now
+        self._fill(self._clock())
         return max(0.0, -self._left / self._share)
 
     async def turn(self) -> None:
-        """Return when a piece may begin, never in the turn of the loop that this was called in."""
-        pause = self.pause_seconds
-        await asyncio.sleep(pause)
-        while pause > 0 and (pause := self.pause_seconds) > 0:  # others have had theirs meanwhile
-            await asyncio.sleep(pause)
+        """Return when a piece may begin, never in the turn of the loop that this was called in. One after another."""
+        async with self._queue:
+            await asyncio.sleep(self.pause_seconds)
 
     @contextmanager
     def piece(self) -> Iterator[None]:
         """Count the time of what is done inside; it must not wait for anything."""
         began = self._clock()
+        self._fill(began)
         try:
             yield
         finally:
             self._left -= self._clock() - began
+
+    def _fill(self, now: float) -> None:
+        self._left = min(self._most, self._left + (now - self._at) * self._share)
+        self._at = now
