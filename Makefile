@@ -73,6 +73,10 @@ bench: $(STAMP) ## Measure what is promised, print it, write var/bench/latest.js
 bench-peers: $(STAMP) ## Measure other servers beside ours; installs each in var/bench/envs (2.5 GB, once)
 	@$(BIN)/python -m tests.bench.peers
 
+.PHONY: bench-shadow
+bench-shadow: $(STAMP) ## Measure what shadows of every kind cost the primary's callers (20 minutes)
+	@$(BIN)/python -m tests.bench.shadow
+
 .PHONY: lock
 lock: $(STAMP) ## Compile requirements/*.lock anew, with hashes
 	@cd requirements && ./compile.sh ../$(BIN)/uv

@@ -20,7 +20,7 @@ from serving.exchange import Call, Input, JsonInput, Table, TensorInput, Tensors
 from serving.protocols.limits import MAX_COLUMNS, Limits
 from serving.protocols.native import Parsed, parse_body
 from serving.runtimes.host.calls import pack_call
-from serving.runtimes.host.frames import BODY_LIMIT, Buffer, Frame, FrameError, pack, read_array
+from serving.runtimes.host.frames import BODY_LIMIT, Buffer, Frame, FrameError, pack, read_array, untag
 
 Pieces = list[Buffer]
 """A frame's bytes, large buffers as they are."""
@@ -95,7 +95,7 @@ def read_given(frame: Frame) -> Mapping[str, Any] | None:
     """Return the parameters in an answer; raise FrameError where it is damaged."""
     try:
         found = frame.header.get("params")
-        given = None if found is None else json.loads(bytes(frame.buffers[found]))
+        given = None if found is None else untag(json.loads(bytes(frame.buffers[found])))
     except (IndexError, TypeError, ValueError, RecursionError) as broken:
         raise FrameError(f"an answer is damaged: {type(broken).__name__}") from broken
     if given is not None and not isinstance(given, dict):

@@ -15,6 +15,7 @@ OLD = Resident("old", 40, used_at=100.0)
 NEW = Resident("new", 40, used_at=NOW - 1)
 KEPT = Resident("kept", 40, used_at=50.0, kept=True)
 BUSY = Resident("busy", 40, used_at=10.0, in_use=True)
+SHADOW = Resident("shadow", 40, used_at=NOW, kept=True, background=True)
 FREE = Resident("free", 0, used_at=1.0)
 
 SITUATIONS = {
@@ -30,6 +31,9 @@ SITUATIONS = {
     "what is loaded ahead takes what is long idle": ([NEW, OLD], 10, Claim.AHEAD, "old"),
     "several may have to go, one after the other": ([OLD, NEW], 80, Claim.REQUEST, "old"),
     "nobody goes where all together are not enough": ([OLD, NEW, BUSY], 81, Claim.REQUEST, None),
+    "what runs in the background goes before all others": ([OLD, SHADOW], 10, Claim.REQUEST, "shadow"),
+    "for a plan that waits too": ([OLD, SHADOW], 10, Claim.SWAP, "shadow"),
+    "but not for what is loaded ahead, or two of them would take turns": ([SHADOW, KEPT], 10, Claim.AHEAD, None),
     "who costs nothing helps nobody": ([FREE, OLD], 10, Claim.REQUEST, "old"),
     "what has grown beyond the budget makes somebody go": ([OLD, BUSY], 10, None, "old"),
     "also where that is not enough": ([OLD, BUSY], 500, None, "old"),

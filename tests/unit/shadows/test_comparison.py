@@ -46,7 +46,7 @@ def compared(primary: Output, shadow: Output) -> Piece:
     ],
 )  # fmt: skip
 def test_what_differs(primary: Any, shadow: Any, differs: bool) -> None:
-    """Numbers by more than one in a million, all else by not being the same; NaN and what is missing equal themselves."""
+    """Numbers by more than one in a million, all else by not being the same; what is missing equals itself."""
     ours, theirs = np.empty(1, dtype=object), np.empty(1, dtype=object)
     ours[0], theirs[0] = primary, shadow
     piece = compared(ArrayOutput(ours), ArrayOutput(theirs))
