@@ -197,7 +197,10 @@ class Shadows:
                 await self._pace.turn()
                 copy = self._backlog.take(line)
                 if copy is not None:
-                    await self._try(line, copy)
+                    try:
+                        await self._try(line, copy)
+                    except Exception as error:  # noqa: BLE001 -- a fault of ours must not end the work on the next
+                        self._tell(error)
         finally:
             line.running -= 1
 
@@ -207,13 +210,12 @@ class Shadows:
             line.rests_until = perf_counter() + REST_SECONDS
             self._unasked(line, copy.revision, NOT_LOADED)
             return
-        began = perf_counter()
+        began, settling = perf_counter(), lease.settling
         try:
-            if self._is_busy(lease.loaded, copy):
-                self._unasked(line, copy.revision, DROPPED)
-                return
-            settling = lease.settling
-            seconds, output = await self._ask(lease.loaded, copy)
+            try:
+                seconds, output = await self._ask(lease.loaded, copy)
+            finally:
+                lease.release()
             found = await self._compare(copy, output)
         except HeadgateError as error:
             self._failed(line, copy, _outcome(error), perf_counter() - began)
@@ -226,35 +228,33 @@ class Shadows:
             self._answered(line, copy, found, None if settling else seconds)
             if self._rules.store_inputs and found is not None and any(piece.differed for piece in found):
                 self._keep(line, copy, output)
-        finally:
-            lease.release()
-
-    def _is_busy(self, loaded: LoadedVersion, copy: Copy) -> bool:
-        # A version that answers callers too (a rule names it) must not have copies stand before them.
-        waits = not copy.routed.servable.background and isinstance(loaded, Batching)
-        return waits and loaded.lane.queued_rows > 0  # type: ignore[attr-defined]  # waits says that it has one
 
     async def _ask(self, loaded: LoadedVersion, copy: Copy) -> tuple[float, Output]:
         """Return how long the shadow took, and its answer."""
-        signature, inputs = copy.routed.signature, loaded.graph_inputs
-        body, media, limits = copy.answered.body, copy.answered.content_type, self._limits
-        until = perf_counter() + self._rules.seconds
-        call: Call | None = None
+        if not copy.routed.servable.background and isinstance(loaded, Batching) and loaded.lane.queued_rows:
+            raise _no_time()  # it answers callers too, who must not stand behind a copy
+        call = await self._shape(copy, loaded.graph_inputs)
+        seconds, began = self._rules.seconds, perf_counter()
         with self._pace.piece():
-            parsed = None if _is_large(body, media) else parse_body(media, body, limits)
-            if parsed is not None and not parsed.is_table:
-                call = shape(parsed, signature, inputs, limits)
-        if parsed is None:
-            call = await self._reader.read_json(body, signature, inputs, seconds=self._rules.seconds)
-        elif call is None:
-            call = await self._reader.read(parsed, signature, inputs, seconds=self._rules.seconds)
-        left = max(0.0, until - perf_counter())
-        began = perf_counter()
-        with self._pace.piece():
-            answer = loaded.predict(call, left, Priority.LOW)
-        async with asyncio.timeout(left + GRACE_SECONDS):
+            answer = loaded.predict(call, seconds, Priority.LOW)
+        async with asyncio.timeout(seconds + GRACE_SECONDS):
             output = await answer
         return perf_counter() - began, output
+
+    async def _shape(self, copy: Copy, graph_inputs: Schema | None) -> Call:
+        """Return the body as the shadow takes it."""
+        signature, limits, seconds = copy.routed.signature, self._limits, self._rules.seconds
+        body, media = copy.answered.body, copy.answered.content_type
+        try:
+            if _is_large(body, media):
+                return await self._reader.read_json(body, signature, graph_inputs, seconds=seconds)
+            with self._pace.piece():
+                parsed = parse_body(media, body, limits)
+                if not parsed.is_table:
+                    return shape(parsed, signature, graph_inputs, limits)
+            return await self._reader.read(parsed, signature, graph_inputs, seconds=seconds)
+        except ModelFault:  # the reader's time was over
+            raise _no_time() from None
 
     async def _compare(self, copy: Copy, output: Output) -> list[Piece] | None:
         """Return how the answers differ; None where they are incomparable."""
@@ -292,10 +292,8 @@ class Shadows:
 
     def _answered(self, line: Line, copy: Copy, found: list[Piece] | None, seconds: float | None) -> None:
         outcome = INCOMPARABLE if found is None else COMPARED
-        count, counts = (
-            self._windows.of(line.model, copy.revision, line.version),
-            self._counts(line.model, line.version),
-        )
+        count = self._windows.of(line.model, copy.revision, line.version)
+        counts = self._counts(line.model, line.version)
         with self._pace.piece():
             count.asked(outcome, copy.answered.seconds, seconds)
             counts.count(outcome)
@@ -315,6 +313,10 @@ class Shadows:
         if name not in self._told and len(self._told) < MOST_LINES:
             self._told.add(name)  # once: a request each would be a flood
             log.failure("shadow_failed", error)
+
+
+def _no_time() -> Refused:
+    return Refused("overloaded", "there was no time for a copy")
 
 
 def _is_large(body: bytes, content_type: str | None) -> bool:

@@ -27,10 +27,10 @@ from tests.support.platform import free_ports
 
 BODIES: Mapping[str, str] = {
     "healthy": "return (model_input.sum(axis=1) > 0).astype(int)",
-    "slow": "import time; time.sleep(0.05); return (model_input.sum(axis=1) > 0).astype(int)",
+    "slow": "import time; time.sleep(0.02); return (model_input.sum(axis=1) > 0).astype(int)",
     "busy": """
         import time
-        until = time.perf_counter() + 0.05
+        until = time.perf_counter() + 0.02
         while time.perf_counter() < until:
             pass
         return (model_input.sum(axis=1) > 0).astype(int)

@@ -264,10 +264,13 @@ async def test_large_bodies_and_tables_are_read_by_another_process(body: bytes, 
         assert (here.reader.read_as, found.outcomes, found.differing) == ([form], {"compared": 1}, 0)
 
 
-async def test_a_reader_that_has_no_time_blames_no_shadow() -> None:
+@pytest.mark.parametrize(
+    "error", [Refused("overloaded", "too many tables wait"), ModelFault("model_timeout", "the time was over")]
+)
+async def test_a_reader_that_has_no_time_blames_no_shadow(error: Exception) -> None:
     """The primary's reader could read it, so the body is right."""
     async with world() as here:
-        here.reader.error = Refused("overloaded", "too many tables wait")
+        here.reader.error = error
         here.offer(3.0, b"a,b\n1,2\n", "text/csv")
         assert (await here.done()).outcomes == {"dropped": 1}
 
