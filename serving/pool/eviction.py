@@ -1,10 +1,10 @@
 """Which loaded version must go to make room. Pure: a situation in, at most one victim out.
 
     in use (a lease, a waiter)      never
-    in the background (a shadow)    first, but not for what is loaded ahead
+    in the background (a shadow)    first
     named by a warm plan            last, and only for a request that waits
     used a moment ago               not for what is loaded ahead
-    everything else                 the least recently used first
+    everything else                 the least recently used first; nobody for a shadow
 
 Nobody goes in vain: where all that may go is not enough, all stay. Whoever asks applies the answer and asks again. Not
 here: who counts the bytes (``room.py``), how a version ends (``pool.py``).
@@ -32,6 +32,8 @@ class Claim(IntEnum):
     """A plan waits for it, while another version answers."""
     AHEAD = 2
     """A warm plan names it, and nobody waits."""
+    BACKGROUND = 3
+    """A shadow: nobody gets its answers, so nobody goes for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,11 @@ def choose_victim(situation: Situation[Key]) -> Key | None:
 
 
 def _may_go(resident: Resident[Key], situation: Situation[Key]) -> bool:
-    if resident.in_use or resident.memory_bytes <= 0:
+    if resident.in_use or resident.memory_bytes <= 0 or situation.claim is Claim.BACKGROUND:
         return False
     if situation.claim is Claim.SWAP:
         return resident.background or not resident.kept
     if situation.claim is Claim.AHEAD:
-        return not resident.kept and situation.now - resident.used_at >= QUIET_SECONDS
+        idle = situation.now - resident.used_at >= QUIET_SECONDS
+        return resident.background or (idle and not resident.kept)
     return True

@@ -33,7 +33,8 @@ SITUATIONS = {
     "nobody goes where all together are not enough": ([OLD, NEW, BUSY], 81, Claim.REQUEST, None),
     "what runs in the background goes before all others": ([OLD, SHADOW], 10, Claim.REQUEST, "shadow"),
     "for a plan that waits too": ([OLD, SHADOW], 10, Claim.SWAP, "shadow"),
-    "but not for what is loaded ahead, or two of them would take turns": ([SHADOW, KEPT], 10, Claim.AHEAD, None),
+    "and for what is loaded ahead": ([OLD, SHADOW], 10, Claim.AHEAD, "shadow"),
+    "nobody goes for a shadow": ([OLD, SHADOW], 10, Claim.BACKGROUND, None),
     "who costs nothing helps nobody": ([FREE, OLD], 10, Claim.REQUEST, "old"),
     "what has grown beyond the budget makes somebody go": ([OLD, BUSY], 10, None, "old"),
     "also where that is not enough": ([OLD, BUSY], 500, None, "old"),
@@ -48,9 +49,9 @@ def test_situation(sentence: str) -> None:
     assert choose_victim(Situation(residents, missing, claim, NOW)) == victim
 
 
-RESIDENTS = st.lists(st.tuples(st.integers(0, 100), st.floats(0, NOW), st.booleans(), st.booleans()), max_size=12).map(
-    lambda drawn: [Resident(key, *facts) for key, facts in enumerate(drawn)]
-)
+RESIDENTS = st.lists(
+    st.tuples(st.integers(0, 100), st.floats(0, NOW), st.booleans(), st.booleans(), st.booleans()), max_size=12
+).map(lambda drawn: [Resident(key, *facts) for key, facts in enumerate(drawn)])
 CLAIMS = st.sampled_from((*Claim, None))
 
 
@@ -63,6 +64,9 @@ def test_whoever_goes_was_free_to_go(residents: list[Resident[int]], missing: in
             assert missing > 0
             assert not resident.in_use
             assert resident.memory_bytes > 0
+            assert claim is not Claim.BACKGROUND
+            if resident.background:
+                continue
             assert not (resident.kept and claim in (Claim.SWAP, Claim.AHEAD))
             assert claim is not Claim.AHEAD or NOW - resident.used_at >= QUIET_SECONDS
 
