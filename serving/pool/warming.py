@@ -162,8 +162,8 @@ class Warming:
 
     @property
     def starting(self) -> int:
-        """How many versions that are loaded ahead a node that has just started has not tried yet, shadows not counted; 0
-        after a while."""
+        """How many versions that are loaded ahead, other than shadows, a node that has just started has not tried yet;
+        0 after a while."""
         if self._started is None or self._clock() - self._started > START_SECONDS:
             return 0
         held = {Identity.of(routed.servable) for held in self._held.values() for routed in held.hold.awaits}
