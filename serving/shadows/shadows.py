@@ -34,7 +34,7 @@ from serving.shadows.backlog import Answered, Backlog, Copy, Line
 from serving.shadows.comparison import PIECE_VALUES, Incomparable, Piece, pieces
 from serving.shadows.counting import Windows
 from serving.shadows.examples import example
-from serving.shadows.pace import Pace
+from serving.shadows.pace import COPY_SECONDS, Pace
 
 COMPARED, INCOMPARABLE, ERROR, TIMEOUT = "compared", "incomparable", "error", "timeout"
 NOT_LOADED, DROPPED = "not_loaded", "dropped"
@@ -233,6 +233,7 @@ class Shadows:
         """Return how long the shadow took, and its answer."""
         if not copy.routed.servable.background and isinstance(loaded, Batching) and loaded.lane.queued_rows:
             raise _no_time()  # it answers callers too, who must not stand behind a copy
+        self._pace.count(COPY_SECONDS)
         call = await self._shape(copy, loaded.graph_inputs)
         seconds, began = self._rules.seconds, perf_counter()
         with self._pace.piece():

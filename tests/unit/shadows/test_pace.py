@@ -39,6 +39,13 @@ async def test_a_piece_that_raises_is_counted_too() -> None:
     assert pace.pause_seconds > 1
 
 
+async def test_what_is_used_elsewhere_counts_too() -> None:
+    """Sockets and timers cost the loop as much as pieces do."""
+    pace = Pace(share=0.02, saved=0.01, clock=Clock())
+    pace.count(0.011)
+    assert pace.pause_seconds == pytest.approx(0.05)
+
+
 async def test_turns_are_taken_one_after_another() -> None:
     """While one waits for its turn, whoever comes after it waits behind it."""
     pace = Pace(share=0.02, saved=0.0)
