@@ -81,6 +81,10 @@ bench-evidence: $(STAMP) ## Simulate rollouts: false rollbacks against time to d
 check-plans: $(STAMP) ## Check at length that no change of a plan is lost: 8 clients x 500, kill -9, both databases (10 minutes)
 	@$(BIN)/python -m tests.faults.plan_clients
 
+.PHONY: bench-shadow
+bench-shadow: $(STAMP) ## Measure what shadows of every kind cost the primary's callers (20 minutes)
+	@$(BIN)/python -m tests.bench.shadow
+
 .PHONY: lock
 lock: $(STAMP) ## Compile requirements/*.lock anew, with hashes
 	@cd requirements && ./compile.sh ../$(BIN)/uv

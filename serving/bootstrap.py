@@ -4,7 +4,8 @@
              ─► S3 ─► artifact cache ─► pool ◄─ runtime │
              warming ───► pool          │ (loads ahead, and decides which plan is in force)
                          table reader ──┴─► predictor ◄─┘─► lane ─► front ─► gate
-                                               └─► metrics, windows ─► reporter ─► registry
+                                               ├─► metrics, windows ─► reporter ─► registry
+                                               └─► shadows (copies, for versions in the background)
 
 Not here: the process (``cli.py``).
 """
@@ -39,10 +40,13 @@ from serving.ports import ReportSink, SnapshotSource, StartedRuntime
 from serving.predictor import Predictor
 from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
+from serving.reader.reader import Rules as ReaderRules
 from serving.reader.reader import TableReader
 from serving.reporter import Reporter
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
+from serving.shadows.shadows import Rules as ShadowRules
+from serving.shadows.shadows import Shadows
 from serving.sources.reports import HttpReports, NoReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
 from serving.telemetry.finished import Finished
@@ -50,6 +54,8 @@ from serving.telemetry.metrics import Metrics
 from serving.telemetry.windows import MOST_BYTES, Windows
 from serving.workers.siblings import Message, Siblings, Worker
 
+COPIES = ReaderRules(processes=1, waiting=1, background=True)
+"""Who reads the large bodies that shadows get: nobody else waits for that."""
 MEASURE_SECONDS = 1.0
 MEASURED_AT_ONCE = 16
 """How often the memory of loaded versions is measured anew, and of how many: those that were measured longest ago."""
@@ -110,9 +116,18 @@ class Node:
         self.pool = Pool(parts.cache, parts.runtime, self._metrics, limits=bounds)
         self.warming = Warming(self.routes, self.pool, changed=self._retain, load_seconds=settings.load_seconds)
         self._tables = TableReader(limits, self._metrics.table_reader_lost)
+        self._copies = TableReader(limits, self._metrics.table_reader_lost, COPIES)
+        rules = ShadowRules(
+            seconds=settings.request_seconds,
+            window_seconds=settings.window_seconds,
+            store_inputs=settings.store_inputs,
+        )
+        self.shadows = Shadows(self.pool, self._copies, limits, counts=self._metrics.shadow, rules=rules)
         self._windows = Windows(settings.window_seconds, most_bytes=MOST_BYTES // count, lost=self._metrics.counts_lost)
         self._reporter = self._build_reporter(settings, worker)
-        self._predictor = Predictor(self.routes, self.pool, self._tables, limits=limits, observe=self._observe)
+        self._predictor = Predictor(
+            self.routes, self.pool, self._tables, limits=limits, observe=self._observe, shadows=self.shadows
+        )
         file = SnapshotFile(state_of(settings, worker) / "snapshot")
         self._follower = SnapshotFollower(parts.source, file, self.routes, changed=self._changed)
         self._tasks: list[asyncio.Task[None]] = []
@@ -173,9 +188,11 @@ class Node:
             if self._siblings is not None:
                 ends.push_async_callback(self._siblings.close)
             ends.push_async_callback(self._tables.close)
+            ends.push_async_callback(self._copies.close)
             ends.callback(self._predictor.close)
             ends.push_async_callback(self.pool.close)
             ends.push_async_callback(self._reporter.close)
+            ends.push_async_callback(self.shadows.close)
         log.event("node_stopped")
 
     def _build_reporter(self, settings: ServingSettings, worker: Worker | None) -> Reporter:
@@ -185,6 +202,7 @@ class Node:
             self._windows,
             self._parts.reports,
             seconds=settings.window_seconds,
+            shadows=self.shadows.take,
             lost=self._metrics.counts_lost,
         )
         self.pool.when_changed(reporter.changed)

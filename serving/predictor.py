@@ -1,7 +1,7 @@
 """THE STORY: one predict, top to bottom.
 
     plan ── choose ── parse ── lease ── shape ── predict ── encode
-               │        ▲                           │      (aside: observe, with finished values)
+               │        ▲                           │      (aside, with finished values: offer, observe)
                └────────┴── stable instead, where a canary cannot answer
 
 A canary that is not loaded here, is broken or rests after failures falls back to stable, and so does a request whose
@@ -37,6 +37,8 @@ from serving.routing.choose import Ask, choose
 from serving.routing.ejection import Ejections
 from serving.routing.split import Decision
 from serving.routing.table import Routes
+from serving.shadows.backlog import Answered
+from serving.shadows.shadows import NoShadows, Offers
 from serving.telemetry.finished import Finished
 from serving.values import value
 
@@ -86,13 +88,21 @@ class Predictor:
     """Answers questions with the right version. For one event loop; ``observe`` must neither block nor raise."""
 
     def __init__(
-        self, routes: Routes, pool: Pool, tables: TableReader, *, limits: Limits, observe: Callable[[Finished], None]
+        self,
+        routes: Routes,
+        pool: Pool,
+        tables: TableReader,
+        *,
+        limits: Limits,
+        observe: Callable[[Finished], None],
+        shadows: Offers | None = None,
     ) -> None:
         self._routes = routes
         self._pool = pool
         self._tables = tables
         self._limits = limits
         self._observe = observe
+        self._shadows = shadows or NoShadows()
         self._ejections = Ejections()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="heavy")
         self._heavy = 0
@@ -145,13 +155,16 @@ class Predictor:
             self._ejections.note_success(decision)
 
         predicted = perf_counter()
-        told = {"model": decision.model, "version": decision.version, "request_id": question.request_id}
+        named = {"model": decision.model, "version": decision.version, "request_id": question.request_id}
         if form != JSON or output.size > HEAVY_BYTES:
-            encode = partial(encode_answer, output, form, limits, **told)
+            encode = partial(encode_answer, output, form, limits, **named)
             encoded = await self._aside(begun + question.seconds, encode)
         else:
-            encoded = encode_answer(output, form, limits, **told)
+            encoded = encode_answer(output, form, limits, **named)
         done.encode = perf_counter() - predicted
+        if decision.shadows:
+            told = Answered(question.body, question.content_type, question.request_id, output, done.predict)
+            self._shadows.offer(decision, told)
         return Answer(encoded, decision)
 
     async def _run(self, decision: Decision, turn: _Turn, done: Finished) -> Output:

@@ -17,6 +17,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import orjson
 
@@ -52,7 +53,7 @@ class Reporter:
         windows: What it has counted.
         sink: Where reports go.
         seconds: How often one is sent at least.
-        shadows: Hands over the windows of shadows, as ``windows.take`` does; called in a thread.
+        shadows: Hands over the windows of shadows, as ``windows.take`` does; called on the event loop.
         lost: Told why (``refused``), and of how many requests the counts are gone.
     """
 
@@ -131,7 +132,8 @@ class Reporter:
             self._told = place.news
             self._sequence += 1
             blank = self._standing.report(place, self._sequence)
-            self._sealing = asyncio.get_running_loop().run_in_executor(None, self._filled, blank)
+            filled = partial(self._filled, replace(blank, shadows=self._shadows()))
+            self._sealing = asyncio.get_running_loop().run_in_executor(None, filled)
             self._sealing.add_done_callback(self._take_up)
         return await asyncio.shield(self._sealing)
 
@@ -141,8 +143,7 @@ class Reporter:
             self._under_way = sealing.result()
 
     def _filled(self, blank: NodeReport) -> _Sealed:
-        shadows = self._shadows()
-        report = replace(blank, arms=self._windows.take(), shadows=shadows)
+        report = replace(blank, arms=self._windows.take())
         requests = sum(window.counts.requests for window in report.arms)
         return _Sealed(report.sequence, orjson.dumps(report.to_json()), requests)
 

@@ -40,6 +40,10 @@ class ServingSettings(PlatformSettings):
         ge=64 * MIB,
         description="How much memory one version's process may take; without it, as much as all versions together.",
     )
+    store_inputs: bool = Field(
+        False,
+        description="Whether inputs and answers may be kept: a few on which a shadow differs, for the operator.",
+    )
     sandbox: Literal["auto", "required", "off"] = Field(
         "auto",
         description="How model processes are confined: `auto` applies what the system allows and warns of the rest, "

@@ -93,6 +93,13 @@ class Pool:
             deadline = now + seconds if deadline is None else deadline
             await self._wait(slot, self._bring(slot, now, Claim.REQUEST), deadline - now)
 
+    def lease_at_hand(self, servable: ServableVersion) -> Lease | None:
+        """Return permission to use a version in the background: None where it is not loaded, or others need room."""
+        slot = self._slots.find(servable)
+        if slot is None or slot.state is not State.READY or self._room.crowded or self._closed:
+            return None
+        return self._lend(slot)
+
     async def load(self, model: ModelName, servable: ServableVersion, claim: Claim) -> None:
         """Have a version loaded without using it; raise as ``lease`` does. ``claim`` says who may go for it."""
         deadline = self._clock() + self._load_seconds

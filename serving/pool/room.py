@@ -176,6 +176,7 @@ class Room:
                 used_at=max(residence.since, slot.last_used or 0.0),
                 in_use=residence.leases > 0 or slot.waiting > 0 or slot.state is not State.READY,
                 kept=slot.kept,
+                background=slot.identity.background,
             )
             for residence, slot in self._residents.items()
             if slot.residence is residence and not residence.leaving

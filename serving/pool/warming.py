@@ -32,7 +32,7 @@ from serving.pool.state import State, backoff_seconds
 from serving.routing.hold import decide
 from serving.routing.table import Hold, RoutedModel, Routes, Table
 
-PARALLEL = {Claim.SWAP: 8, Claim.AHEAD: 2}
+PARALLEL = {Claim.SWAP: 8, Claim.AHEAD: 2, Claim.BACKGROUND: 1}
 """How many are loaded at once: loads ahead must leave room for those that somebody waits for."""
 START_SECONDS = 30.0
 """How long a node that starts waits with ``/readyz`` for the versions of warm plans."""
@@ -175,12 +175,13 @@ class Warming:
 
     @property
     def starting(self) -> int:
-        """How many versions that are loaded ahead a node that has just started has not tried yet; 0 after a while."""
+        """How many versions that are loaded ahead, other than shadows, a node that has just started has not tried yet;
+        0 after a while."""
         if self._started is None or self._clock() - self._started > START_SECONDS:
             return 0
         held = {Identity.of(routed.servable) for held in self._held.values() for routed in held.hold.awaits}
         ahead = (t for identity, t in self._targets.items() if identity not in held and not t.tries)
-        return sum(not self._is_loaded(t.servable) for t in ahead)
+        return sum(t.claim is not Claim.BACKGROUND and not self._is_loaded(t.servable) for t in ahead)
 
     # ---- deciding ---------------------------------------------------------------------------------------------------
 
@@ -294,7 +295,7 @@ def _loaded_ahead(model: RoutedModel) -> Iterator[tuple[ServableVersion, Claim]]
         if servable.version in plan.answering and servable.version != plan.stable:
             yield servable, Claim.SWAP
         elif servable.version != plan.stable or plan.warm:
-            yield servable, Claim.AHEAD
+            yield servable, Claim.BACKGROUND if servable.background else Claim.AHEAD
 
 
 def _words(error: HeadgateError | None) -> str:

@@ -2,8 +2,9 @@
 
 What a library makes of hostile bytes happens here: if it crashes, loops or eats memory, that is this process's end and
 nobody else's. It has no credential, no descriptor but its socket, and a bound on memory. Started by ``process.py`` as
-``python -I -m serving.reader.child <socket> <node's process id>``; prints nothing. Not here: how tables are read
-(``serving/protocols``).
+``python -I -m serving.reader.child <socket> <node's process id> [background]``; prints nothing.
+
+Not here: how tables are read (``serving/protocols``).
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ import serving.protocols.parquet_table  # noqa: F401 -- see above
 from registry.errors import HeadgateError, Internal, InvalidRequest
 from serving.protocols.native import fit
 from serving.reader.wire import Pieces, pack_error, pack_input, read_request
+from serving.runtimes.host.child.courtesy import step_behind
 from serving.runtimes.host.child.sandbox import confine_reader
 from serving.runtimes.host.child.system import die_with_parent
 from serving.runtimes.host.child.wire import Stream, send
 from serving.runtimes.host.frames import pack
 
+BACKGROUND = "background"
 MEMORY_BYTES = 2 << 30
 """What reading may take beyond what the process starts with: ten million strings, with room."""
 LARGE_BYTES = 1 << 20
@@ -44,6 +47,8 @@ def main() -> None:
     if os.getppid() != int(sys.argv[2]):
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches whole groups; the node decides
+    if BACKGROUND in sys.argv[3:]:
+        step_behind()
     confine_reader()
     _bound_memory()
     stream = Stream(connection)
@@ -63,7 +68,7 @@ def answer(header: Mapping[str, Any], buffers: Sequence[memoryview]) -> Pieces:
     """Return the frame that answers one request."""
     try:
         parsed, schema, limits = read_request(header, buffers)
-        return pack_input(fit(parsed, schema, limits))
+        return pack_input(fit(parsed, schema, limits), parsed.params)
     except MemoryError:
         error: HeadgateError = InvalidRequest(
             "body_too_large", "reading the table takes more memory than one request may have; send fewer rows at once"

@@ -41,8 +41,11 @@ class ReaderProcess(asyncio.Protocol):
         self.idle_timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def start(cls) -> Self:
-        """Return a reader that is ready; raise ReaderDied. Call from the loop's thread: it dies with that thread."""
+    async def start(cls, *, background: bool = False) -> Self:
+        """Return a reader that is ready, one that comes after all other processes where it is for the ``background``.
+
+        Raises ReaderDied. Call from the loop's thread: it dies with that thread.
+        """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         quiet = asyncio.subprocess.DEVNULL
@@ -50,6 +53,7 @@ class ReaderProcess(asyncio.Protocol):
             with theirs:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-I", "-B", "-m", "serving.reader.child", str(theirs.fileno()), str(os.getpid())),
+                    *(["background"] if background else []),
                     stdin=quiet,
                     stdout=quiet,
                     stderr=quiet,

@@ -7,31 +7,34 @@ memory returns. It reads one table at a time; a few at most read at once, a few 
                        └── died, or too slow ──► ended: that request is refused, the next one gets a new reader
 
 A caller who stops waiting does not end the reader at once: tables usually take milliseconds, a new reader far longer.
-Not here: JSON, which the node reads itself.
+Not here: JSON, which the node reads itself, but for copies that are large (``serving/shadows``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from registry.errors import HeadgateError, Internal, InvalidRequest, ModelFault, Refused, Unavailable
 from registry.log import event
 from registry.signature import Schema, Signature
 from serving.exchange import Call, Input
 from serving.protocols.limits import Limits
-from serving.protocols.native import Form, Parsed, schema_for
+from serving.protocols.native import Parsed, schema_for
 from serving.protocols.params import enforce_params
 from serving.reader.process import ReaderDied, ReaderProcess
-from serving.reader.wire import pack_request, read_reply
+from serving.reader.wire import JSON_BODY, Pieces, pack_json, pack_request, read_given, read_reply
 from serving.runtimes.host.frames import Frame, FrameError
 
 OFF_LOOP_BYTES = 1 << 20
+Read = tuple[Input, Mapping[str, Any] | None]
+"""An input, and the parameters that came with it."""
 RESTARTS_AT_ONCE = 3
 START_SECONDS = 30.0
-_WORDS = {"csv": "CSV", "parquet": "Parquet file", "arrow": "Arrow IPC stream"}
+_WORDS = {"json": "JSON body", "csv": "CSV", "parquet": "Parquet file", "arrow": "Arrow IPC stream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Rules:
         patience: How long a table is read on for a caller who has stopped waiting.
         idle: After what time without a table a reader ends.
         restart: How far apart restarts are, after a few at once, where tables keep ending their readers.
+        background: Whether readers come after all other processes of the machine.
     """
 
     processes: int = 2
@@ -53,6 +57,7 @@ class Rules:
     patience: float = 1.0
     idle: float = 60.0
     restart: float = 2.0
+    background: bool = False
 
 
 class TableReader:
@@ -72,7 +77,7 @@ class TableReader:
         self._rules = rules or Rules()
         self._places = asyncio.Semaphore(self._rules.processes)
         self._callers = 0
-        self._readings: set[asyncio.Task[Input]] = set()
+        self._readings: set[asyncio.Task[Read]] = set()
         self._idle: list[ReaderProcess] = []
         self._live: dict[ReaderProcess, asyncio.Task[None]] = {}
         self._paced_until = 0.0
@@ -90,7 +95,19 @@ class TableReader:
         reader, ModelFault ``model_timeout`` where ``seconds`` were over first, Refused ``overloaded``.
         """
         params = enforce_params(parsed.params, signature.params)
-        schema = schema_for(signature, graph_inputs)
+        request = pack_request(parsed, schema_for(signature, graph_inputs), self._limits)
+        data, _ = await self._in_turn(request, parsed.form, seconds)
+        return Call(data, params)
+
+    async def read_json(
+        self, body: bytes, signature: Signature, graph_inputs: Schema | None, *, seconds: float
+    ) -> Call:
+        """Read a JSON body as ``native`` would; raise as ``read`` does, and for input that is JSON as it stands."""
+        request = pack_json(body, schema_for(signature, graph_inputs), self._limits)
+        data, given = await self._in_turn(request, JSON_BODY, seconds)
+        return Call(data, enforce_params(given, signature.params))
+
+    async def _in_turn(self, request: Pieces, form: str, seconds: float) -> Read:
         if self._closed:
             raise _stopping()
         if self._callers >= self._rules.processes + self._rules.waiting:
@@ -99,8 +116,7 @@ class TableReader:
         try:
             async with asyncio.timeout(seconds):
                 await self._places.acquire()
-                reading = self._begin(parsed, schema, seconds)
-                return Call(await asyncio.shield(reading), params)
+                return await asyncio.shield(self._begin(request, form, seconds))
         except TimeoutError:
             raise ModelFault("model_timeout", "the time for this request was over before its table was read") from None
         finally:
@@ -119,32 +135,32 @@ class TableReader:
 
     # ---- one table, read by a task of its own, which goes on when its caller leaves ---------------------------------
 
-    def _begin(self, parsed: Parsed, schema: Schema | None, seconds: float) -> asyncio.Task[Input]:
+    def _begin(self, request: Pieces, form: str, seconds: float) -> asyncio.Task[Read]:
         """Start reading; the place that the caller has taken is given back when it is done."""
         most = min(self._rules.most, seconds + self._rules.patience)
-        reading = asyncio.get_running_loop().create_task(self._read(parsed, schema, most))
+        reading = asyncio.get_running_loop().create_task(self._read(request, form, most))
         self._readings.add(reading)
         reading.add_done_callback(self._done)
         return reading
 
-    def _done(self, reading: asyncio.Task[Input]) -> None:
+    def _done(self, reading: asyncio.Task[Read]) -> None:
         self._places.release()
         self._readings.discard(reading)
         if not reading.cancelled():
             reading.exception()  # seen, whether or not anybody still waits
 
-    async def _read(self, parsed: Parsed, schema: Schema | None, seconds: float) -> Input:
+    async def _read(self, request: Pieces, form: str, seconds: float) -> Read:
         reader: ReaderProcess | None = None
         try:
             async with asyncio.timeout(START_SECONDS):
                 reader = await self._take()
             async with asyncio.timeout(seconds):
-                frame = await reader.ask(pack_request(parsed, schema, self._limits))
+                frame = await reader.ask(request)
             answer = await _decoded(frame)
         except (TimeoutError, ReaderDied, FrameError) as error:
             slow = isinstance(error, TimeoutError)
             self._lose(reader, "slow" if slow else "died")
-            raise _refusal(parsed.form, slow=slow, started=reader is not None) from None
+            raise _refusal(form, slow=slow, started=reader is not None) from None
         except asyncio.CancelledError:
             if self._closed:
                 raise _stopping() from None
@@ -166,7 +182,7 @@ class TableReader:
             if reader.alive:
                 return reader
         await asyncio.sleep(self._pause())
-        reader = await ReaderProcess.start()
+        reader = await ReaderProcess.start(background=self._rules.background)
         self._live[reader] = asyncio.get_running_loop().create_task(self._bury(reader))
         return reader
 
@@ -203,7 +219,7 @@ def _stopping() -> Unavailable:
     return Unavailable("shutting_down", "this process is stopping; retry elsewhere")
 
 
-def _refusal(form: Form, *, slow: bool, started: bool) -> HeadgateError:
+def _refusal(form: str, *, slow: bool, started: bool) -> HeadgateError:
     if not started:
         return Internal("internal", "the process that reads tables could not be started")
     if slow:
@@ -212,7 +228,11 @@ def _refusal(form: Form, *, slow: bool, started: bool) -> HeadgateError:
     return InvalidRequest("invalid_argument", f"the body is not a valid {_WORDS[form]}", {"reason": "unreadable"})
 
 
-async def _decoded(frame: Frame) -> Input:
+async def _decoded(frame: Frame) -> Read:
     if sum(map(len, frame.buffers)) <= OFF_LOOP_BYTES:
-        return read_reply(frame)
-    return await asyncio.to_thread(read_reply, frame)
+        return _read(frame)
+    return await asyncio.to_thread(_read, frame)
+
+
+def _read(frame: Frame) -> Read:
+    return read_reply(frame), read_given(frame)

@@ -16,35 +16,50 @@ from typing import Any
 
 from registry.errors import HeadgateError, Internal, InvalidRequest
 from registry.signature import Schema, parse_signature
-from serving.exchange import Call, Input, Table, TensorInput, TensorsInput
+from serving.exchange import Call, Input, JsonInput, Table, TensorInput, TensorsInput
 from serving.protocols.limits import MAX_COLUMNS, Limits
-from serving.protocols.native import Parsed
+from serving.protocols.native import Parsed, parse_body
 from serving.runtimes.host.calls import pack_call
-from serving.runtimes.host.frames import BODY_LIMIT, Buffer, Frame, FrameError, pack, read_array
+from serving.runtimes.host.frames import BODY_LIMIT, Buffer, Frame, FrameError, pack, read_array, untag
 
 Pieces = list[Buffer]
 """A frame's bytes, large buffers as they are."""
+JSON_BODY = "json"
+"""The form of a body that is JSON, whose own form its reader finds."""
 
 
 def pack_request(parsed: Parsed, schema: Schema | None, limits: Limits) -> Pieces:
     """Return the frame that asks for a table to be read (``parsed`` is one) and fitted to ``schema``."""
-    buffers: Pieces = [parsed.value]
+    return _pack(parsed.form, parsed.value, schema, limits)
+
+
+def pack_json(body: bytes, schema: Schema | None, limits: Limits) -> Pieces:
+    """Return the frame that asks for a JSON body to be read and fitted to ``schema``."""
+    return _pack(JSON_BODY, body, schema, limits)
+
+
+def _pack(form: str, body: bytes, schema: Schema | None, limits: Limits) -> Pieces:
+    buffers: Pieces = [body]
     if schema is not None:
         # Not in the header: a signature may hold numbers that only the standard library writes.
         buffers.append(json.dumps(_describe(schema)).encode())
-    return pack(0, {"form": parsed.form, "limits": asdict(limits)}, buffers)
+    return pack(0, {"form": form, "limits": asdict(limits)}, buffers)
 
 
 def read_request(header: Mapping[str, Any], buffers: Sequence[memoryview]) -> tuple[Parsed, Schema | None, Limits]:
-    """Return what ``pack_request`` was given. The node is believed."""
+    """Return what was packed, JSON parsed; raise InvalidRequest where it cannot be. The node is believed."""
     schema = _schema(bytes(buffers[1])) if len(buffers) > 1 else None
-    return Parsed(header["form"], bytes(buffers[0])), schema, Limits(**header["limits"])
+    limits, form, body = Limits(**header["limits"]), header["form"], bytes(buffers[0])
+    return parse_body(None, body, limits) if form == JSON_BODY else Parsed(form, body), schema, limits
 
 
-def pack_input(data: Input) -> Pieces:
-    """Return the frame that answers with a table; raise InvalidRequest where it cannot be sent."""
+def pack_input(data: Input, given: Mapping[str, Any] | None = None) -> Pieces:
+    """Return the frame that answers with an input, and the parameters that were given with it; raise InvalidRequest
+    where it cannot be sent."""
+    if isinstance(data, JsonInput):
+        raise InvalidRequest("invalid_argument", "JSON as it stands is not read here", {"reason": "unreadable"})
     try:
-        frame = pack_call(0, Call(data))
+        frame = pack_call(0, Call(data, given or {}))
     except (TypeError, ValueError) as error:
         raise InvalidRequest("invalid_input", f"the input cannot be given to a model: {error}") from None
     size = sum(map(len, frame))
@@ -74,6 +89,18 @@ def read_reply(frame: Frame) -> Input:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as broken:
         raise FrameError(f"an answer is damaged: {type(broken).__name__}") from broken
     raise error
+
+
+def read_given(frame: Frame) -> Mapping[str, Any] | None:
+    """Return the parameters in an answer; raise FrameError where it is damaged."""
+    try:
+        found = frame.header.get("params")
+        given = None if found is None else untag(json.loads(bytes(frame.buffers[found])))
+    except (IndexError, TypeError, ValueError, RecursionError) as broken:
+        raise FrameError(f"an answer is damaged: {type(broken).__name__}") from broken
+    if given is not None and not isinstance(given, dict):
+        raise FrameError("parameters are no object")
+    return given
 
 
 def _read_error(told: Mapping[str, Any]) -> HeadgateError:

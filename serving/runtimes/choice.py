@@ -1,7 +1,8 @@
 """The runtime of a node: a version that may runs in the serving process, every other in a process of its own.
 
-The registry's word (``ServableVersion.runtime``) is a wish; this node's setting and its own probe decide. Not here: how
-either runtime works.
+The registry's word (``ServableVersion.runtime``) is a wish; this node's setting and its own probe decide. What is in
+the background always gets a process, whose time the system can give to others first: in this one it would stand in the
+way of every answer. Not here: how either runtime works.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class ChosenRuntime:
     async def load(self, version: ServableVersion, directory: Path, seconds: float) -> LoadedVersion:
         """Load a version where it may run; see ``Runtime``."""
         until = time.monotonic() + seconds
-        if self._inline is not None and version.runtime == "inline":
+        if self._inline is not None and version.runtime == "inline" and not version.background:
             try:
                 async with asyncio.timeout(seconds / 2):  # the host that may have to follow needs time too
                     return await self._inline.load(version, directory)

@@ -65,6 +65,19 @@ RESTARTS = Metric(
 READERS_LOST = Metric(
     "headgate_table_readers_lost_total", "counter", ("reason",), "Table readers that a body ended: died, or too slow."
 )
+SHADOWED = Metric(
+    "headgate_shadow_total",
+    "counter",
+    (*_PAIR, "outcome"),
+    "Copies for a shadow by what became of them: compared, incomparable (other outputs or shapes), error, timeout, "
+    "not_loaded, dropped.",
+)
+SHADOW_DIFFERENCE = Metric(
+    "headgate_shadow_difference",
+    "gauge",
+    _PAIR,
+    "Share of a shadow's compared answers in which any value differed, lately: each of the last 1,000 or so counts.",
+)
 PLAN_REVISION = Metric("headgate_plan_revision", "gauge", ("model",), "Revision of the plan in force.")
 PLANS_WAITING = Metric(
     "headgate_plans_waiting", "gauge", (), "Models whose newest plan or alias waits for a version to be loaded here."
@@ -98,6 +111,8 @@ CATALOGUE: tuple[Metric, ...] = (
     UNLOADS,
     RESTARTS,
     READERS_LOST,
+    SHADOWED,
+    SHADOW_DIFFERENCE,
     PLAN_REVISION,
     PLANS_WAITING,
     SNAPSHOT_AGE,

@@ -39,6 +39,7 @@ from serving.telemetry.catalogue import (
     Metric,
 )
 from serving.telemetry.finished import Finished
+from serving.telemetry.shadowed import ShadowTallies, ShadowTally
 from serving.telemetry.tally import Tallies, Tally
 
 __all__ = ["CATALOGUE", "CONTENT_TYPE", "MAX_GROUPS", "OTHER", "Metrics", "Readings"]
@@ -86,6 +87,8 @@ class Metrics:
         registry = self._registry = CollectorRegistry()
         self._tallies = Tallies()
         registry.register(self._tallies)
+        self._shadowed = ShadowTallies()
+        registry.register(self._shadowed)
         self._queued = _gauge(QUEUE_ROWS, registry)
         self._refused = _counter(REFUSED, registry)
         self._loads = _histogram(LOAD_SECONDS, registry)
@@ -144,6 +147,10 @@ class Metrics:
         """Take note that the registry will never have the counts of some requests. From any thread."""
         self._counts_lost.labels(reason).inc(requests)
 
+    def shadow(self, model: str, version: str) -> ShadowTally:
+        """Return what counts the copies for a version; ask anew for each."""
+        return self._shadowed.of(self._labels(model, version))
+
     def retain(self, table: Table) -> None:
         """Learn which models and versions exist; remove the series of those that do no more."""
         self._table = table
@@ -151,6 +158,7 @@ class Metrics:
         for model, version in [pair for pair in self._labelled if not self._exists(*pair)]:
             self._labelled.discard((model, version))
             self._tallies.drop((model, version))
+            self._shadowed.drop((model, version))
             for metric in per_version:
                 metric.remove_by_labels({"model": model, "version": version})
             if model not in self._table.models:

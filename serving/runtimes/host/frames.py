@@ -240,17 +240,18 @@ def read_array(spec: Mapping[str, Any], buffers: Sequence[memoryview]) -> Array:
         raise FrameError("an array's cells do not fill its shape")
     flat = np.empty(count, dtype=object)
     for i, cell in enumerate(cells):
-        flat[i] = _untag(cell)
+        flat[i] = untag(cell)
     return flat.reshape(shape)
 
 
-def _untag(value: Any) -> Any:
+def untag(value: Any) -> Any:
+    """Return JSON as it was before it was tagged for the way; raise FrameError, or as damaged data does."""
     if isinstance(value, list):
-        return [_untag(v) for v in value]
+        return [untag(v) for v in value]
     if not isinstance(value, dict):
         return value
     if set(value) == {"$bytes"}:
         return base64.b64decode(value["$bytes"])
     if set(value) == {"$dict"}:
-        return {_text(k): _untag(v) for k, v in value["$dict"]}
-    return {k: _untag(v) for k, v in value.items()}
+        return {_text(k): untag(v) for k, v in value["$dict"]}
+    return {k: untag(v) for k, v in value.items()}

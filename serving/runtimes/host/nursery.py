@@ -76,18 +76,19 @@ class Nursery:
         assert self._starting is not None
         return await asyncio.shield(self._starting)  # whoever gives up waiting must not stop it for the others
 
-    async def fork(self, model: Path, home: Path, connection: int, output: int) -> Fork:
+    async def fork(self, model: Path, home: Path, connection: int, output: int, *, background: bool = False) -> Fork:
         """Return a forked host, from a bare parent where a warm one cannot fork. Raises ParentDied."""
         self._callers += 1
         try:
             parent = await self.ready()
             try:
-                return await parent.fork(model, home, connection, output)
+                return await parent.fork(model, home, connection, output, background=background)
             except CannotFork as refusal:
                 if self._warm:
                     self._give_up_warmth(f"threads: {refusal}")
                     self._replace(parent)
-                return await (await self.ready()).fork(model, home, connection, output)
+                another = await self.ready()
+                return await another.fork(model, home, connection, output, background=background)
         finally:
             self._callers -= 1
 

@@ -127,14 +127,22 @@ class WarmParent:
             )
         self._output.given()
 
-    async def fork(self, model: Path, home: Path, connection: int, output: int) -> Fork:
-        """Have it fork a host with the given ends of its socket and its output. Raises ParentDied, CannotFork."""
+    async def fork(self, model: Path, home: Path, connection: int, output: int, *, background: bool = False) -> Fork:
+        """Have it fork a host with the given ends of its socket and its output, which comes after all others where it
+        is for the ``background``. Raises ParentDied, CannotFork."""
         if self._control is None:
             raise ParentDied
         self._number += 1
         number = self._number
         confined = self._confinement.order()
-        order = {"op": "fork", "id": number, "model": str(model), "home": str(home), **confined}
+        order = {
+            "op": "fork",
+            "id": number,
+            "model": str(model),
+            "home": str(home),
+            "background": background,
+            **confined,
+        }
         answer: asyncio.Future[Fork] = self._loop.create_future()
         answer.add_done_callback(lambda fork: self._keep_user(fork, confined["user"]))
         self._orders[number] = answer

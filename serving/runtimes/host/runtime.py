@@ -93,7 +93,7 @@ class HostRuntime:
         python = await self._environments.python_for(version, seconds)
 
         async def start() -> HostProcess:
-            return await self._start_host(python, directory)
+            return await self._start_host(python, directory, version.background)
 
         try:
             async with asyncio.timeout(max(until - time.monotonic(), 0)):
@@ -137,7 +137,7 @@ class HostRuntime:
             self._nurseries[python] = Nursery(python, self._home, idle, confinement=self._confinement)
         return self._nurseries[python]
 
-    async def _start_host(self, python: Path, directory: Path) -> HostProcess:
+    async def _start_host(self, python: Path, directory: Path, background: bool) -> HostProcess:
         nursery = self._nursery(python)
         # Not in a turn of its own: a parent that cannot be started must not hold up the others.
         await nursery.ready()
@@ -147,12 +147,12 @@ class HostRuntime:
         # A model that hangs while it is loaded must not keep others from being loaded: after a while it is overtaken.
         overtaken = asyncio.get_running_loop().call_later(TURN_SECONDS, turn.cancel)
         try:
-            return await self._fork_host(nursery, directory)
+            return await self._fork_host(nursery, directory, background)
         finally:
             overtaken.cancel()
             turn.cancel()
 
-    async def _fork_host(self, nursery: Nursery, directory: Path) -> HostProcess:
+    async def _fork_host(self, nursery: Nursery, directory: Path, background: bool) -> HostProcess:
         home = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="host-", dir=self._home))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         for end in (ours, theirs):  # so that a batch of a thousand rows goes in one piece; the kernel may give less
@@ -161,7 +161,8 @@ class HostRuntime:
         try:
             shared = share(ours)
             with theirs:
-                fork = await nursery.fork(directory, home, theirs.fileno(), output.write_end)
+                descriptors = theirs.fileno(), output.write_end
+                fork = await nursery.fork(directory, home, *descriptors, background=background)
         except BaseException:
             ours.close()
             output.close()

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.errors import HeadgateError
-from registry.signature import Schema, Signature, Tensor
+from registry.errors import HeadgateError, InvalidRequest
+from registry.signature import Schema, Signature, Tensor, parse_signature
 from serving.exchange import Input, Table, TensorInput, TensorsInput
 from serving.protocols.native import ARROW, CSV, PARQUET, parse_body, shape
 from tests.support.table_reader import LIMITS, Tables, parquet, stream
@@ -96,6 +96,18 @@ def test_the_reader_answers_as_reading_here_does(
     assert equal(call.data, expected.data)
     assert call.params == expected.params
     assert len(tables.lost) == lost
+
+
+def test_json_is_read_as_here_too(tables: Tables) -> None:
+    """Large JSON bodies of copies: input, parameters and refusals are the same."""
+    body = b'{"inputs": [[1.5, 2.0]], "params": {"times": 3.0}}'
+    signature = parse_signature({"inputs": None, "params": [{"name": "times", "type": "double", "default": 1.0}]})
+    expected = shape(parse_body(None, body, LIMITS), signature, None, LIMITS)
+    call = tables.run(tables.reader.read_json(body, signature, None, seconds=60))
+    assert equal(call.data, expected.data)
+    assert call.params == expected.params
+    with pytest.raises(InvalidRequest, match="unknown parameter"):
+        tables.run(tables.reader.read_json(body, Signature(), None, seconds=60))
 
 
 @settings(max_examples=60, deadline=None)

@@ -87,6 +87,42 @@ def test_a_request_arrives_as_it_was(signature: Signature) -> None:
     assert [c.spec.get("items") for c in got.columns] == [c.spec.get("items") for c in schema.columns]
 
 
+def test_json_arrives_parsed_with_its_parameters() -> None:
+    """The child finds the form, and sends the parameters back beside the input."""
+    schema = signed(column("a", "double")).inputs
+    body = b'{"inputs": {"a": [1.5]}, "params": {"$x": [1, null]}}'
+    request = opened(wire.pack_json(body, schema, LIMITS))
+    reply = opened(answer(request.header, request.buffers))
+    found = wire.read_reply(reply)
+    assert isinstance(found, Table)
+    assert (found.arrays[0].tolist(), wire.read_given(reply)) == ([1.5], {"$x": [1, None]})
+    bare = opened(wire.pack_json(b'{"inputs": {"a": [1.5]}}', schema, LIMITS))
+    assert wire.read_given(opened(answer(bare.header, bare.buffers))) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [(b'{"inputs": ', "malformed_json"), (b'{"inputs": {"b": [1]}}', "invalid_input"), (b"[1]", "invalid_argument")],
+)
+def test_json_is_refused_as_here(body: bytes, code: str) -> None:
+    """What cannot be read, or does not fit, is the request's error."""
+    request = opened(wire.pack_json(body, signed(column("a", "double")).inputs, LIMITS))
+    with pytest.raises(InvalidRequest) as caught:
+        wire.read_reply(opened(answer(request.header, request.buffers)))
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("params", [5, -1, "0", None, 0])
+def test_damaged_parameters_are_a_frame_error(params: Any) -> None:
+    """A number of no buffer, or a buffer that holds no object."""
+    frame = Frame(0, {"params": params}, (memoryview(b"[1]"),))
+    if params is None:
+        assert wire.read_given(frame) is None
+        return
+    with pytest.raises(FrameError):
+        wire.read_given(frame)
+
+
 def test_a_refusal_arrives_as_it_was() -> None:
     """Code, message and details, numbers beyond 64 bits included."""
     sent = InvalidRequest("too_many_values", "é" * 10, {"got": 2**80, "columns": ["a"]})

@@ -70,6 +70,14 @@ def test_version_for_a_host_is_never_tried_here() -> None:
     assert hosts.loaded
 
 
+def test_version_in_the_background_gets_a_host() -> None:
+    """In this process it would stand in the way of every answer."""
+    inline = FakeInline()
+    _, hosts = load(inline, replace(INLINE, background=True))
+    assert not inline.loaded
+    assert hosts.loaded
+
+
 def test_setting_alone_sends_everything_to_hosts() -> None:
     """Without an inline runtime the registry's word counts for nothing."""
     assert load(None, INLINE)[1].loaded

@@ -15,6 +15,7 @@ OLD = Resident("old", 40, used_at=100.0)
 NEW = Resident("new", 40, used_at=NOW - 1)
 KEPT = Resident("kept", 40, used_at=50.0, kept=True)
 BUSY = Resident("busy", 40, used_at=10.0, in_use=True)
+SHADOW = Resident("shadow", 40, used_at=NOW, kept=True, background=True)
 FREE = Resident("free", 0, used_at=1.0)
 
 SITUATIONS = {
@@ -30,6 +31,10 @@ SITUATIONS = {
     "what is loaded ahead takes what is long idle": ([NEW, OLD], 10, Claim.AHEAD, "old"),
     "several may have to go, one after the other": ([OLD, NEW], 80, Claim.REQUEST, "old"),
     "nobody goes where all together are not enough": ([OLD, NEW, BUSY], 81, Claim.REQUEST, None),
+    "what runs in the background goes before all others": ([OLD, SHADOW], 10, Claim.REQUEST, "shadow"),
+    "for a plan that waits too": ([OLD, SHADOW], 10, Claim.SWAP, "shadow"),
+    "and for what is loaded ahead": ([OLD, SHADOW], 10, Claim.AHEAD, "shadow"),
+    "nobody goes for a shadow": ([OLD, SHADOW], 10, Claim.BACKGROUND, None),
     "who costs nothing helps nobody": ([FREE, OLD], 10, Claim.REQUEST, "old"),
     "what has grown beyond the budget makes somebody go": ([OLD, BUSY], 10, None, "old"),
     "also where that is not enough": ([OLD, BUSY], 500, None, "old"),
@@ -44,9 +49,9 @@ def test_situation(sentence: str) -> None:
     assert choose_victim(Situation(residents, missing, claim, NOW)) == victim
 
 
-RESIDENTS = st.lists(st.tuples(st.integers(0, 100), st.floats(0, NOW), st.booleans(), st.booleans()), max_size=12).map(
-    lambda drawn: [Resident(key, *facts) for key, facts in enumerate(drawn)]
-)
+RESIDENTS = st.lists(
+    st.tuples(st.integers(0, 100), st.floats(0, NOW), st.booleans(), st.booleans(), st.booleans()), max_size=12
+).map(lambda drawn: [Resident(key, *facts) for key, facts in enumerate(drawn)])
 CLAIMS = st.sampled_from((*Claim, None))
 
 
@@ -59,6 +64,9 @@ def test_whoever_goes_was_free_to_go(residents: list[Resident[int]], missing: in
             assert missing > 0
             assert not resident.in_use
             assert resident.memory_bytes > 0
+            assert claim is not Claim.BACKGROUND
+            if resident.background:
+                continue
             assert not (resident.kept and claim in (Claim.SWAP, Claim.AHEAD))
             assert claim is not Claim.AHEAD or NOW - resident.used_at >= QUIET_SECONDS
 

@@ -65,6 +65,25 @@ def test_a_request_whose_time_was_over_before_its_turn_is_a_refusal() -> None:
     assert text.count("headgate_refused_total{") == 1
 
 
+def test_copies_for_shadows_are_counted_and_go_with_their_version() -> None:
+    """Outcomes as a counter, the share that differs as a gauge; both go when the version does."""
+    metrics, table = known(snapshot())
+    assert "headgate_shadow_difference{" not in page(metrics, table)
+    for differs in (True, False, False, False):
+        metrics.shadow("churn", "2").count("compared")
+        metrics.shadow("churn", "2").compared(differs=differs)
+    metrics.shadow("churn", "2").count("dropped")
+    metrics.shadow("made-up", "2").count("dropped")
+    text = page(metrics, table)
+    assert 'headgate_shadow_total{model="churn",outcome="compared",version="2"} 4.0' in text
+    assert 'headgate_shadow_total{model="churn",outcome="dropped",version="2"} 1.0' in text
+    assert 'headgate_shadow_difference{model="churn",version="2"} 0.25' in text
+    assert 'headgate_shadow_total{model="other",outcome="dropped",version="other"} 1.0' in text
+    one = Table().merged(SnapshotPage(2, full=True, models=(snapshot(versions={"1": servable("1")}),)))
+    metrics.retain(one)
+    assert 'model="churn",outcome' not in page(metrics, one)
+
+
 def test_names_that_do_not_exist_make_no_series() -> None:
     """A hundred thousand made-up names leave the page as long as it was."""
     metrics, table = known(snapshot())

@@ -61,6 +61,28 @@ async def test_many_who_want_a_cold_version_share_one_load(world: World) -> None
         lease.release()
 
 
+async def test_a_lease_in_the_background_loads_nothing(world: World) -> None:
+    """It is given of what is loaded alone, and wakes nothing that drains."""
+    assert world.pool.lease_at_hand(V1) is None
+    (await world.pool.lease(CHURN, V1, 5)).release()
+    lease = world.pool.lease_at_hand(V1)
+    assert lease is not None
+    world.pool.unload(V1)
+    assert world.pool.lease_at_hand(V1) is None
+    assert world.pool.state(V1) is State.DRAINING
+    lease.release()
+    await settle()
+    assert (world.pool.state(V1), world.runtime.loads[V1.digest]) == (State.COLD, 1)
+
+
+async def test_a_lease_in_the_background_finds_nothing_where_a_process_died(world: World) -> None:
+    """The death is noticed, and nobody is loaded in its place."""
+    (await world.pool.lease(CHURN, V1, 5)).release()
+    world.runtime.newest(V1).alive = False
+    assert world.pool.lease_at_hand(V1) is None
+    assert world.runtime.loads[V1.digest] == 1
+
+
 async def test_versions_do_not_wait_for_one_another(world: World) -> None:
     """A version that loads slowly does not hold up another."""
     world.runtime.gates[V1.digest] = asyncio.Event()

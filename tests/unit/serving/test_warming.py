@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from registry.errors import ModelFault, Unavailable
-from registry.records import ModelName
-from registry.snapshots import ServableVersion, SnapshotPage
+from registry.plans import Plan, Shadow
+from registry.records import ModelName, VersionNumber
+from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage
 from serving.pool.pool import Pool, PoolLimits
 from serving.pool.state import State
 from serving.pool.warming import START_SECONDS, Warming
@@ -43,8 +44,11 @@ class World:
 
     async def learn(self, stable: str | None, name: str = "m", **more: Any) -> None:
         """Hear of a plan from the registry, as the next revision."""
+        self.learn_model(snapshot(name, more.pop("versions", V), stable, revision=self.revision + 1, **more))
+
+    def learn_model(self, model: ModelSnapshot) -> None:
+        """Hear of a model, likewise."""
         self.revision += 1
-        model = snapshot(name, more.pop("versions", V), stable, revision=self.revision, **more)
         self.routes.swap(self.routes.learnt.merged(SnapshotPage(self.revision, full=False, models=(model,))))
         self.warming.learn(self.routes.learnt)
         self._retain()
@@ -224,6 +228,26 @@ async def test_a_node_that_starts_waits_for_its_warm_plans() -> None:
     assert world.warming.starting == 1
     world.clock.now += START_SECONDS + 1
     assert world.warming.starting == 0
+    await world.pool.close()
+
+
+async def test_shadows_are_loaded_one_at_a_time_and_nobody_waits_for_them() -> None:
+    """A node is ready without them, and their loads leave turns for others."""
+    world = World()
+    shadows = {n: replace(servable(n, f"shadow {n}"), background=True) for n in ("2", "3")}
+    world.runtime.gates = {shadow.digest: asyncio.Event() for shadow in shadows.values()}
+    model = snapshot("m", {"1": V["1"], **shadows}, "1")
+    plan = Plan(VersionNumber("1"), shadows=tuple(Shadow(VersionNumber(n)) for n in shadows))
+    world.learn_model(replace(model, plan=plan))
+    await world.tend()
+    assert world.warming.starting == 0
+    assert sum(world.runtime.loads.values()) == 1
+    for gate in world.runtime.gates.values():
+        gate.set()
+    for _ in range(3):
+        await world.tend()
+    assert all(world.state(shadow) is State.READY for shadow in shadows.values())
+    assert world.state(V["1"]) is State.COLD
     await world.pool.close()
 
 

@@ -159,7 +159,7 @@ class Parent:
             for number in (signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
-            back = SteppedBack()
+            back = SteppedBack(for_good=bool(order.get("background")))
             connection, output = descriptors
             os.dup2(output, 1)
             os.dup2(output, 2)

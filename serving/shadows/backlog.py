@@ -1,0 +1,119 @@
+"""The copies that wait: a queue for each shadow version, bounded in number, and all together bounded in bytes.
+
+What comes last pushes out what came first: the newest requests say most of what a shadow would do now. Bookkeeping
+alone, each step O(1). Not here: who works them (``shadows.py``).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from registry.records import ModelName, VersionNumber
+from serving.exchange import ArrayOutput, Output, TableOutput, TensorsOutput
+from serving.routing.split import RoutedVersion
+from serving.values import value
+
+MOST_COPIES = 256
+MOST_BYTES = 64 << 20
+AS_OBJECTS = 8
+"""How much more memory values take that are objects of Python than their bytes on the way here."""
+
+
+@value
+class Answered:
+    """A request with its answer: the body as it came (after expansion), the output, and how long the model took."""
+
+    body: bytes
+    content_type: str | None
+    request_id: str
+    output: Output
+    seconds: float
+
+
+@value
+class Copy:
+    """A request to repeat: by which plan, with what of the primary's, and how many bytes it keeps."""
+
+    number: int
+    routed: RoutedVersion
+    revision: int
+    answered: Answered
+    size: int
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """The copies for one version of a model.
+
+    Attributes:
+        running: How many are being worked.
+        rests_until: Monotonic seconds until which it is known not to be loaded.
+    """
+
+    model: ModelName
+    version: VersionNumber
+    copies: OrderedDict[int, Copy] = field(default_factory=OrderedDict)
+    running: int = 0
+    rests_until: float = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.copies and not self.running
+
+
+class Backlog:
+    """All copies that wait."""
+
+    def __init__(self, most_copies: int = MOST_COPIES, most_bytes: int = MOST_BYTES) -> None:
+        self._most_copies, self._most_bytes = most_copies, most_bytes
+        self._all: OrderedDict[int, tuple[Line, Copy]] = OrderedDict()
+        self._number = 0
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, line: Line, routed: RoutedVersion, revision: int, answered: Answered) -> list[tuple[Line, Copy]]:
+        """Put a copy at the end of its line; return what had to go for it, which may be itself."""
+        self._number += 1
+        copy = Copy(self._number, routed, revision, answered, size_of(answered))
+        if copy.size > self._most_bytes:
+            return [(line, copy)]
+        gone = []
+        if len(line.copies) >= self._most_copies:
+            gone.append((line, self._remove(line, next(iter(line.copies)))))
+        while self.size + copy.size > self._most_bytes:
+            oldest, (owner, _) = next(iter(self._all.items()))
+            gone.append((owner, self._remove(owner, oldest)))
+        line.copies[copy.number] = copy
+        self._all[copy.number] = (line, copy)
+        self.size += copy.size
+        return gone
+
+    def take(self, line: Line) -> Copy | None:
+        """Remove and return the oldest copy of a line."""
+        return self._remove(line, next(iter(line.copies))) if line.copies else None
+
+    def _remove(self, line: Line, number: int) -> Copy:
+        copy = line.copies.pop(number)
+        del self._all[number]
+        self.size -= copy.size
+        return copy
+
+
+def size_of(answered: Answered) -> int:
+    """Return about how many bytes an exchange keeps. O(columns)."""
+    output = answered.output
+    if isinstance(output, ArrayOutput):
+        arrays = [output.array]
+    elif isinstance(output, TableOutput):
+        arrays = list(output.table.arrays)
+    elif isinstance(output, TensorsOutput):
+        arrays = list(output.arrays.values())
+    else:
+        return len(answered.body) + AS_OBJECTS * output.size
+    objects = any(array.dtype.hasobject for array in arrays)
+    held = AS_OBJECTS * output.size if objects else 0
+    return len(answered.body) + held + sum(array.nbytes for array in arrays)
