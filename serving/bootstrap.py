@@ -32,7 +32,8 @@ from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.routes import SERVING_ROUTES
 from serving.pool.grant import default_budget
-from serving.pool.pool import Pool, PoolLimits
+from serving.pool.limits import PoolLimits
+from serving.pool.pool import Pool
 from serving.pool.ports import Artifacts
 from serving.pool.standing import Standing
 from serving.pool.warming import Warming

@@ -20,7 +20,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from registry import log
@@ -28,9 +27,10 @@ from registry.errors import Conflict, HeadgateError, Refused, Unavailable
 from registry.records import ModelName
 from registry.snapshots import ServableVersion
 from serving.pool.eviction import Claim
+from serving.pool.limits import PoolLimits
 from serving.pool.loading import Loader, end
 from serving.pool.ports import Artifacts, Servables, Watcher
-from serving.pool.room import PATIENCE_SECONDS, Room
+from serving.pool.room import Room
 from serving.pool.roster import Roster
 from serving.pool.setbacks import again, forgive, keep_output, note_death, note_failed_load, refusal
 from serving.pool.slot import Identity, Lease, Residence, Slot, Status
@@ -42,15 +42,6 @@ CLOSE_SECONDS = 20.0
 
 Task = asyncio.Task[HeadgateError | None]
 """What is waited for: it returns why there is nothing to lease, or None."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolLimits:
-    """How long one load may take in seconds, how many bytes all versions may, and how long a load waits for room."""
-
-    load_seconds: float
-    memory_bytes: int
-    patience_seconds: float = PATIENCE_SECONDS
 
 
 class Pool:

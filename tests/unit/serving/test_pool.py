@@ -10,7 +10,8 @@ import pytest
 from registry.errors import Conflict, HeadgateError, Internal, ModelFault, Unavailable
 from registry.records import ModelName, VersionNumber
 from registry.snapshots import ServableVersion
-from serving.pool.pool import Pool, PoolLimits
+from serving.pool.limits import PoolLimits
+from serving.pool.pool import Pool
 from serving.pool.state import State
 from tests.support.serving_fakes import Clock, FakeCache, FakeRuntime, FakeWatcher, servable, settle
 

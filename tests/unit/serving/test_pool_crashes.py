@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from registry.errors import HeadgateError, ModelFault, Unavailable
 from registry.records import ModelName
 from serving.pool.crashes import HEALTHY_SECONDS, MOST_CRASHES, WINDOW_SECONDS, Crashes
-from serving.pool.pool import Pool, PoolLimits
+from serving.pool.limits import PoolLimits
+from serving.pool.pool import Pool
 from serving.pool.state import State
 from serving.ports import LoadFault
 from tests.support.serving_fakes import Clock, FakeCache, FakeLoaded, FakeRuntime, FakeWatcher, servable, settle

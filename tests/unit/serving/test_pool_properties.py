@@ -15,7 +15,8 @@ from registry.errors import Conflict, ModelFault, Unavailable
 from registry.records import Digest, ModelName
 from serving.pool.crashes import MOST_CRASHES
 from serving.pool.eviction import Claim
-from serving.pool.pool import Pool, PoolLimits
+from serving.pool.limits import PoolLimits
+from serving.pool.pool import Pool
 from serving.pool.slot import Identity, Lease
 from serving.pool.state import State
 from serving.ports import LoadFault

@@ -10,7 +10,8 @@ from registry.errors import Unavailable
 from registry.records import ModelName
 from registry.snapshots import ServableVersion
 from serving.pool.eviction import Claim
-from serving.pool.pool import Pool, PoolLimits
+from serving.pool.limits import PoolLimits
+from serving.pool.pool import Pool
 from serving.pool.slot import Identity, Lease
 from serving.pool.state import State
 from tests.support.serving_fakes import Clock, FakeCache, FakeRuntime, FakeWatcher, eventually, servable, settle

@@ -13,7 +13,8 @@ from registry.records import ModelName, VersionNumber
 from registry.reports import HeldPlan, LoadedVersion
 from registry.snapshots import SnapshotPage
 from registry.windows import ShadowCounts, ShadowWindow
-from serving.pool.pool import Pool, PoolLimits
+from serving.pool.limits import PoolLimits
+from serving.pool.pool import Pool
 from serving.pool.standing import Standing
 from serving.pool.state import State
 from serving.pool.warming import Warming

@@ -13,7 +13,8 @@ from registry.errors import ModelFault, Unavailable
 from registry.plans import Plan, Shadow
 from registry.records import ModelName, VersionNumber
 from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage
-from serving.pool.pool import Pool, PoolLimits
+from serving.pool.limits import PoolLimits
+from serving.pool.pool import Pool
 from serving.pool.state import State
 from serving.pool.warming import START_SECONDS, Warming
 from serving.ports import LoadFault
