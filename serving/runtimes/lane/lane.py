@@ -29,6 +29,9 @@ QUEUE_ROWS = 1024
 MAX_BATCH_ROWS = 256
 ALARM_GRAIN_SECONDS = 0.001
 SWEEP_SECONDS = 0.005
+LONE_RUNS = 2
+"""How many requests of one turn are run at once before more of them are taken for a crowd: a client that asks again as
+soon as it has its answer may be heard twice in a turn."""
 Tell = Callable[[Output | BaseException], None]
 _ONE_BAD_ROW = ("model_error", "model_output_invalid", "invalid_input")
 
@@ -103,7 +106,7 @@ class Lane:
         self._line = Line()
         self._soon = False
         self._alone = False  # whether the last turn that brought requests brought one
-        self._turn_open = False  # whether this turn has brought one that was run at once
+        self._lone_runs = 0  # how many this turn has brought that were run at once
         self._swept = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = float("inf")
@@ -142,9 +145,10 @@ class Lane:
             return answer
         waiter = Waiter(call, rows, answer, seconds, now + seconds)
         if self._alone and not line.rows and (place := self._idle()) is not None:
-            if not self._turn_open:
-                self._turn_open = True
-                self._loop.call_soon(self._close_turn)
+            if self._lone_runs < LONE_RUNS:
+                if not self._lone_runs:
+                    self._loop.call_soon(self._close_turn)
+                self._lone_runs += 1
                 self._start(place, [waiter])
                 if not answer.done() and waiter.until < self._alarm_at:
                     self._set_alarm(waiter.until)
@@ -194,7 +198,7 @@ class Lane:
         return None
 
     def _close_turn(self) -> None:
-        self._turn_open = False
+        self._lone_runs = 0
 
     def _flush(self) -> None:
         self._soon = False
