@@ -1,11 +1,10 @@
 """Who goes first where several processes want a core: whoever answers, before whoever is only being loaded.
 
-A host that loads computes for a tenth of a second without a pause. Where the kernel lets it have its whole share each
-time, every step of every answer meanwhile waits for milliseconds. So the node and the hosts that answer ask the kernel
-for short turns, which may interrupt long ones (Linux 6.12), and a host that loads steps back. Its priority alone would
-not do that: hosts have sessions of their own, and where the kernel shares its time among sessions (autogroup), it is
-the session's that counts. A host of a shadow steps back for good, and farther. None of this needs a privilege; what a
-kernel does not know is left.
+A host that loads computes for a tenth of a second without a pause. Where the kernel lets it have its whole turn each
+time, every step of every answer meanwhile waits for milliseconds. So the node and the hosts that answer ask for short
+turns, which may interrupt long ones (Linux 6.12), and what loads interrupts nobody. Priorities would not do: whoever
+runs keeps its turn whatever they are. The host of a shadow steps behind everybody, for good. None of this needs a
+privilege, and what a kernel does not know is left.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from pathlib import Path
 from .system import call
 
 SHORT_TURN_NS = 100_000
-STEP_BACK = 5
 LONG_TURN_NS = 100_000_000
 _SET_ATTRIBUTES = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
 _TRIES = 3
@@ -57,38 +55,6 @@ def step_behind() -> None:
     with contextlib.suppress(OSError):
         os.nice(19)
     _take_turns(getattr(os, "SCHED_IDLE", 5), LONG_TURN_NS)
-
-
-class SteppedBack:
-    """A session that yields to others until it is over, or for good. Made by the leader of a session of its own."""
-
-    def __init__(self, *, for_good: bool = False) -> None:
-        self._file = -1
-        if for_good:
-            step_behind()
-            return
-        with contextlib.suppress(OSError):  # now: what gives up its rights may not open it any more
-            self._file = os.open(_AUTOGROUP, os.O_WRONLY | os.O_CLOEXEC)
-            os.write(self._file, b"%d" % STEP_BACK)
-
-    @property
-    def descriptor(self) -> int:
-        """What must stay open until it is over; -1 for nothing."""
-        return self._file
-
-    def end(self) -> bool:
-        """Step forward again; return False where the kernel wants to be asked again later, as it does ten times a
-        second."""
-        try:
-            os.write(self._file, b"0")
-        except BlockingIOError:
-            return False
-        except OSError:  # there was none, or it was taken away
-            pass
-        with contextlib.suppress(OSError):
-            os.close(self._file)
-        self._file = -1
-        return True
 
 
 def _take_turns(policy: int, nanoseconds: int) -> None:

@@ -13,21 +13,17 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from .answer import answer, failure
-from .courtesy import SteppedBack, answer_first
+from .courtesy import answer_first
 from .sandbox import Confinement
 from .shared import receive
 from .system import private_bytes
 from .wire import Stream, pack, send
 
 
-def run(connection: socket.socket, order: Mapping[str, Any], done: Confinement, back: SteppedBack) -> None:
-    """Be the host that ``order`` asks for, in its own directory; ``done`` is what it gave up, ``back`` ends once it can
-    answer."""
-    model_path, home = order["model"], order["home"]
+def run(connection: socket.socket, model_path: str, home: str, done: Confinement) -> None:
+    """Be the host of the model in ``model_path``, with ``home`` as its own directory; ``done`` is what it gave up."""
     for name in ("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"):
         os.environ[name] = home
     os.chdir(home)
@@ -50,7 +46,6 @@ def run(connection: socket.socket, order: Mapping[str, Any], done: Confinement, 
     ready = {"op": "ready", "graph_inputs": inputs, "confined": done.applied, "unconfined": done.missing}
     ready.update(found, shared=shared is not None, seconds=time.perf_counter() - started, memory=private_bytes())
     answer_first()
-    stepped_back = not back.end()
     send(connection, pack(ready))
     stream = Stream(connection, shared)
     while True:
@@ -58,6 +53,4 @@ def run(connection: socket.socket, order: Mapping[str, Any], done: Confinement, 
         if frame is None:
             return
         send(connection, answer(model, *frame, shared=shared if stream.may_share else None))
-        if stepped_back:
-            stepped_back = not back.end()
         frame = None  # not kept until the next request comes

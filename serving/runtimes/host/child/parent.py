@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import host, namespaces
-from .courtesy import SteppedBack, step_aside
+from .courtesy import step_aside, step_behind
 from .sandbox import Confinement, Sandbox
 from .system import (
     adopt_orphans,
@@ -159,7 +159,8 @@ class Parent:
             for number in (signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
-            back = SteppedBack(for_good=bool(order.get("background")))
+            if order.get("background"):
+                step_behind()
             connection, output = descriptors
             os.dup2(output, 1)
             os.dup2(output, 2)
@@ -167,12 +168,12 @@ class Parent:
             die_with_parent()
             if os.getppid() != parent if self._myself is None else has_ended(self._myself):
                 return
-            close_descriptors(keep=(connection, back.descriptor))
+            close_descriptors(keep=connection)
             stream = socket.socket(fileno=connection)
             if self._sandbox.mode == "required" and done.lacking:
                 _refuse(stream, done)
             else:
-                host.run(stream, order, done, back)
+                host.run(stream, order["model"], order["home"], done)
         finally:
             os._exit(0)
 

@@ -7,7 +7,6 @@ import ctypes
 import os
 import select
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 
 # Threads that hold no lock a forked child could wait for: pyarrow's allocator has handlers for a fork.
@@ -148,9 +147,9 @@ def _with_descendants(pids: set[int]) -> set[int]:
     return found
 
 
-def close_descriptors(keep: Sequence[int]) -> None:
-    """Close every descriptor but the standard ones and those to ``keep``."""
+def close_descriptors(keep: int) -> None:
+    """Close every descriptor but the standard ones and ``keep``."""
     for entry in list(Path("/proc/self/fd").iterdir()):
-        if int(entry.name) > 2 and int(entry.name) not in keep:
+        if int(entry.name) > 2 and int(entry.name) != keep:
             with contextlib.suppress(OSError):  # the listing's own descriptor is gone already
                 os.close(int(entry.name))
