@@ -26,6 +26,31 @@ Why = Annotated[str, typer.Option("--why", help="Why, for the journal.")]
 Every = Annotated[float, typer.Option("--every", min=0.05, help="Seconds between two looks.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0, help="Look for at most so many seconds.")]
 
+Steps = Annotated[
+    str | None,
+    typer.Option("--steps", metavar="PERCENT[:PAUSE],…", help="By default 5:10m,25:10m,50:30m. No pause: it waits."),
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME[:TOLERANCE][:max=LIMIT]",
+        help=f"As error-rate:1.25:max=0.02; may be repeated: {', '.join(METRICS)}.",
+    ),
+]
+MinRequests = Annotated[
+    int | None, typer.Option("--min-requests", min=0, help="That it must answer in a step before the next.")
+]
+Alpha = Annotated[
+    float | None, typer.Option("--alpha", help="How often a version that is no worse may be rolled back.")
+]
+AllowIncompatible = Annotated[
+    bool, typer.Option("--allow-incompatible", help="It may refuse some of what stable's callers send.")
+]
+Document = Annotated[
+    str | None, typer.Option("--file", "-f", help="The rollout as JSON, - for stdin; options win over it.")
+]
+
 
 @rollout.command("start", epilog="Example: headgate rollout start churn 4 --steps 5:10m,25:10m,50:30m --wait")
 def start(  # noqa: PLR0913 - Typer reads options off parameters
@@ -33,33 +58,15 @@ def start(  # noqa: PLR0913 - Typer reads options off parameters
     *,
     name: Name,
     version: Version,
-    steps: Annotated[
-        str | None,
-        typer.Option("--steps", metavar="PERCENT:PAUSE,…", help="By default 5:10m,25:10m,50:30m. No pause: waits."),
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metric",
-            metavar="NAME[:TOLERANCE][:max=LIMIT]",
-            help=f"As error-rate:1.25:max=0.02; may be repeated: {', '.join(METRICS)}.",
-        ),
-    ] = None,
-    min_requests: Annotated[
-        int | None, typer.Option("--min-requests", min=0, help="That it must answer in a step before the next.")
-    ] = None,
+    steps: Steps = None,
+    metric: Metrics = None,
+    min_requests: MinRequests = None,
     interval: Annotated[str | None, typer.Option("--interval", help="Between two looks, as 30s.")] = None,
     max_duration: Annotated[str | None, typer.Option("--max-duration", help="Then it expires, as 24h.")] = None,
-    alpha: Annotated[
-        float | None, typer.Option("--alpha", help="How often a version that is no worse may be rolled back.")
-    ] = None,
+    alpha: Alpha = None,
     note: Annotated[str | None, typer.Option("--note", help="Why, for the journal.")] = None,
-    allow_incompatible: Annotated[
-        bool, typer.Option("--allow-incompatible", help="It may refuse some of what stable's callers send.")
-    ] = False,
-    file: Annotated[
-        str | None, typer.Option("--file", "-f", help="The rollout as JSON, - for stdin; options win over it.")
-    ] = None,
+    allow_incompatible: AllowIncompatible = False,
+    file: Document = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end: 0 succeeded, 1 anything else.")] = False,
     timeout: Timeout = None,
     every: Every = LOOK_SECONDS,
