@@ -12,7 +12,7 @@ from headgate.cli import show
 from headgate.cli.board import board, glyphs_for, outcome
 from headgate.cli.rollout_options import METRICS, Asked, spec
 from headgate.cli.session import FAILED, Format, Output, open_client, read_text, say
-from headgate.cli.watch import LOOK_SECONDS, Watched, follow, watch
+from headgate.cli.watch import LOOK_SECONDS, Watched, follow, watch, watch_all
 from headgate.rollouts import Rollout
 
 rollout = typer.Typer(help="Rollouts: start one, look at it, pause, resume, promote or abort it.", no_args_is_help=True)
@@ -109,11 +109,14 @@ def status(context: typer.Context, name: Name, rollout: Id = None, output: Outpu
 
 
 @rollout.command("watch", epilog="Example: headgate rollout watch churn")
-def watch_rollout(
+def watch_rollout(  # noqa: PLR0913 - Typer reads options off parameters
     context: typer.Context,
     *,
     name: Name,
     rollout: Id = None,
+    follow_next: Annotated[
+        bool, typer.Option("--follow", help="Wait for a rollout, and go on with the next; Ctrl-C ends it.")
+    ] = False,
     every: Every = LOOK_SECONDS,
     timeout: Timeout = None,
     output: Output = Format.TABLE,
@@ -122,8 +125,12 @@ def watch_rollout(
 
     A picture on a terminal, else a line for each event of its journal (with --output json, a JSON object).
     """
+    if follow_next and (rollout is not None or timeout is not None):
+        raise typer.BadParameter("--follow shows all rollouts until Ctrl-C; give neither an id nor --timeout with it")
     with open_client(context) as client:
         try:
+            if follow_next:
+                watch_all(client, Watched(name, every=every), output)
             ended = watch(client, Watched(name, rollout, every, timeout), output)
         except KeyboardInterrupt:
             _leave(name)
@@ -205,7 +212,7 @@ def _told(found: Rollout, output: Format) -> None:
 
 
 def _leave(name: str) -> None:
-    say(f"\nthe rollout goes on; look again with `headgate rollout watch {name}`")
+    say(f"\na rollout goes on without us; look again with `headgate rollout watch {name}`")
     raise typer.Exit(_INTERRUPTED)
 
 
