@@ -26,13 +26,12 @@ METRICS = (Metric("error-rate", 1.25), Metric("latency", 1.5), Metric("invalid",
 WAIT_SECONDS = 240
 
 
-def deliver(registry: str, serving: str, console: Console, flags: str) -> bool:
+def deliver(registry: str, serving: str, console: Console) -> bool:
     """Roll out both versions; return whether the good one was promoted and the bad one rolled back.
 
     Args:
         registry: Its URL, and ``serving`` that of serving.
         console: Where to tell it.
-        flags: What the command line needs to find this platform.
     """
     with headgate.Client(registry_url=registry, serving_url=serving) as client:
         stable, good, bad = sorted((v.version for v in client.versions(NAME)), key=int)[-3:]
@@ -44,8 +43,6 @@ def deliver(registry: str, serving: str, console: Console, flags: str) -> bool:
             console.print(
                 f"   version {stable} is stable; {PEOPLE} customers send up to {RATE:g} requests a second from now on"
             )
-            console.print("   Watch it in another terminal, from here on:")
-            console.print(f"     [bold].venv/bin/headgate{flags} rollout watch {NAME}[/]")
             _until_answered(callers)
             console.print(f"\n[bold]5.[/] Roll out version {good}: the same model with more data")
             first = _roll_out(client, good, "more data", console)
@@ -99,9 +96,11 @@ def _roll_out(client: headgate.Client, version: str, note: str, console: Console
             shown_at = time.monotonic()
             console.print(f"   [dim]now[/]       {_line(rollout)}")
     style = "green" if rollout.state == "succeeded" else "red"
-    console.print(f"   [bold {style}]{rollout.state}[/]: {escape(rollout.reason)}")
     traffic = client.traffic(NAME)
-    console.print(f"   version {traffic.stable} has all the traffic (revision {traffic.revision} of the plan)")
+    console.print(
+        f"   [bold {style}]{rollout.state}[/]: version {traffic.stable} has all the traffic "
+        f"(revision {traffic.revision} of the plan)"
+    )
     return rollout
 
 

@@ -78,8 +78,10 @@ def main() -> int:
             verdict = "Every answer equals the local prediction, bit for bit." if good else "SOME ANSWERS DIFFER."
             console.print(f"\n[bold]{verdict}[/]")
             console.print("\n[bold]4.[/] Train three versions of churn (docs/examples/churn.py), to be rolled out")
+            console.print("   To watch what follows, type in another terminal:")
+            console.print(f"     [bold].venv/bin/headgate{flags()} rollout watch churn --follow[/]")
             train("churn.py")
-            decided = deliver(REGISTRY, SERVING, console, flags())
+            decided = deliver(REGISTRY, SERVING, console)
             verdict = "The good version was promoted, the bad one rolled back." if decided else "THAT WENT WRONG."
             console.print(f"\n[bold]{verdict}[/]")
             good = good and decided

@@ -23,6 +23,8 @@ from headgate import (
     rollout_flows,
 )
 from headgate.cli.app import app
+from headgate.cli.session import Format
+from headgate.cli.watch import Watched, watch_all
 from headgate.wire import Answer, Done, Now, Pause, step
 from typer.testing import CliRunner, Result
 
@@ -176,6 +178,38 @@ def test_watching_without_a_terminal_prints_a_line_an_event(run: Run, fake: Fake
         "churn version 4 is stable now: all 3 steps are over",
     ]
     assert result.stderr.count("cannot look") == 1
+
+
+def test_following_goes_from_one_rollout_to_the_next(
+    client: Client, fake: FakePlatform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What had ended before is left alone, what begins is shown until it ends, and then the next; Ctrl-C ends it."""
+    fake.situation.add("churn", 4)
+    going(fake, state="failed", reason="long ago")
+    fake.situation.turns = list(BAD)
+    naps = iter((lambda: going(fake), lambda: None, lambda: going(fake, state="succeeded", reason="so quick")))
+
+    def nap(_: float) -> None:
+        for happening in naps:
+            happening()
+            return
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watch_all(client, Watched("churn", nap=nap), Format.TABLE)
+    shown = capsys.readouterr()
+    assert "no rollout of churn is going on; the next one is shown here" in shown.err
+    assert [line for line in shown.out.splitlines() if line.startswith("churn")] == [
+        "churn version 4 was rolled back and 3 has all traffic again: error-rate: 9 of 41 failed",
+        "churn version 4 is stable now: so quick",
+    ]
+
+
+def test_following_is_for_all_rollouts(run: Run, fake: FakePlatform) -> None:
+    """An id or a deadline beside it is wrong usage."""
+    assert run("rollout", "watch", "churn", "--follow", "--timeout", "1").exit_code == 2
+    assert run("rollout", "watch", "churn", "1", "--follow").exit_code == 2
+    assert not fake.situation.requests
 
 
 def test_watching_as_json_prints_an_object_an_event(run: Run, fake: FakePlatform) -> None:

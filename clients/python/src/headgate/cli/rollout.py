@@ -12,7 +12,7 @@ from headgate.cli import show
 from headgate.cli.board import board, glyphs_for, outcome
 from headgate.cli.rollout_options import METRICS, Asked, spec
 from headgate.cli.session import FAILED, Format, Output, open_client, read_text, say
-from headgate.cli.watch import LOOK_SECONDS, Watched, follow, watch
+from headgate.cli.watch import LOOK_SECONDS, Watched, follow, watch, watch_all
 from headgate.rollouts import Rollout
 
 rollout = typer.Typer(help="Rollouts: start one, look at it, pause, resume, promote or abort it.", no_args_is_help=True)
@@ -26,6 +26,31 @@ Why = Annotated[str, typer.Option("--why", help="Why, for the journal.")]
 Every = Annotated[float, typer.Option("--every", min=0.05, help="Seconds between two looks.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0, help="Look for at most so many seconds.")]
 
+Steps = Annotated[
+    str | None,
+    typer.Option("--steps", metavar="PERCENT[:PAUSE],…", help="By default 5:10m,25:10m,50:30m. No pause: it waits."),
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME[:TOLERANCE][:max=LIMIT]",
+        help=f"As error-rate:1.25:max=0.02; may be repeated: {', '.join(METRICS)}.",
+    ),
+]
+MinRequests = Annotated[
+    int | None, typer.Option("--min-requests", min=0, help="That it must answer in a step before the next.")
+]
+Alpha = Annotated[
+    float | None, typer.Option("--alpha", help="How often a version that is no worse may be rolled back.")
+]
+AllowIncompatible = Annotated[
+    bool, typer.Option("--allow-incompatible", help="It may refuse some of what stable's callers send.")
+]
+Document = Annotated[
+    str | None, typer.Option("--file", "-f", help="The rollout as JSON, - for stdin; options win over it.")
+]
+
 
 @rollout.command("start", epilog="Example: headgate rollout start churn 4 --steps 5:10m,25:10m,50:30m --wait")
 def start(  # noqa: PLR0913 - Typer reads options off parameters
@@ -33,33 +58,15 @@ def start(  # noqa: PLR0913 - Typer reads options off parameters
     *,
     name: Name,
     version: Version,
-    steps: Annotated[
-        str | None,
-        typer.Option("--steps", metavar="PERCENT:PAUSE,…", help="By default 5:10m,25:10m,50:30m. No pause: waits."),
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metric",
-            metavar="NAME[:TOLERANCE][:max=LIMIT]",
-            help=f"As error-rate:1.25:max=0.02; may be repeated: {', '.join(METRICS)}.",
-        ),
-    ] = None,
-    min_requests: Annotated[
-        int | None, typer.Option("--min-requests", min=0, help="That it must answer in a step before the next.")
-    ] = None,
+    steps: Steps = None,
+    metric: Metrics = None,
+    min_requests: MinRequests = None,
     interval: Annotated[str | None, typer.Option("--interval", help="Between two looks, as 30s.")] = None,
     max_duration: Annotated[str | None, typer.Option("--max-duration", help="Then it expires, as 24h.")] = None,
-    alpha: Annotated[
-        float | None, typer.Option("--alpha", help="How often a version that is no worse may be rolled back.")
-    ] = None,
+    alpha: Alpha = None,
     note: Annotated[str | None, typer.Option("--note", help="Why, for the journal.")] = None,
-    allow_incompatible: Annotated[
-        bool, typer.Option("--allow-incompatible", help="It may refuse some of what stable's callers send.")
-    ] = False,
-    file: Annotated[
-        str | None, typer.Option("--file", "-f", help="The rollout as JSON, - for stdin; options win over it.")
-    ] = None,
+    allow_incompatible: AllowIncompatible = False,
+    file: Document = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end: 0 succeeded, 1 anything else.")] = False,
     timeout: Timeout = None,
     every: Every = LOOK_SECONDS,
@@ -102,11 +109,14 @@ def status(context: typer.Context, name: Name, rollout: Id = None, output: Outpu
 
 
 @rollout.command("watch", epilog="Example: headgate rollout watch churn")
-def watch_rollout(
+def watch_rollout(  # noqa: PLR0913 - Typer reads options off parameters
     context: typer.Context,
     *,
     name: Name,
     rollout: Id = None,
+    follow_next: Annotated[
+        bool, typer.Option("--follow", help="Wait for a rollout, and go on with the next; Ctrl-C ends it.")
+    ] = False,
     every: Every = LOOK_SECONDS,
     timeout: Timeout = None,
     output: Output = Format.TABLE,
@@ -115,8 +125,12 @@ def watch_rollout(
 
     A picture on a terminal, else a line for each event of its journal (with --output json, a JSON object).
     """
+    if follow_next and (rollout is not None or timeout is not None):
+        raise typer.BadParameter("--follow shows all rollouts until Ctrl-C; give neither an id nor --timeout with it")
     with open_client(context) as client:
         try:
+            if follow_next:
+                watch_all(client, Watched(name, every=every), output)
             ended = watch(client, Watched(name, rollout, every, timeout), output)
         except KeyboardInterrupt:
             _leave(name)
@@ -198,7 +212,7 @@ def _told(found: Rollout, output: Format) -> None:
 
 
 def _leave(name: str) -> None:
-    say(f"\nthe rollout goes on; look again with `headgate rollout watch {name}`")
+    say(f"\na rollout goes on without us; look again with `headgate rollout watch {name}`")
     raise typer.Exit(_INTERRUPTED)
 
 

@@ -28,6 +28,33 @@ Instances = Annotated[
     typer.Option("--instances", min=1, max=64, help="Processes of it on a node; else as in the plan before."),
 ]
 
+Stable = Annotated[str | None, typer.Option("--stable", metavar="VERSION", help="Answers what nothing else claims.")]
+CanaryOption = Annotated[
+    str | None, typer.Option("--canary", metavar="VERSION=SHARE", help="Answers a share, as 4=10%.")
+]
+Shadows = Annotated[
+    list[str] | None,
+    typer.Option("--shadow", metavar="VERSION[=SAMPLE]", help="Gets copies, as 5=25%; may be repeated."),
+]
+Rules = Annotated[
+    list[str] | None,
+    typer.Option("--rule", metavar="HEADER=VALUE:VERSION", help="As x-tenant=beta:4; may be repeated."),
+]
+Sticky = Annotated[
+    str | None, typer.Option("--sticky", metavar="HEADER", help="The header whose value stays on one arm.")
+]
+Note = Annotated[str | None, typer.Option("--note", help="Why, for the journal.")]
+AllowIncompatible = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-incompatible/--no-allow-incompatible",
+        help="Name versions that refuse some of what stable's callers send.",
+    ),
+]
+WholePlan = Annotated[
+    str | None, typer.Option("--file", "-f", help="A whole plan as JSON, - for stdin; takes no other part.")
+]
+
 
 def promote(  # noqa: PLR0913 - Typer reads options off parameters
     context: typer.Context,
@@ -76,39 +103,21 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
     context: typer.Context,
     *,
     name: Name,
-    stable: Annotated[str | None, typer.Option("--stable", help="Answers what nothing else claims.")] = None,
-    canary: Annotated[
-        str | None, typer.Option("--canary", metavar="VERSION=SHARE", help="Answers a share, as 4=10%.")
-    ] = None,
-    shadow: Annotated[
-        list[str] | None,
-        typer.Option("--shadow", metavar="VERSION[=SAMPLE]", help="Gets copies, as 5=25%; may be repeated."),
-    ] = None,
-    rule: Annotated[
-        list[str] | None,
-        typer.Option("--rule", metavar="HEADER=VALUE:VERSION", help="As x-tenant=beta:4; may be repeated."),
-    ] = None,
-    sticky: Annotated[
-        str | None, typer.Option("--sticky", metavar="HEADER", help="Whose value stays on one arm.")
-    ] = None,
-    note: Annotated[str | None, typer.Option("--note", help="Why, for the journal.")] = None,
+    stable: Stable = None,
+    canary: CanaryOption = None,
+    shadow: Shadows = None,
+    rule: Rules = None,
+    sticky: Sticky = None,
+    note: Note = None,
     warm: Warm = None,
     instances: Instances = None,
-    allow_incompatible: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-incompatible/--no-allow-incompatible",
-            help="Name versions that refuse some of what stable's callers send.",
-        ),
-    ] = None,
+    allow_incompatible: AllowIncompatible = None,
     clear_canary: Annotated[bool, typer.Option("--clear-canary", help="Without a canary.")] = False,
     clear_shadows: Annotated[bool, typer.Option("--clear-shadows", help="Without the present shadows.")] = False,
     clear_rules: Annotated[bool, typer.Option("--clear-rules", help="Without the present rules.")] = False,
     clear_sticky: Annotated[bool, typer.Option("--clear-sticky", help="Back to x-headgate-key.")] = False,
     whole: Annotated[bool, typer.Option("--replace", help="The options are the whole plan.")] = False,
-    file: Annotated[
-        str | None, typer.Option("--file", "-f", help="A whole plan as JSON; - for stdin. Takes no other part.")
-    ] = None,
+    file: WholePlan = None,
     expect: Expect = None,
     output: Output = Format.TABLE,
 ) -> None:

@@ -9,13 +9,13 @@ import datetime as dt
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, NoReturn
 
 from headgate.cli.board import board, event_line, glyphs_for, outcome
 from headgate.cli.session import Format, say
 from headgate.client import Client
-from headgate.errors import ConnectionFailed, HeadgateError, Refused, Timeout, Unavailable
+from headgate.errors import ConnectionFailed, HeadgateError, NotFound, Refused, Timeout, Unavailable
 from headgate.rollout_flows import still_going
 from headgate.rollouts import Rollout, RolloutEvent
 
@@ -28,12 +28,16 @@ _PASSING = (ConnectionFailed, Unavailable, Refused, Timeout)
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Which rollout is looked at (None: the one that goes on), how often, and for how long (None: until it ends)."""
+    """Which rollout is looked at (None: the one that goes on), how often, and for how long (None: until it ends).
+
+    ``nap`` waits between two looks.
+    """
 
     model: str
     rollout: str | None = None
     every: float = LOOK_SECONDS
     timeout: float | None = None
+    nap: Callable[[float], None] = time.sleep
 
 
 def watch(client: Client, watched: Watched, output: Format) -> Rollout:
@@ -52,6 +56,30 @@ def watch(client: Client, watched: Watched, output: Format) -> Rollout:
     if not live:  # the picture says it too
         print(outcome(ended), flush=True)
     return ended
+
+
+def watch_all(client: Client, watched: Watched, output: Format) -> NoReturn:
+    """Watch one rollout of a model after another, as they begin, until the person has seen enough."""
+    seen: set[str] | None = None
+    while True:
+        found = _rollouts(client, watched.model)
+        if seen is None:
+            seen = {rollout.id for rollout in found if rollout.ended}
+            if len(seen) == len(found):
+                say(f"no rollout of {watched.model} is going on; the next one is shown here")
+        for rollout in reversed(found):
+            if rollout.id not in seen:
+                watch(client, replace(watched, rollout=rollout.id), output)
+                seen.add(rollout.id)
+        watched.nap(watched.every)
+
+
+def _rollouts(client: Client, model: str) -> list[Rollout]:
+    """Return a model's rollouts, newest first; none while the model is not there or nobody can be asked."""
+    try:
+        return client.rollouts(model)
+    except (NotFound, *_PASSING):
+        return []
 
 
 def follow(client: Client, watched: Watched) -> Rollout:
@@ -79,7 +107,7 @@ def _looks(client: Client, watched: Watched) -> Iterator[Look]:
         if deadline is not None and time.monotonic() + watched.every > deadline:
             assert watched.timeout is not None
             raise still_going(watched.model, state, watched.timeout)
-        time.sleep(watched.every)
+        watched.nap(watched.every)
 
 
 def _live(looks: Iterator[Look], console: Console) -> Rollout:
