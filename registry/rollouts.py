@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from registry.errors import Conflict, NotFound
 from registry.log import event
 from registry.operations import Operations
 from registry.records import ModelName, VersionNumber
 from registry.traffic.actions import Abort, Action, Advance, Pause, Promote, Resume, RollBack, Yield
+from registry.traffic.fitness import require_fit
 from registry.traffic.journal import CONTROLLER, first_line, line_of
 from registry.traffic.judgement import Judgement, judged
 from registry.traffic.ports import ArmPart
-from registry.traffic.rollout import Rollout, begun, decide, moved
+from registry.traffic.rollout import Rollout, RolloutState, begun, decide, moved, plan_of
 from registry.traffic.spec import Spec
 
 ATTEMPTS = 8
@@ -69,12 +71,18 @@ class RolloutOperations:
             current = self._operations.plan(model)
             self._refuse_second(model)
             rollout = begun(secrets.token_hex(16), version, spec, current, self._clock())
+            self._require_end_fits(rollout)
             self._ledger.rollouts.start(rollout, first_line(rollout, who))
             return rollout
 
         rollout = _until_first(attempt)
         event("rollout.started", model=model, version=version, rollout=rollout.id)
         return rollout
+
+    def _require_end_fits(self, rollout: Rollout) -> None:
+        """Raise as ``Plans.append`` would at the end: what cannot be promoted need not be tried."""
+        plan = plan_of(replace(rollout, state=RolloutState.SUCCEEDED))
+        require_fit(rollout.model, plan, {v: self._operations.version(rollout.model, v) for v in plan.versions})
 
     def _refuse_second(self, model: ModelName) -> None:
         going_on = next((r for r in self._ledger.rollouts.page(model, 1) if not r.ended), None)

@@ -42,9 +42,8 @@ def as_planned(
     planned = dict(versions)
     if plan is not None:
         for number in plan.versions & planned.keys():
-            planned[number] = replace(
-                planned[number], instances=plan.instances, background=number not in plan.answering
-            )
+            behind = number not in plan.answering
+            planned[number] = replace(planned[number], instances=1 if behind else plan.instances, background=behind)
     return planned
 
 

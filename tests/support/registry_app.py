@@ -140,3 +140,15 @@ def code(response: httpx.Response) -> tuple[int, str]:
     assert error["message"] and len(response.content) < 8192
     assert response.headers["x-request-id"] == error["request_id"]
     return response.status_code, error["code"]
+
+
+def mlmodel(*columns: tuple[str, str]) -> bytes:
+    """Return an MLmodel file with a signature of these columns: name and type; ``name?`` may be left out."""
+    specs = ", ".join(
+        f'{{"type": "{kind}", "name": "{name.rstrip("?")}", "required": {"false" if name.endswith("?") else "true"}}}'
+        for name, kind in columns
+    )
+    return (
+        b"flavors:\n  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.7}\n  sklearn: {}\n"
+        + f"signature:\n  inputs: '[{specs}]'\n  outputs: null\n  params: null\n".encode()
+    )

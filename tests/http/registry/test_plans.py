@@ -10,7 +10,7 @@ import pytest
 from registry.plans import Canary, Rule, Shadow
 from registry.records import ModelName, VersionNumber
 from registry.snapshots import SnapshotPage
-from tests.support.registry_app import V1, RegistryInMemory, code
+from tests.support.registry_app import V1, RegistryInMemory, code, mlmodel
 
 CHURN = ModelName("churn")
 TRAFFIC = f"{V1}/models/churn/traffic"
@@ -170,15 +170,6 @@ def test_a_version_with_any_traffic_cannot_go(registry: RegistryInMemory, versio
         assert code(refused) == (409, "in_use")
         assert f"as {' and '.join(roles)}" in refused.json()["error"]["message"]
         assert refused.json()["error"]["details"] == {"plan_revision": 1, "as": roles, "aliases": []}
-
-
-def mlmodel(*columns: tuple[str, str]) -> bytes:
-    """Return an MLmodel file with a signature of these columns."""
-    specs = ", ".join(f'{{"type": "{kind}", "name": "{name}", "required": true}}' for name, kind in columns)
-    return (
-        b"flavors:\n  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.7}\n  sklearn: {}\n"
-        + f"signature:\n  inputs: '[{specs}]'\n  outputs: null\n  params: null\n".encode()
-    )
 
 
 def test_a_version_that_refuses_what_callers_send_is_409(registry: RegistryInMemory) -> None:

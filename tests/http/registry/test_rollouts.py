@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.ledgers import CHURN
-from tests.support.registry_app import V1, RegistryInMemory, code
+from tests.support.registry_app import V1, RegistryInMemory, code, mlmodel
 from tests.support.rollouts import SHORT, arm, counts, report
 
 MODEL = f"{V1}/models/churn"
@@ -207,6 +207,22 @@ def test_bodies_that_cannot_be(registry: RegistryInMemory, body: dict[str, Any],
     assert code(registry.ask("POST", ROLLOUTS, json=BODY | body)) == expected
     assert registry.ask("GET", ROLLOUTS).json() == {"rollouts": []}
     assert registry.ledger.rollouts.active() == []
+
+
+def test_what_could_not_be_promoted_is_not_begun(registry: RegistryInMemory) -> None:
+    """Version 3, which a rule names, refuses what callers of version 2 may send: the end is judged at the beginning."""
+    for more in ([], [("income?", "double")], []):
+        registry.log_model("credit", mlmodel=mlmodel(("age", "double"), *more))
+    registry.settle()
+    rules = [{"header": "x-tenant", "equals": "beta", "version": "3"}]
+    traffic = f"{V1}/models/credit/traffic"
+    made = registry.ask("PUT", traffic, json={"stable": "1", "rules": rules}, headers={"if-match": '"0"'})
+    assert made.status_code == 200, made.text
+    refused = registry.ask("POST", f"{V1}/models/credit/rollouts", json=BODY)
+    assert code(refused) == (409, "incompatible_signature")
+    assert "'income'" in refused.json()["error"]["message"]
+    insisting = registry.ask("POST", f"{V1}/models/credit/rollouts", json=BODY | {"allow_incompatible": True})
+    assert insisting.status_code == 201
 
 
 def test_a_model_without_a_plan_is_told_to_make_one(registry: RegistryInMemory) -> None:
