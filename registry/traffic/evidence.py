@@ -19,7 +19,15 @@ from typing import Any
 import numpy as np
 
 from registry.traffic.mixtures import Floats, log_mean, weigh
-from registry.traffic.slowness import SLOWEST, above, edge_of, edges_of_slowest, slower
+from registry.traffic.slowness import (
+    MARGIN_SECONDS,
+    SLOWEST,
+    above,
+    edge_of,
+    edges_of_slowest,
+    slower,
+    with_margin,
+)
 from registry.windows import LATENCY_BINS, ArmCounts, latency_edge
 
 RULES = ("tolerance", "maximum")
@@ -66,7 +74,8 @@ class Verdict:
         tolerance: How many times stable's share of bad requests the canary may have.
         maximum: The largest share of bad requests that the canary may have whatever stable does, where one was given.
         rule: Which of both says most against the canary: ``tolerance`` or ``maximum``.
-        threshold_seconds: Of latency: above how many seconds a request counted as bad in the last period.
+        threshold_seconds: Of latency: above how many seconds a request of stable counted as bad in the last period; one
+            of the canary by ``margin_seconds`` more.
         scatter: How many bad requests came in one clump, as far as is sure; ``log_e`` is divided by it already.
     """
 
@@ -78,6 +87,7 @@ class Verdict:
     maximum: float | None = None
     rule: str = "tolerance"
     threshold_seconds: float | None = None
+    margin_seconds: float = 0.0
     scatter: float = 1.0
 
     @property
@@ -97,6 +107,7 @@ class Verdict:
             "canary": self.canary.to_json(),
             "stable": self.stable.to_json(),
             "threshold": self.threshold_seconds,
+            "margin": self.margin_seconds,
             "tolerance": self.tolerance,
             "maximum": self.maximum,
             "rule": self.rule,
@@ -186,7 +197,8 @@ def latency_evidence(
 
     Slow is judged at several thresholds at once (those which about the slowest quarter, tenth, twentieth and hundredth
     of both arms' requests of a period exceed, and the objective where there is one); their e-values are averaged, and
-    the numbers are those of the threshold that says most. To find the thresholds in the period itself loses nothing
+    the numbers are those of the threshold that says most. A request of the canary must exceed a threshold by
+    ``MARGIN_SECONDS``, but for the objective. To find the thresholds in the period itself loses nothing
     and is no cheating: docs/evidence.md.
 
     Args:
@@ -196,11 +208,14 @@ def latency_evidence(
         objective_seconds: The time that callers were promised.
     """
     _check(tolerance, alpha)
-    canary, stable = slower(p.canary for p in periods), slower(p.stable for p in periods)
+    canary, stable = slower(with_margin(p.canary for p in periods)), slower(p.stable for p in periods)
     edges = [edges_of_slowest(canary + stable, share) for share in SLOWEST]
-    if objective_seconds is not None:
-        edges.append(np.full(len(periods), edge_of(objective_seconds)))
     slots = [_Counts(canary[:, 0], above(canary, edge), stable[:, 0], above(stable, edge)) for edge in edges]
+    if objective_seconds is not None:
+        promised = np.full(len(periods), edge_of(objective_seconds))
+        late = above(slower(p.canary for p in periods), promised)
+        edges.append(promised)
+        slots.append(_Counts(canary[:, 0], late, stable[:, 0], above(stable, promised)))
     logs, scatters = zip(*(_against_stable(counts, tolerance) for counts in slots), strict=True)
     worst = int(np.argmax(logs))
     used = edges[worst][edges[worst] < LATENCY_BINS]
@@ -210,6 +225,7 @@ def latency_evidence(
         *slots[worst].tallies,
         tolerance,
         threshold_seconds=latency_edge(int(used[-1])) if used.size else None,
+        margin_seconds=MARGIN_SECONDS if worst < len(SLOWEST) else 0.0,
         scatter=float(scatters[worst]),
     )
 

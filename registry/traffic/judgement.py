@@ -119,17 +119,25 @@ def _weighed(metric: Metric, periods: Sequence[Period], alpha: float) -> Verdict
 
 def _in_words(metric: Metric, verdict: Verdict) -> str:
     bad = _BAD.get(metric.name)
+    of_stable = ""
     if bad is None:
-        bad = f"took longer than {verdict.threshold_seconds or 0:.3g} s"
+        threshold = verdict.threshold_seconds or 0
+        bad = f"took longer than {_ms(threshold + verdict.margin_seconds)}"
+        of_stable = f" took longer than {_ms(threshold)}" if verdict.margin_seconds else ""
     canary, stable = verdict.canary, verdict.stable
     allowed = f"{metric.tolerance:g} times stable's share is tolerated"
     if verdict.rule == "maximum" and verdict.maximum is not None:
         allowed = f"at most {verdict.maximum:.3%} are allowed"
+    others = f"{stable.bad:,.0f} of {stable.requests:,.0f}{of_stable} ({stable.ratio or 0:.2%})"
     return (
         f"{metric.name}: {canary.bad:,.0f} of {canary.requests:,.0f} requests of the canary {bad} "
-        f"({canary.ratio or 0:.2%}), of stable {stable.bad:,.0f} of {stable.requests:,.0f} ({stable.ratio or 0:.2%}); "
+        f"({canary.ratio or 0:.2%}), of stable {others}; "
         f"{allowed}; evidence {verdict.evidence:.2f} of 1"
     )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.3g} ms"
 
 
 def _shift_in_words(shift: Shift) -> str:

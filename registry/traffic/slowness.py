@@ -6,13 +6,13 @@ All arrays have ``LATENCY_BINS + 1`` counts as their last axis: how many request
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from registry.traffic.mixtures import Floats
-from registry.windows import LATENCY_BINS, ArmCounts, latency_edge
+from registry.windows import LATENCY_BINS, ArmCounts, latency_bin, latency_edge
 
 Edges = npt.NDArray[np.int64]
 SLOWEST = (0.25, 0.1, 0.05, 0.01)
@@ -21,6 +21,11 @@ takes 1.25 times as long has 1.3 times as many above the median, but twice as ma
 MOST_SLOW = 0.9
 """A threshold that more than this share reach says nothing: all times are alike then, up to the width of a bin. Not a
 half: a canary with half the traffic whose times are all in one bin, far above stable's, is just what must be seen."""
+
+
+MARGIN_SECONDS = 0.002
+"""By how much a canary may be slower for nothing. A process with a twentieth of the traffic finds its caches and its
+core cold more often than one with the rest, by half a millisecond or so: surely slower, and nobody's loss."""
 
 
 def slower(arms: Iterable[ArmCounts]) -> Floats:
@@ -35,6 +40,19 @@ def slower(arms: Iterable[ArmCounts]) -> Floats:
     at = np.array(bins, dtype=np.int64) + (LATENCY_BINS + 1) * np.repeat(np.arange(len(sizes)), sizes)
     table = np.bincount(at, np.array(counts, dtype=np.float64), (LATENCY_BINS + 1) * len(sizes))
     return reaching(np.asarray(table, dtype=np.float64).reshape(len(sizes), LATENCY_BINS + 1))
+
+
+# Just above its edge, because that is where a bin begins.
+_LESS = [latency_bin(max(0.0, latency_edge(number) * (1 + 1e-9) - MARGIN_SECONDS)) for number in range(LATENCY_BINS)]
+
+
+def with_margin(arms: Iterable[ArmCounts]) -> Iterator[ArmCounts]:
+    """Yield canaries as if each request had taken ``MARGIN_SECONDS`` less."""
+    for arm in arms:
+        latency: dict[int, int] = {}
+        for number, count in arm.latency.items():
+            latency[_LESS[number]] = latency.get(_LESS[number], 0) + count
+        yield ArmCounts(arm.requests, latency=latency)
 
 
 def reaching(counts: Floats) -> Floats:

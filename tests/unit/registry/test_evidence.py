@@ -227,11 +227,14 @@ def test_a_canary_whose_times_are_all_alike_and_slow_fails(share: int) -> None:
     assert latency_evidence([Period(canary, stable)] * 3, tolerance=1.25, alpha=0.05 / 3).fails
 
 
-def test_equal_times_of_one_bin_say_nothing() -> None:
-    """Where all requests take alike there is no threshold, and no evidence."""
-    verdict = latency_evidence([Period(took(0.01, times=100), took(0.01, times=900))] * 5, tolerance=1.0, alpha=0.05)
-    assert verdict.log_e == 0
-    assert verdict.threshold_seconds is None
+@pytest.mark.parametrize("slower", [0.0, 0.0005, 0.0009])
+def test_what_is_slower_by_less_than_the_margin_is_no_worse(slower: float) -> None:
+    """A canary whose every request takes half a millisecond more than stable's never has evidence against it."""
+    times = np.geomspace(0.003, 0.006, 30)
+    told = [Period(took(*(times + slower), times=10), took(*times, times=90))] * 20
+    verdict = latency_evidence(told, tolerance=1.0, alpha=0.05)
+    assert verdict.log_e <= 0
+    assert verdict.margin_seconds == 0.002
 
 
 def test_an_objective_is_a_threshold_of_its_own() -> None:
