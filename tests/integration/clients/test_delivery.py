@@ -120,17 +120,15 @@ def test_what_was_not_shadowed_has_no_verdict(client: Client, name: str) -> None
 def test_a_shadow_is_compared(client: Client, name: str, platform: Platform) -> None:
     """What a shadow answered beside the primary is told, with what both took, output by output."""
     client.set_traffic(name, Plan("1", shadows=(Shadow("2", 1.0),)))
-    for _ in range(20):
-        client.predict(name, X.sample(5))
-    deadline = time.monotonic() + 30
-    while (found := client.shadow_comparison(name, 2)).requests < 20:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.5)
-    assert found.outcomes["compared"] >= 20
+    deadline = time.monotonic() + 60
+    while (found := client.shadow_comparison(name, 2)).outcomes.get("compared", 0) < 20:
+        assert time.monotonic() < deadline, found.outcomes
+        client.predict(name, X.sample(5))  # copies count once the shadow is loaded, and are told every ten seconds
+        time.sleep(0.05)
     assert sum(one.compared for one in found.outputs.values()) >= 100
     assert found.latency["shadow"].p50 is not None and found.since is not None
     shown = run(platform, "traffic", "shadow", name, "2").stdout
-    assert "good canary" in shown and "too little traffic" in shown and "compared=20" in shown
+    assert "good canary" in shown and "compared=" in shown and "shadow p50, p99" in shown
 
 
 def test_a_rollout_ends_by_itself(client: Client, name: str, platform: Platform) -> None:
