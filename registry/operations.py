@@ -35,6 +35,8 @@ from registry.records import (
 
 REGISTRATION_TAG = "headgate.registration"
 REGISTERING_SECONDS = 30
+PAGE = 100
+"""How many lines of a journal are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,11 +286,12 @@ class Operations:
     ) -> PlanRevision:
         """Put back the plan of ``revision``, or of the one before the present; a new revision records it.
 
-        So rolling back twice gives the plan that was rolled back. Only a revision that is named may take all traffic
-        away again. Where ``expected`` is given, it must still be the present revision.
+        So rolling back twice gives the plan that was rolled back. The steps of a rollout are left out, unless they are
+        named: what comes before them is the plan that it began with. Only a revision that is named may take all
+        traffic away again. Where ``expected`` is given, it must still be the present revision.
         """
         current = self.plan(model)
-        wanted = current.revision - 1 if revision is None else revision
+        wanted = self._before(current) if revision is None else revision
         if wanted < 1:
             raise Conflict(
                 "not_ready", f"{model} has nothing to roll back to: revision {current.revision} is its first"
@@ -304,6 +307,19 @@ class Operations:
             )
         seen = current.revision if expected is None else expected
         return self.ledger.plans.append(model, seen, found[0].plan, who, f"rolled back to revision {wanted}")
+
+    def _before(self, current: PlanRevision) -> int:
+        """Return the revision before the present that no rollout made as one of its steps; 0 for none."""
+        wanted = current.revision
+        while page := self.ledger.plans.history(current.model, PAGE, wanted):
+            for line in page:
+                canary = None if line.plan is None else line.plan.canary
+                if canary is None or not canary.of_rollout:
+                    return line.revision
+            wanted = page[-1].revision
+            if wanted <= 1:
+                break
+        return 0
 
     def alias(self, model: ModelName, alias: AliasName) -> AliasChange:
         """Return what an alias names and since when; raise NotFound ``unknown_model`` or ``unknown_alias``."""

@@ -14,6 +14,8 @@ from registry.records import ModelName, VersionNumber
 
 WHOLE = 10_000
 """Shares and samples are kept in ten-thousandths, so that 0 and 1 are exact."""
+LONGEST_REVISION = 18
+"""The digits of a revision: what seeds a canary that somebody set by hand."""
 KEY_HEADER = "x-headgate-key"
 """The header whose value stays on one arm, where a plan names no other."""
 
@@ -32,6 +34,11 @@ class Canary:
     version: VersionNumber
     share: int
     seed: str = ""
+
+    @property
+    def of_rollout(self) -> bool:
+        """Whether a rollout brought it: its seed is then the rollout's id, which is longer than any revision."""
+        return len(self.seed) > LONGEST_REVISION
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,10 @@ class Connection(HttpToolsProtocol):
             task.add_done_callback(self.tasks.discard)
             self.tasks.add(task)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; spaces after its value are no part of it (RFC 9110 §5.5), and the parser leaves them there."""
+        super().on_header(name, value.rstrip(b" \t"))
+
     def on_chunk_header(self) -> None:
         """Count the chunks of a body: uvicorn joins them, so nobody further in can."""
         self._chunks += 1

@@ -126,7 +126,7 @@ def _revision(if_match: str | None) -> int:
             "precondition_required",
             'send If-Match with the revision you saw (the ETag of GET …/traffic; "0" for the first plan)',
         )
-    match = re.fullmatch(r'"([0-9]{1,15})"', if_match.strip())
+    match = re.fullmatch(r'"(0|[1-9][0-9]{0,14})"', if_match.strip())
     if match is None:
         raise InvalidRequest("invalid_argument", 'If-Match must be one revision in double quotes, as "3"')
     return int(match[1])

@@ -253,6 +253,16 @@ def test_a_traffic_rollback_wins(registry: RegistryInMemory) -> None:
     assert registry.ask("GET", f"{ROLLOUTS}/{rollout['id']}").json()["state"] == "aborted"
 
 
+def test_rolling_back_leaves_out_the_steps_of_a_rollout(registry: RegistryInMemory) -> None:
+    """After a promotion the plan before is the one that the rollout began with, not its last step."""
+    rollout = begin(registry)
+    assert verb(registry, rollout, "promote").json()["state"] == "succeeded"
+    back = registry.ask("POST", f"{MODEL}/traffic/rollback").json()
+    assert (back["plan"]["stable"], back["plan"]["canary"], back["why"]) == ("1", None, "rolled back to revision 1")
+    named = registry.ask("POST", f"{MODEL}/traffic/rollback", json={"revision": 2}).json()
+    assert named["plan"]["canary"]["version"] == "2"
+
+
 def test_versions_of_a_rollout_are_in_use(registry: RegistryInMemory) -> None:
     """Neither can be retired or deleted while it goes on (R06)."""
     begin(registry)

@@ -83,6 +83,16 @@ async def port(world: FakeWorld) -> AsyncIterator[int]:
         yield port
 
 
+@pytest.mark.parametrize("space", [" ", "\t", " \t "])
+async def test_space_after_a_headers_value_is_no_part_of_it(port: int, space: str) -> None:
+    """RFC 9110 §5.5: neither of an id, nor of a priority, nor of the time one waits."""
+    async with Wire(port) as wire:
+        said = (f"X-Request-Id: abc{space}", f"X-Headgate-Priority: high{space}", f"X-Request-Timeout-Ms: 5000{space}")
+        await wire.post(*said, f"Content-Length: {len(BODY)}", body=BODY)
+        status, headers, _ = await wire.answer()
+        assert (status, headers["x-request-id"]) == (200, "abc")
+
+
 async def test_a_predict_over_the_wire(port: int) -> None:
     """One connection answers request after request."""
     async with Wire(port) as wire:
