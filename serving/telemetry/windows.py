@@ -4,7 +4,8 @@ A request is put on a list in less than a microsecond; the list is counted later
 What counts for whom:
 
     arm stable or canary       2xx, and errors that are the version's own (``OWN_FAULTS``)
-    any arm, ``failed`` set    one request and one error of the canary that could not answer; nothing of who did
+    any arm, ``failed`` set    one request and one error of the canary that its share asked and that could not answer;
+                               nothing of who did
     everything else            nobody: pinned, alias, rule; callers' faults; want of room; a client that is gone
 
 An answer is invalid where a value is NaN or infinite, or where its rows are not as many as were asked about
@@ -26,11 +27,11 @@ import numpy as np
 from registry.records import ModelName, VersionNumber
 from registry.windows import ArmCounts, ArmWindow, latency_bin, merged_bins, value_bins
 from serving.exchange import Array, JsonOutput, Output
+from serving.routing.split import CANARY, STABLE
 from serving.telemetry.answers import arrays_of, by_type, is_finite, misses_rows, predicted, weight
 from serving.telemetry.finished import Finished
 from serving.values import value
 
-STABLE, CANARY = "stable", "canary"
 OWN_FAULTS = frozenset({"model_error", "model_timeout", "model_output_invalid", "model_quarantined", "internal"})
 """Codes of a version's own errors: it raised, died, keeps dying, took too long (in the queue too: it is what others
 wait for), or answered what cannot be sent. ``internal`` is the platform's fault, but one that this version's requests
