@@ -20,13 +20,24 @@ from serving.pool.state import State
 from serving.pool.warming import Warming
 from serving.reporter import Reporter
 from serving.routing.table import Routes
+from serving.shadows.counting import MOST_TAKEN as FEW
+from serving.shadows.counting import ShadowWindows, Taken
 from serving.telemetry.finished import Finished
-from serving.telemetry.windows import MOST_TAKEN, Windows
+from serving.telemetry.windows import MOST_TAKEN, ArmWindows
 from tests.support.reports import HandSink, Mood
-from tests.support.serving_fakes import Clock, FakeCache, FakeRuntime, FakeWatcher, servable, settle, snapshot
+from tests.support.serving_fakes import (
+    Clock,
+    FakeCache,
+    FakeRuntime,
+    FakeWatcher,
+    eventually,
+    servable,
+    settle,
+    snapshot,
+)
 
 pytestmark = pytest.mark.anyio
-SHADOW = ShadowWindow(ModelName("m"), 5, VersionNumber("3"), 0, ShadowCounts({"compared": 1}, 1))
+SHADOW = ShadowWindow(ModelName("m"), 5, VersionNumber("3"), 1_000_000, ShadowCounts({"compared": 1}, 1))
 V = {n: servable(n, f"m {n}") for n in ("1", "2")}
 
 
@@ -40,8 +51,8 @@ class World:
         self.routes = Routes()
         self.warming = Warming(self.routes, self.pool, changed=lambda: None, load_seconds=60, clock=self.clock)
         self.lost: list[tuple[str, int]] = []
-        self.windows = Windows(1, clock=self.clock)
-        self.shadows: list[ShadowWindow] = []
+        self.windows = ArmWindows(1, clock=self.clock)
+        self.shadows = ShadowWindows(1, self.clock)
         self.meanwhile: Callable[[], object] = lambda: None
         self.standing = Standing("n:1", self.routes, self.pool, self.warming)
         self.reporter = Reporter(
@@ -49,14 +60,25 @@ class World:
             self.windows,
             self.sink,
             seconds=10,
-            shadows=self._take_shadows,
+            shadows=self,
             lost=lambda reason, requests: self.lost.append((reason, requests)),
         )
 
-    def _take_shadows(self) -> tuple[ShadowWindow, ...]:
+    @property
+    def windows_waiting(self) -> int:
+        """How many windows of shadows wait."""
+        return self.shadows.waiting
+
+    def take(self) -> tuple[Taken, ...]:
+        """Hand over windows of shadows."""
         self.meanwhile()
-        taken, self.shadows = tuple(self.shadows), []
-        return taken
+        return self.shadows.take()
+
+    def compare(self, windows: int = 1) -> None:
+        """Let a copy be compared in each of some windows."""
+        for _ in range(windows):
+            self.shadows.of(ModelName("m"), 5, VersionNumber("3")).asked("compared", None, None)
+            self.clock.now += 1
 
     def observe(self, count: int = 1) -> None:
         """Let some requests finish."""
@@ -126,7 +148,7 @@ async def test_counts_are_handed_over_once() -> None:
     """What one report has carried the next has not; shadows go with it."""
     world = World()
     world.observe(3)
-    world.shadows.append(SHADOW)
+    world.compare()
     await world.reporter.send()
     await world.reporter.send()
     first, second = world.sink.book.reports
@@ -171,6 +193,47 @@ async def test_the_last_counts_are_handed_over_at_the_end() -> None:
     await world.reporter.close()
     assert world.sink.book.requests == 2 + 2 * MOST_TAKEN
     assert not world.windows.waiting
+
+
+async def test_windows_of_shadows_go_a_few_at_a_time() -> None:
+    """A report has the oldest, the next one follows at once, and the end leaves none."""
+    world = World()
+    world.compare(2 * FEW + 3)
+    running = asyncio.create_task(world.reporter.run())
+    await eventually(lambda: len(world.sink.book.reports) == 3)
+    assert [len(report.shadows) for report in world.sink.book.reports] == [FEW, FEW, 3]
+    running.cancel()
+    await asyncio.wait([running])
+    world.compare(FEW + 1)
+    await world.reporter.close()
+    assert sum(len(report.shadows) for report in world.sink.book.reports) == 3 * FEW + 4
+    assert not world.shadows.waiting
+
+
+async def test_copies_in_a_report_that_is_refused_are_lost_counts_too() -> None:
+    """As requests are."""
+    world = World("damaged")
+    world.compare(2)
+    world.observe(1)
+    await world.reporter.send()
+    assert world.lost == [("refused", 3)]
+
+
+async def test_windows_of_shadows_are_counted_to_the_end_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes milliseconds, in which the loop answers."""
+    threads: list[threading.Thread] = []
+    world = World()
+    whole = Taken.window
+
+    def window(taken: Taken) -> ShadowWindow:
+        threads.append(threading.current_thread())
+        return whole(taken)
+
+    monkeypatch.setattr(Taken, "window", window)
+    world.compare()
+    await world.reporter.send()
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
 
 
 async def test_an_end_without_the_registry_is_quick() -> None:
