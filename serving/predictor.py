@@ -30,7 +30,7 @@ from serving.exchange import Output, Priority
 from serving.pool.pool import Pool
 from serving.pool.state import State
 from serving.protocols.answer import Encoded, choose_format, encode_answer
-from serving.protocols.limits import Limits
+from serving.protocols.limits import HEAVY_BYTES, Limits
 from serving.protocols.native import Parsed, parse_body, shape
 from serving.reader.reader import TableReader
 from serving.routing.choose import Ask, choose
@@ -44,9 +44,6 @@ from serving.values import value
 
 T = TypeVar("T")
 JSON = "application/json"
-HEAVY_BYTES = 128 * 1024
-"""Bodies and answers above this, and answers that are tables whatever their size (their library takes long to import),
-are worked on beside the event loop, which must go on turning. Bodies that are tables are read by another process."""
 
 
 @value

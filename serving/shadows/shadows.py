@@ -25,7 +25,7 @@ from registry.snapshots import ServableVersion
 from serving.exchange import Call, Output, Priority
 from serving.pool.slot import Lease
 from serving.ports import Batching, LoadedVersion
-from serving.protocols.limits import Limits
+from serving.protocols.limits import HEAVY_BYTES, Limits
 from serving.protocols.native import Parsed, parse_body, shape
 from serving.routing.split import Decision
 from serving.shadows.backlog import Answered, Backlog, Copy, Line
@@ -40,8 +40,6 @@ AT_ONCE = 2
 MOST_PIECES = 32
 """How many pieces, however small, are compared in one turn."""
 MOST_LINES = 1000
-HEAVY_BYTES = 128 * 1024
-"""JSON bodies above this, like all tables, are read by a process of their own."""
 REST_SECONDS = 0.25
 """How long a version that is not loaded is not looked at again."""
 GRACE_SECONDS = 1.0

@@ -28,9 +28,10 @@ from registry import log
 from registry.records import ModelName, VersionNumber
 from registry.windows import ArmCounts, ArmWindow, latency_bin, merged_bins, value_bins, window_start
 from serving.exchange import Array, JsonOutput, Output
+from serving.outputs import arrays_of, weight
 from serving.routing.split import CANARY, STABLE
 from serving.sources.registry import is_news
-from serving.telemetry.answers import arrays_of, by_type, is_finite, misses_rows, predicted, weight
+from serving.telemetry.answers import by_type, is_finite, misses_rows, predicted
 from serving.telemetry.finished import Finished
 from serving.values import value
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from registry.edge.problems import STATUS
 from registry.windows import ArmCounts, ArmWindow, latency_bin, value_bins
 from serving.exchange import Array, ArrayOutput, JsonOutput, Output
+from serving.outputs import MOST_VALUES
 from serving.telemetry import windows as module
-from serving.telemetry.answers import MOST_VALUES
 from serving.telemetry.finished import Finished
 from serving.telemetry.windows import CROWDED, LARGE, MOST_PENDING, MOST_TAKEN, MOST_WINDOWS, OWN_FAULTS, ArmWindows
 from tests.support.serving_fakes import Clock

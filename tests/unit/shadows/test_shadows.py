@@ -19,12 +19,12 @@ from registry.snapshots import ServableVersion
 from registry.windows import ShadowCounts
 from serving.exchange import ArrayOutput, Call, Output, Priority, TensorInput
 from serving.pool.slot import SETTLING, Lease, Residence
-from serving.protocols.limits import Limits
+from serving.protocols.limits import HEAVY_BYTES, Limits
 from serving.protocols.native import Parsed
 from serving.routing.split import Decision, RoutedVersion
 from serving.shadows.backlog import MOST_COPIES, Answered
 from serving.shadows.pace import Pace
-from serving.shadows.shadows import AT_ONCE, HEAVY_BYTES, ShadowBounds, Shadows
+from serving.shadows.shadows import AT_ONCE, ShadowBounds, Shadows
 from tests.support.serving_fakes import (
     SIGNATURE,
     FakeArtifactLease,
