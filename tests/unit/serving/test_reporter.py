@@ -12,7 +12,7 @@ from registry.errors import Unavailable
 from registry.records import ModelName, VersionNumber
 from registry.reports import HeldPlan, LoadedVersion
 from registry.snapshots import SnapshotPage
-from registry.windows import ShadowCounts, ShadowWindow
+from registry.windows import ArmWindow, ShadowCounts, ShadowWindow
 from serving.pool.limits import PoolLimits
 from serving.pool.pool import Pool
 from serving.pool.standing import Standing
@@ -41,6 +41,18 @@ SHADOW = ShadowWindow(ModelName("m"), 5, VersionNumber("3"), 1_000_000, ShadowCo
 V = {n: servable(n, f"m {n}") for n in ("1", "2")}
 
 
+class Held(ArmWindows):
+    """Windows whose handing over, beside the loop, may be held up."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def take(self) -> tuple[ArmWindow, ...]:
+        """Hand over, after what is to happen meanwhile."""
+        if self.meanwhile is not None:
+            self.meanwhile()
+        return super().take()
+
+
 class World:
     """A node's tables, pool and windows, with a reporter that is driven by hand."""
 
@@ -51,9 +63,8 @@ class World:
         self.routes = Routes()
         self.warming = Warming(self.routes, self.pool, changed=lambda: None, load_seconds=60, clock=self.clock)
         self.lost: list[tuple[str, int]] = []
-        self.windows = ArmWindows(1, clock=self.clock)
+        self.windows = Held(1, clock=self.clock)
         self.shadows = ShadowWindows(1, self.clock)
-        self.meanwhile: Callable[[], object] = lambda: None
         self.standing = Standing("n:1", self.routes, self.pool, self.warming)
         self.reporter = Reporter(
             self.standing,
@@ -71,7 +82,6 @@ class World:
 
     def take(self) -> tuple[Taken, ...]:
         """Hand over windows of shadows."""
-        self.meanwhile()
         return self.shadows.take()
 
     def compare(self, windows: int = 1) -> None:
@@ -253,7 +263,7 @@ async def test_a_report_in_the_making_is_not_lost_with_the_one_who_made_it() -> 
         begun.set()
         go.wait(5)
 
-    world.meanwhile = wait
+    world.windows.meanwhile = wait
     world.observe(4)
     sending = asyncio.create_task(world.reporter.send())
     await asyncio.to_thread(begun.wait, 5)
@@ -272,14 +282,14 @@ async def test_a_report_that_was_made_in_the_moment_of_the_end_is_not_lost() -> 
         world.observe(4)
         sending = asyncio.create_task(world.reporter.send())
         made = threading.Event()
-        world.meanwhile = made.set
+        world.windows.meanwhile = made.set
         await asyncio.sleep(0)
         made.wait(5)
         for _ in range(turns):
             await asyncio.sleep(0)
         sending.cancel()
         await asyncio.wait([sending])
-        world.meanwhile = lambda: None
+        world.windows.meanwhile = None
         await world.reporter.close()
         assert world.sink.book.requests == 4
 
