@@ -70,7 +70,7 @@ class Plan:
         sticky: The header (lower case) whose value stays on one arm; without it the request's id decides.
         note: Why, in the words of whoever made it.
         warm: Has every node load the stable version ahead too, and keep what the plan names.
-        instances: How many processes each version that the plan names gets on a node.
+        instances: How many processes each version that answers gets on a node; one that is a shadow only gets one.
         allow_incompatible: Whether versions may be named that refuse some of what stable's callers send.
     """
 

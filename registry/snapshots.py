@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ class ServableVersion:
 
     ``lock`` is the sealed file of locked requirements that its environment is built from; None where the platform's own
     environment satisfies it. ``instances`` is how many processes the plan gives it. ``background`` says that the plan
-    names it as a shadow only: its processes come after everybody else's.
+    names it as a shadow only, and no alias names it: its processes come after everybody else's.
     """
 
     version: VersionNumber
@@ -36,13 +36,16 @@ class ServableVersion:
 
 
 def as_planned(
-    versions: Mapping[VersionNumber, ServableVersion], plan: Plan | None
+    versions: Mapping[VersionNumber, ServableVersion], plan: Plan | None, aliased: Collection[VersionNumber] = ()
 ) -> dict[VersionNumber, ServableVersion]:
-    """Return ``versions`` with as many processes as the plan gives those that it names, and where these stand."""
+    """Return ``versions`` with as many processes as the plan gives those that it names, and where these stand.
+
+    Those that are ``aliased`` have callers, whatever the plan says of them.
+    """
     planned = dict(versions)
     if plan is not None:
         for number in plan.versions & planned.keys():
-            behind = number not in plan.answering
+            behind = number not in plan.answering and number not in aliased
             planned[number] = replace(planned[number], instances=1 if behind else plan.instances, background=behind)
     return planned
 

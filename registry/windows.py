@@ -36,6 +36,11 @@ OTHER = "other"
 MOST_EXAMPLES = 10
 
 
+def window_start(at_ms: int, length_ms: int) -> int:
+    """Return when the window began that holds a moment: windows begin at whole multiples of their length."""
+    return at_ms - at_ms % length_ms
+
+
 def latency_bin(seconds: float) -> int:
     """Return which bin a time is counted into: 0 for up to ``SHORTEST_SECONDS``."""
     if seconds <= SHORTEST_SECONDS:

@@ -41,21 +41,19 @@ from serving.ports import ReportSink, SnapshotSource, StartedRuntime
 from serving.predictor import Predictor
 from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
-from serving.reader.reader import Rules as ReaderRules
-from serving.reader.reader import TableReader
+from serving.reader.reader import ReaderBounds, TableReader
 from serving.reporter import Reporter
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
-from serving.shadows.shadows import Rules as ShadowRules
-from serving.shadows.shadows import Shadows
+from serving.shadows.shadows import ShadowBounds, Shadows
 from serving.sources.reports import HttpReports, NoReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
 from serving.telemetry.finished import Finished
 from serving.telemetry.metrics import Metrics
-from serving.telemetry.windows import MOST_BYTES, Windows
+from serving.telemetry.windows import MOST_BYTES, ArmWindows
 from serving.workers.siblings import Message, Siblings, Worker
 
-COPIES = ReaderRules(processes=1, waiting=1, background=True)
+COPIES = ReaderBounds(processes=1, waiting=1, background=True)
 """Who reads the large bodies that shadows get: nobody else waits for that."""
 MEASURE_SECONDS = 1.0
 MEASURED_AT_ONCE = 16
@@ -118,13 +116,15 @@ class Node:
         self.warming = Warming(self.routes, self.pool, changed=self._retain, load_seconds=settings.load_seconds)
         self._tables = TableReader(limits, self._metrics.table_reader_lost)
         self._copies = TableReader(limits, self._metrics.table_reader_lost, COPIES)
-        rules = ShadowRules(
+        copied = ShadowBounds(
             seconds=settings.request_seconds,
             window_seconds=settings.window_seconds,
             store_inputs=settings.store_inputs,
         )
-        self.shadows = Shadows(self.pool, self._copies, limits, counts=self._metrics.shadow, rules=rules)
-        self._windows = Windows(settings.window_seconds, most_bytes=MOST_BYTES // count, lost=self._metrics.counts_lost)
+        self.shadows = Shadows(self.pool, self._copies, limits, tells=self._metrics, bounds=copied)
+        self._windows = ArmWindows(
+            settings.window_seconds, most_bytes=MOST_BYTES // count, lost=self._metrics.counts_lost
+        )
         self._reporter = self._build_reporter(settings, worker)
         self._predictor = Predictor(
             self.routes, self.pool, self._tables, limits=limits, observe=self._observe, shadows=self.shadows
@@ -203,7 +203,7 @@ class Node:
             self._windows,
             self._parts.reports,
             seconds=settings.window_seconds,
-            shadows=self.shadows.take,
+            shadows=self.shadows,
             lost=self._metrics.counts_lost,
         )
         self.pool.when_changed(reporter.changed)

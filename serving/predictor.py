@@ -30,12 +30,12 @@ from serving.exchange import Output, Priority
 from serving.pool.pool import Pool
 from serving.pool.state import State
 from serving.protocols.answer import Encoded, choose_format, encode_answer
-from serving.protocols.limits import Limits
+from serving.protocols.limits import HEAVY_BYTES, Limits
 from serving.protocols.native import Parsed, parse_body, shape
 from serving.reader.reader import TableReader
 from serving.routing.choose import Ask, choose
 from serving.routing.ejection import Ejections
-from serving.routing.split import Decision
+from serving.routing.split import CANARY, Decision
 from serving.routing.table import Routes
 from serving.shadows.backlog import Answered
 from serving.shadows.shadows import NoShadows, Offers
@@ -44,9 +44,6 @@ from serving.values import value
 
 T = TypeVar("T")
 JSON = "application/json"
-HEAVY_BYTES = 128 * 1024
-"""Bodies and answers above this, and answers that are tables whatever their size (their library takes long to import),
-are worked on beside the event loop, which must go on turning. Bodies that are tables are read by another process."""
 
 
 @value
@@ -199,7 +196,7 @@ class Predictor:
     # ---- a canary, or what a rule names, that cannot answer -------------------------------------------------------
 
     def _can_answer(self, decision: Decision, done: Finished) -> bool:
-        """Tell whether the version may be asked, here and now; note where that is its own fault."""
+        """Tell whether the version may be asked, here and now; charge a canary where that is its own fault."""
         servable = decision.chosen.servable
         state = self._pool.state(servable)
         if state is State.READY or state is State.DRAINING:
@@ -207,7 +204,7 @@ class Predictor:
         slot = self._pool.find(servable)
         failure = None if slot is None else slot.failure
         if state is State.QUARANTINED or (state is State.FAILED and isinstance(failure, ModelFault)):
-            done.failed = decision.version
+            _charge(decision, done)
         return False
 
     def _fall_back(self, decision: Decision, done: Finished) -> Decision:
@@ -219,7 +216,7 @@ class Predictor:
         if not isinstance(error, ModelFault) and error.code != "model_quarantined":
             return
         if _stable_may_answer(error):
-            done.failed = decision.version
+            _charge(decision, done)
         seconds = self._ejections.note_failure(decision, perf_counter())
         if seconds:
             model, version = decision.model, decision.version
@@ -263,6 +260,12 @@ def _left(question: Question, spent: float) -> float:
     if left <= 0:
         raise ModelFault("model_timeout", "the time for this request was over before the model could run")
     return left
+
+
+def _charge(decision: Decision, done: Finished) -> None:
+    """Hold against a canary that it could not answer. Who came by a rule is not drawn by lot: it compares nothing."""
+    if decision.arm == CANARY:
+        done.failed = decision.version
 
 
 def _stable_may_answer(error: HeadgateError) -> bool:

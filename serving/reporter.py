@@ -18,17 +18,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 import orjson
 
 from registry import log
 from registry.errors import Unavailable
 from registry.reports import NodeReport
-from registry.windows import ShadowWindow
 from serving.pool.standing import Standing
 from serving.ports import ReportSink
+from serving.shadows.counting import Taken
+from serving.shadows.shadows import NoShadows
 from serving.sources.registry import is_news, pause_seconds
-from serving.telemetry.windows import MOST_TAKEN, Windows
+from serving.telemetry.windows import MOST_TAKEN, ArmWindows
 
 GATHER_SECONDS = 0.1
 """How long after a change others are waited for that come with it."""
@@ -36,9 +38,22 @@ LAST_SECONDS = 1.0
 """How long a node that stops tries to hand over its last counts."""
 
 
+class Compares(Protocol):
+    """Who counts how shadows compare. For the event loop's thread; what was taken is for any."""
+
+    @property
+    def windows_waiting(self) -> int:
+        """How many windows were not taken yet."""
+        ...
+
+    def take(self) -> tuple[Taken, ...]:
+        """Hand over the oldest few windows, at once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """A report as it is sent, however often. ``requests`` is how many its windows count."""
+    """A report as it is sent, however often. ``requests`` is how many its windows count, copies for shadows too."""
 
     sequence: int
     body: bytes
@@ -53,25 +68,26 @@ class Reporter:
         windows: What it has counted.
         sink: Where reports go.
         seconds: How often one is sent at least.
-        shadows: Hands over the windows of shadows, as ``windows.take`` does; called on the event loop.
+        shadows: Has counted how shadows compare.
         lost: Told why (``refused``), and of how many requests the counts are gone.
     """
 
     def __init__(
         self,
         standing: Standing,
-        windows: Windows,
+        windows: ArmWindows,
         sink: ReportSink,
         *,
         seconds: float,
-        shadows: Callable[[], tuple[ShadowWindow, ...]] = lambda: (),
+        shadows: Compares | None = None,
         lost: Callable[[str, int], None] = lambda _reason, _requests: None,
     ) -> None:
         self._standing = standing
         self._windows = windows
         self._sink = sink
         self._seconds = seconds
-        self._shadows = shadows
+        self._shadows: Compares = shadows or NoShadows()
+        self._left = False
         self._lost = lost
         self._changed, self._crowded = asyncio.Event(), asyncio.Event()
         self._changed.set()
@@ -104,7 +120,7 @@ class Reporter:
                 if self._under_way is not None or self._sealing is not None:
                     await self.send()
                 await self.send()
-                while self._windows.waiting:
+                while self._windows.waiting or self._shadows.windows_waiting:
                     await self.send()
         except (Unavailable, TimeoutError) as error:
             log.event("last_report_not_sent", logging.WARNING, error=type(error).__name__)
@@ -131,8 +147,8 @@ class Reporter:
             place = self._standing.now()
             self._told = place.news
             self._sequence += 1
-            blank = self._standing.report(place, self._sequence)
-            filled = partial(self._filled, replace(blank, shadows=self._shadows()))
+            filled = partial(self._filled, self._standing.report(place, self._sequence), self._shadows.take())
+            self._left = self._shadows.windows_waiting > 0
             self._sealing = asyncio.get_running_loop().run_in_executor(None, filled)
             self._sealing.add_done_callback(self._take_up)
         return await asyncio.shield(self._sealing)
@@ -142,9 +158,10 @@ class Reporter:
         if not sealing.cancelled() and sealing.exception() is None:
             self._under_way = sealing.result()
 
-    def _filled(self, blank: NodeReport) -> _Sealed:
-        report = replace(blank, arms=self._windows.take())
-        requests = sum(window.counts.requests for window in report.arms)
+    def _filled(self, blank: NodeReport, taken: tuple[Taken, ...]) -> _Sealed:
+        shadows = tuple(each.window() for each in taken)
+        report = replace(blank, arms=self._windows.take(), shadows=shadows)
+        requests = sum(window.counts.requests for window in report.arms) + sum(each.count.copies for each in taken)
         return _Sealed(report.sequence, orjson.dumps(report.to_json()), requests)
 
     async def _count(self) -> None:
@@ -170,6 +187,7 @@ class Reporter:
                 log.failure("reporting_raised", error)
                 await asyncio.sleep(self._note_failure("a fault of the platform"))
             else:
+                behind = behind or self._left
                 if self._failures:
                     log.event("reports_taken_again", after_failures=self._failures)
                 self._failures = 0

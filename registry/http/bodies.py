@@ -152,7 +152,10 @@ class PlanBody(BaseModel):
     note: str = Field("", max_length=1000)
     warm: bool = Field(False, description="Have every node load the versions that the plan names ahead, and keep them.")
     instances: int = Field(
-        1, ge=1, le=MAX_INSTANCES, description="How many processes each version that the plan names gets on a node."
+        1,
+        ge=1,
+        le=MAX_INSTANCES,
+        description="How many processes each version that answers gets on a node; one that is a shadow only gets one.",
     )
     allow_incompatible: bool = Field(
         False, description="Name versions too that refuse some of what callers of the stable one send."

@@ -10,6 +10,11 @@ MAX_COLUMNS = 65_536
 # What a compressed or dictionary-encoded table may grow to while it is read.
 EXPANDED_BYTES = 256 * 2**20
 
+# Bodies and answers above this, and answers that are tables whatever their size (their library takes long to import),
+# are worked on beside the event loop, which must go on turning. Bodies that are tables are read by another process, and
+# so are copies of large ones.
+HEAVY_BYTES = 128 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -38,7 +38,7 @@ _WORDS = {"json": "JSON body", "csv": "CSV", "parquet": "Parquet file", "arrow":
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ReaderBounds:
     """How much reading there may be. Times are seconds.
 
     Attributes:
@@ -66,16 +66,16 @@ class TableReader:
     Args:
         limits: Bounds on what a table may hold.
         ended: Told ``died`` or ``slow`` when a table has cost its reader's life.
-        rules: How much reading there may be.
+        bounds: How much reading there may be.
     """
 
     def __init__(
-        self, limits: Limits, ended: Callable[[str], None] = lambda reason: None, rules: Rules | None = None
+        self, limits: Limits, ended: Callable[[str], None] = lambda reason: None, bounds: ReaderBounds | None = None
     ) -> None:
         self._limits = limits
         self._ended = ended
-        self._rules = rules or Rules()
-        self._places = asyncio.Semaphore(self._rules.processes)
+        self._bounds = bounds or ReaderBounds()
+        self._places = asyncio.Semaphore(self._bounds.processes)
         self._callers = 0
         self._readings: set[asyncio.Task[Read]] = set()
         self._idle: list[ReaderProcess] = []
@@ -110,7 +110,7 @@ class TableReader:
     async def _in_turn(self, request: Pieces, form: str, seconds: float) -> Read:
         if self._closed:
             raise _stopping()
-        if self._callers >= self._rules.processes + self._rules.waiting:
+        if self._callers >= self._bounds.processes + self._bounds.waiting:
             raise Refused("overloaded", "too many tables wait to be read; retry in a moment", retry_after=1)
         self._callers += 1
         try:
@@ -137,7 +137,7 @@ class TableReader:
 
     def _begin(self, request: Pieces, form: str, seconds: float) -> asyncio.Task[Read]:
         """Start reading; the place that the caller has taken is given back when it is done."""
-        most = min(self._rules.most, seconds + self._rules.patience)
+        most = min(self._bounds.most, seconds + self._bounds.patience)
         reading = asyncio.get_running_loop().create_task(self._read(request, form, most))
         self._readings.add(reading)
         reading.add_done_callback(self._done)
@@ -182,7 +182,7 @@ class TableReader:
             if reader.alive:
                 return reader
         await asyncio.sleep(self._pause())
-        reader = await ReaderProcess.start(background=self._rules.background)
+        reader = await ReaderProcess.start(background=self._bounds.background)
         self._live[reader] = asyncio.get_running_loop().create_task(self._bury(reader))
         return reader
 
@@ -195,7 +195,7 @@ class TableReader:
         if reader is not None:
             self._idle.append(reader)
             loop = asyncio.get_running_loop()
-            reader.idle_timer = loop.call_later(self._rules.idle, self._retire, reader)
+            reader.idle_timer = loop.call_later(self._bounds.idle, self._retire, reader)
 
     def _retire(self, reader: ReaderProcess) -> None:
         self._idle.remove(reader)
@@ -203,7 +203,7 @@ class TableReader:
 
     def _lose(self, reader: ReaderProcess | None, reason: str) -> None:
         now = asyncio.get_running_loop().time()
-        self._paced_until = max(now, self._paced_until) + self._rules.restart
+        self._paced_until = max(now, self._paced_until) + self._bounds.restart
         if reader is not None:
             reader.end()
         self._ended(reason)
@@ -212,7 +212,7 @@ class TableReader:
     def _pause(self) -> float:
         """Return how long to wait before a start, so that whoever sends crashing tables cannot burn the machine."""
         now = asyncio.get_running_loop().time()
-        return max(0.0, self._paced_until - now - RESTARTS_AT_ONCE * self._rules.restart)
+        return max(0.0, self._paced_until - now - RESTARTS_AT_ONCE * self._bounds.restart)
 
 
 def _stopping() -> Unavailable:

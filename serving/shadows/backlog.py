@@ -10,14 +10,13 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from registry.records import ModelName, VersionNumber
-from serving.exchange import ArrayOutput, Output, TableOutput, TensorsOutput
+from serving.exchange import Output
+from serving.outputs import weight
 from serving.routing.split import RoutedVersion
 from serving.values import value
 
 MOST_COPIES = 256
 MOST_BYTES = 64 << 20
-AS_OBJECTS = 8
-"""How much more memory values take that are objects of Python than their bytes on the way here."""
 
 
 @value
@@ -78,7 +77,7 @@ class Backlog:
     def add(self, line: Line, routed: RoutedVersion, revision: int, answered: Answered) -> list[tuple[Line, Copy]]:
         """Put a copy at the end of its line; return what had to go for it, which may be itself."""
         self._number += 1
-        copy = Copy(self._number, routed, revision, answered, size_of(answered))
+        copy = Copy(self._number, routed, revision, answered, len(answered.body) + weight(answered.output))
         if copy.size > self._most_bytes:
             return [(line, copy)]
         gone = []
@@ -101,19 +100,3 @@ class Backlog:
         del self._all[number]
         self.size -= copy.size
         return copy
-
-
-def size_of(answered: Answered) -> int:
-    """Return about how many bytes an exchange keeps. O(columns)."""
-    output = answered.output
-    if isinstance(output, ArrayOutput):
-        arrays = [output.array]
-    elif isinstance(output, TableOutput):
-        arrays = list(output.table.arrays)
-    elif isinstance(output, TensorsOutput):
-        arrays = list(output.arrays.values())
-    else:
-        return len(answered.body) + AS_OBJECTS * output.size
-    objects = any(array.dtype.hasobject for array in arrays)
-    held = AS_OBJECTS * output.size if objects else 0
-    return len(answered.body) + held + sum(array.nbytes for array in arrays)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from serving.exchange import Output
+from serving.outputs import Column, columns
 from serving.shadows.backlog import Answered
-from serving.shadows.comparison import Column, columns
 
 OUTPUT_BYTES = 900
 INPUT_BYTES = 1800

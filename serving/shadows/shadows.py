@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -23,16 +22,15 @@ from registry.errors import HeadgateError, InvalidRequest, ModelFault, Refused, 
 from registry.records import ModelName, VersionNumber
 from registry.signature import Schema, Signature
 from registry.snapshots import ServableVersion
-from registry.windows import ShadowWindow
 from serving.exchange import Call, Output, Priority
 from serving.pool.slot import Lease
 from serving.ports import Batching, LoadedVersion
-from serving.protocols.limits import Limits
+from serving.protocols.limits import HEAVY_BYTES, Limits
 from serving.protocols.native import Parsed, parse_body, shape
 from serving.routing.split import Decision
 from serving.shadows.backlog import Answered, Backlog, Copy, Line
 from serving.shadows.comparison import PIECE_VALUES, Incomparable, Piece, pieces
-from serving.shadows.counting import Windows
+from serving.shadows.counting import ShadowWindows, Taken
 from serving.shadows.examples import example
 from serving.shadows.pace import COPY_SECONDS, Pace
 
@@ -42,8 +40,6 @@ AT_ONCE = 2
 MOST_PIECES = 32
 """How many pieces, however small, are compared in one turn."""
 MOST_LINES = 1000
-HEAVY_BYTES = 128 * 1024
-"""JSON bodies above this, like all tables, are read by a process of their own."""
 REST_SECONDS = 0.25
 """How long a version that is not loaded is not looked at again."""
 GRACE_SECONDS = 1.0
@@ -83,6 +79,18 @@ class Counts(Protocol):
         ...
 
 
+class Tells(Protocol):
+    """Where counts are shown: the metrics."""
+
+    def shadow(self, model: str, version: str) -> Counts:
+        """Return who counts a version's copies."""
+        ...
+
+    def counts_lost(self, reason: str, requests: int) -> None:
+        """Take note that the registry will never have the counts of some copies."""
+        ...
+
+
 class Offers(Protocol):
     """What the predictor tells of answered requests."""
 
@@ -92,14 +100,20 @@ class Offers(Protocol):
 
 
 class NoShadows:
-    """Takes no copies."""
+    """Takes no copies, and has none to tell of."""
+
+    windows_waiting = 0
 
     def offer(self, decision: Decision, answered: Answered) -> None:
         """Do nothing."""
 
+    def take(self) -> tuple[Taken, ...]:
+        """Return nothing."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ShadowBounds:
     """How copies are worked.
 
     Attributes:
@@ -120,8 +134,8 @@ class Shadows:
         pool: Lends loaded versions.
         reader: Reads large bodies and tables.
         limits: The same as the predictor's.
-        counts: Returns who counts a version's copies.
-        rules: How copies are worked.
+        tells: Where counts are shown.
+        bounds: How copies are worked.
         pace: How much of the loop's time that may take.
     """
 
@@ -131,15 +145,15 @@ class Shadows:
         reader: Reads,
         limits: Limits,
         *,
-        counts: Callable[[str, str], Counts],
-        rules: Rules | None = None,
+        tells: Tells,
+        bounds: ShadowBounds | None = None,
         pace: Pace | None = None,
     ) -> None:
         self._pool, self._reader, self._limits = pool, reader, limits
-        self._counts, self._rules = counts, rules or Rules()
+        self._counts, self._bounds = tells.shadow, bounds or ShadowBounds()
         self._pace = pace or Pace()
         self._backlog = Backlog()
-        self._windows = Windows(self._rules.window_seconds, time.time)
+        self._windows = ShadowWindows(self._bounds.window_seconds, time.time, tells.counts_lost)
         self._lines: dict[tuple[ModelName, VersionNumber], Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: set[str] = set()
@@ -157,8 +171,13 @@ class Shadows:
         except Exception as error:  # noqa: BLE001 -- whatever is wrong here, the request was answered
             self._tell(error)
 
-    def take(self) -> tuple[ShadowWindow, ...]:
-        """Return what was counted since the last time; counts of one window add up over several."""
+    @property
+    def windows_waiting(self) -> int:
+        """How many windows of counts nobody took yet."""
+        return self._windows.waiting
+
+    def take(self) -> tuple[Taken, ...]:
+        """Hand over the oldest windows of what was counted; counts of one window add up over several."""
         for name in [name for name, line in self._lines.items() if line.idle]:
             del self._lines[name]  # of a version that is gone, perhaps
         return self._windows.take()
@@ -171,11 +190,13 @@ class Shadows:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _offer(self, decision: Decision, answered: Answered) -> None:
+        if self._closed:
+            return
         for routed in decision.shadows:
             version = routed.servable.version
             line = self._lines.get((decision.model, version))
             if line is None:
-                if len(self._lines) >= MOST_LINES or self._closed:
+                if len(self._lines) >= MOST_LINES:
                     continue
                 line = self._lines[(decision.model, version)] = Line(decision.model, version)
             if line.rests_until > perf_counter():
@@ -226,7 +247,7 @@ class Shadows:
             self._failed(line, copy, ERROR, perf_counter() - began)
         else:
             self._answered(line, copy, found, None if settling else seconds)
-            if self._rules.store_inputs and found is not None and any(piece.differed for piece in found):
+            if self._bounds.store_inputs and found is not None and any(piece.differed for piece in found):
                 self._keep(line, copy, output)
 
     async def _ask(self, loaded: LoadedVersion, copy: Copy) -> tuple[float, Output]:
@@ -235,7 +256,7 @@ class Shadows:
             raise _no_time()  # it answers callers too, who must not stand behind a copy
         self._pace.count(COPY_SECONDS)
         call = await self._shape(copy, loaded.graph_inputs)
-        seconds, began = self._rules.seconds, perf_counter()
+        seconds, began = self._bounds.seconds, perf_counter()
         with self._pace.piece():
             answer = loaded.predict(call, seconds, Priority.LOW)
         async with asyncio.timeout(seconds + GRACE_SECONDS):
@@ -244,7 +265,7 @@ class Shadows:
 
     async def _shape(self, copy: Copy, graph_inputs: Schema | None) -> Call:
         """Return the body as the shadow takes it."""
-        signature, limits, seconds = copy.routed.signature, self._limits, self._rules.seconds
+        signature, limits, seconds = copy.routed.signature, self._limits, self._bounds.seconds
         body, media = copy.answered.body, copy.answered.content_type
         try:
             if _is_large(body, media):

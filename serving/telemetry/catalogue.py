@@ -92,8 +92,9 @@ COUNTS_LOST = Metric(
     "headgate_counts_lost_total",
     "counter",
     ("reason",),
-    "Requests to compared versions whose counts the registry will never have: full (it was away for too long), refused "
-    "(it did not take the report), or busy (they came faster than they were counted).",
+    "Requests to compared versions, and copies for shadows, whose counts the registry will never have: full (it was "
+    "away for too long), refused (it did not take the report), busy (they came faster than they were counted), or "
+    "fault (counting them failed).",
 )
 CACHED = Metric("headgate_artifact_cache_bytes", "gauge", (), "Bytes of artifacts that are kept on disk.")
 

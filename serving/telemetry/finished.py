@@ -21,8 +21,9 @@ class Finished:
         rows: How many rows were asked about; 0 where the request was not understood.
         output: What the model answered, where ``watched``; not to be changed or kept beyond the next count.
         settling: Whether it was among the first few of a process, which say little of how fast it is.
-        failed: The canary that could not answer this request, where stable had to (arm ``fallback``) because the
-            canary's process died under it or is broken; empty where it was not loaded yet or is ejected.
+        failed: The canary, asked by its share, that could not answer this request, where stable had to (arm
+            ``fallback``) because the canary's process died under it or is broken; empty where it was not loaded yet or
+            is ejected, and where a rule asked it.
     """
 
     model: str = ""

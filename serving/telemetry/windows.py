@@ -4,7 +4,8 @@ A request is put on a list in less than a microsecond; the list is counted later
 What counts for whom:
 
     arm stable or canary       2xx, and errors that are the version's own (``OWN_FAULTS``)
-    any arm, ``failed`` set    one request and one error of the canary that could not answer; nothing of who did
+    any arm, ``failed`` set    one request and one error of the canary that its share asked and that could not answer;
+                               nothing of who did
     everything else            nobody: pinned, alias, rule; callers' faults; want of room; a client that is gone
 
 An answer is invalid where a value is NaN or infinite, or where its rows are not as many as were asked about
@@ -23,14 +24,17 @@ from typing import Any
 
 import numpy as np
 
+from registry import log
 from registry.records import ModelName, VersionNumber
-from registry.windows import ArmCounts, ArmWindow, latency_bin, merged_bins, value_bins
+from registry.windows import ArmCounts, ArmWindow, latency_bin, merged_bins, value_bins, window_start
 from serving.exchange import Array, JsonOutput, Output
-from serving.telemetry.answers import arrays_of, by_type, is_finite, misses_rows, predicted, weight
+from serving.outputs import arrays_of, weight
+from serving.routing.split import CANARY, STABLE
+from serving.sources.registry import is_news
+from serving.telemetry.answers import by_type, is_finite, misses_rows, predicted
 from serving.telemetry.finished import Finished
 from serving.values import value
 
-STABLE, CANARY = "stable", "canary"
 OWN_FAULTS = frozenset({"model_error", "model_timeout", "model_output_invalid", "model_quarantined", "internal"})
 """Codes of a version's own errors: it raised, died, keeps dying, took too long (in the queue too: it is what others
 wait for), or answered what cannot be sent. ``internal`` is the platform's fault, but one that this version's requests
@@ -57,8 +61,8 @@ class _Looked:
 
 
 _Answer = Output | _Looked | None
-_Pending = tuple[float, _Key, str, int, float, _Answer]
-"""When (wall clock), whose, code, rows, seconds (below 0: settling), answer."""
+_Pending = tuple[float, _Key, str, int, float, int, _Answer]
+"""When (wall clock), whose, code, rows, seconds (below 0: settling), how many bytes its answer weighs, answer."""
 
 
 @dataclass(slots=True)
@@ -71,14 +75,23 @@ class _Sum:
     latency: dict[int, int] = field(default_factory=dict)
     predictions: dict[str, int] = field(default_factory=dict)
 
+    def add(self, other: _Sum) -> None:
+        """Add what another counted."""
+        self.requests += other.requests
+        self.errors += other.errors
+        self.invalid += other.invalid
+        for number, count in other.latency.items():
+            self.latency[number] = self.latency.get(number, 0) + count
+        self.predictions = merged_bins(self.predictions, other.predictions)
 
-class Windows:
-    """All windows of one node. ``observe`` is for the event loop's thread, the rest for any.
+
+class ArmWindows:
+    """All windows of the arms of one node. ``observe`` is for the event loop's thread, the rest for any.
 
     Args:
         seconds: How long a window is; windows begin at whole multiples of it.
         most_bytes: How much of answers may wait to be counted.
-        lost: Told why (``busy``, ``full``), and of how many requests the counts are gone; from any thread.
+        lost: Told why (``busy``, ``full``, ``fault``), and of how many requests the counts are gone; from any thread.
         clock: Wall-clock seconds.
     """
 
@@ -96,7 +109,7 @@ class Windows:
         self._clock = clock
         self._pending: deque[_Pending] = deque()
         # Two counts, each with one writer, make a difference that needs no lock.
-        self._put = self._counted = 0
+        self._put = self._counted = self._faults = 0
         self._tell: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._sums: dict[tuple[int, _Key], _Sum] = {}
@@ -122,10 +135,10 @@ class Windows:
             if len(pending) >= MOST_PENDING:
                 self._lost("busy", 1)
                 return
-        answer: _Answer = None
+        bytes_, answer = 0, None
         if not code and done.output is not None:
-            answer = self._kept(done.output, done.rows)
-        pending.append((self._clock(), key, code, done.rows, -1.0 if done.settling else done.seconds, answer))
+            bytes_, answer = self._kept(done.output, done.rows)
+        pending.append((self._clock(), key, code, done.rows, -1.0 if done.settling else done.seconds, bytes_, answer))
 
     def settle(self) -> None:
         """Count what is on the list."""
@@ -144,7 +157,8 @@ class Windows:
         """How many windows were counted and not taken yet."""
         return len(self._sums)
 
-    def _kept(self, output: Output, rows: int) -> _Answer:
+    def _kept(self, output: Output, rows: int) -> tuple[int, _Answer]:
+        """Return what is kept of an answer, and the room that it takes until it is counted."""
         bytes_, room = weight(output), self._most_bytes - self._put + self._counted
         answer: _Answer = output
         if bytes_ > LARGE or bytes_ > room:
@@ -156,27 +170,38 @@ class Windows:
             bytes_ = values.nbytes
             answer = _Looked(valid, values)
         self._put += bytes_
-        return answer
+        return bytes_, answer
 
     def _settle(self) -> None:
         blocks: dict[tuple[int, _Key], list[_Pending]] = {}
         for _ in range(len(self._pending)):  # what comes meanwhile is for the next time
             one = self._pending.popleft()
-            start = int(one[0] * 1000) // self._length * self._length
-            blocks.setdefault((start, one[1]), []).append(one)
+            blocks.setdefault((window_start(int(one[0] * 1000), self._length), one[1]), []).append(one)
         for name, block in blocks.items():
-            freed = _count(block, self._sums.setdefault(name, _Sum()))
-            self._counted += freed
+            room = sum(one[5] for one in block)
+            try:
+                counted = _counted(block)
+            except Exception as error:  # noqa: BLE001 -- an answer that cannot be counted must not cost the others theirs
+                self._note_fault(error, len(block))
+            else:
+                self._sums.setdefault(name, _Sum()).add(counted)
+            finally:
+                self._counted += room
         if len(self._sums) > MOST_WINDOWS:
             oldest = sorted(self._sums)[: len(self._sums) - MOST_WINDOWS]
             self._lost("full", sum(self._sums.pop(name).requests for name in oldest))
 
+    def _note_fault(self, error: Exception, requests: int) -> None:
+        self._lost("fault", requests)
+        self._faults += 1
+        if is_news(self._faults):
+            log.failure("counting_raised", error)
 
-def _count(block: list[_Pending], into: _Sum) -> int:
-    """Count requests of one window; return how many bytes their answers weighed."""
-    freed = 0
-    values = _Values()
-    for _, _, code, rows, seconds, answer in block:
+
+def _counted(block: list[_Pending]) -> _Sum:
+    """Count requests of one window."""
+    into, values = _Sum(), _Values()
+    for _, _, code, rows, seconds, _, answer in block:
         into.requests += 1
         if code:
             into.errors += 1
@@ -185,18 +210,16 @@ def _count(block: list[_Pending], into: _Sum) -> int:
             number = latency_bin(seconds)
             into.latency[number] = into.latency.get(number, 0) + 1
         if isinstance(answer, _Looked):
-            freed += answer.values.nbytes
             into.invalid += not answer.valid
             values.add(answer.values)
         elif answer is not None:
-            freed += weight(answer)
             values.add(predicted(answer))
             if misses_rows(answer, rows):
                 into.invalid += 1
             else:
                 values.judge(answer)
     values.fold(into)
-    return freed
+    return into
 
 
 class _Values:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.predictor import HEAVY_BYTES
+from serving.protocols.limits import HEAVY_BYTES
 from tests.support.serving_node import churn, running
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ import pytest
 from registry.errors import InvalidRequest
 from serving.exchange import Table
 from serving.protocols.native import ARROW, CSV, PARQUET
-from serving.reader.reader import Rules
+from serving.reader.reader import ReaderBounds
 from tests.support.table_reader import Tables, parquet, stream, table_reader, tables
 
 __all__ = ["tables"]
@@ -160,7 +160,7 @@ def test_b07_csv_files_made_to_hurt(tables: Tables, body: bytes) -> None:
 )
 def test_memory_is_bounded(kind: str, body: bytes, most: int) -> None:
     """Nothing that fits the body limit costs a reader more than this at its peak, and the node next to nothing."""
-    with table_reader(Rules(restart=0)) as tables:
+    with table_reader(ReaderBounds(restart=0)) as tables:
         ours = peak("self")
         with contextlib.suppress(InvalidRequest):
             tables.read(kind, body)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from registry.plans import Plan
+from registry.plans import Plan, Shadow
 from registry.ports import Ledger
-from registry.records import ModelName, VersionState
+from registry.records import ModelName, VersionNumber, VersionState
 from registry.snapshots import ModelSnapshot, ServableVersion, SnapshotPage
 from tests.support.ledgers import CHAMPION, CHURN, FAILED, FOR_EVER, PASSED, add, catalog_version, number, sealed
 
@@ -27,6 +27,12 @@ CHANGES: dict[str, Callable[[Ledger], object]] = {
     "an alias is set": lambda ledger: ledger.aliases.set(CHURN, CHAMPION, number(2), who="ana"),
     "the model is removed": lambda ledger: ledger.models.remove(CHURN),
 }
+
+
+def _standing(ledger: Ledger) -> dict[VersionNumber, tuple[int, bool]]:
+    """Return how many processes each version gets, and whether in the background."""
+    (model,) = ledger.snapshots.page(0).models
+    return {n: (v.instances, v.background) for n, v in model.versions.items()}
 
 
 class SnapshotPromises:
@@ -79,6 +85,19 @@ class SnapshotPromises:
         ledger.plans.append(CHURN, 1, Plan(number(1)), "ana", "")
         (model,) = ledger.snapshots.page(0).models
         assert {n: v.instances for n, v in model.versions.items()} == {"1": 1, "2": 1}
+
+    def test_only_a_shadow_that_nobody_asks_stands_behind(self, ledger: Ledger) -> None:
+        """It has one process, in the background; once an alias names it, as many as others, and in front."""
+        for n in (1, 2, 3):
+            add(ledger, n)
+        plan = Plan(number(1), instances=4, shadows=(Shadow(number(2)), Shadow(number(3))))
+        ledger.plans.append(CHURN, 0, plan, "ana", "")
+        ledger.aliases.set(CHURN, CHAMPION, number(2), who="ana")
+        assert _standing(ledger) == {"1": (4, False), "2": (4, False), "3": (1, True)}
+        since = ledger.snapshots.revision()
+        ledger.aliases.set(CHURN, CHAMPION, None, who="ana")
+        assert [m.name for m in ledger.snapshots.page(since).models] == [CHURN]
+        assert _standing(ledger) == {"1": (4, False), "2": (1, True), "3": (1, True)}
 
     @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
     def test_every_visible_change_is_told(self, ledger: Ledger, change: Callable[[Ledger], object]) -> None:

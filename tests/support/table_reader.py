@@ -20,7 +20,7 @@ from registry.signature import Schema, Signature
 from serving.exchange import Call
 from serving.protocols.limits import Limits
 from serving.protocols.native import parse_body
-from serving.reader.reader import Rules, TableReader
+from serving.reader.reader import ReaderBounds, TableReader
 
 T = TypeVar("T")
 LIMITS = Limits()
@@ -29,10 +29,10 @@ LIMITS = Limits()
 class Tables:
     """A table reader, its loop, and the reasons for which it has lost processes."""
 
-    def __init__(self, runner: asyncio.Runner, rules: Rules, limits: Limits = LIMITS) -> None:
+    def __init__(self, runner: asyncio.Runner, bounds: ReaderBounds, limits: Limits = LIMITS) -> None:
         self._runner = runner
         self.lost: list[str] = []
-        self.reader = TableReader(limits, self.lost.append, rules)
+        self.reader = TableReader(limits, self.lost.append, bounds)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` on the reader's loop."""
@@ -59,10 +59,10 @@ class Tables:
 
 
 @contextmanager
-def table_reader(rules: Rules | None = None, limits: Limits = LIMITS) -> Iterator[Tables]:
-    """Give a table reader; end its processes afterwards. Without rules, its processes are replaced at once."""
+def table_reader(bounds: ReaderBounds | None = None, limits: Limits = LIMITS) -> Iterator[Tables]:
+    """Give a table reader; end its processes afterwards. Without bounds, its processes are replaced at once."""
     with asyncio.Runner() as runner:
-        tables = Tables(runner, rules or Rules(restart=0), limits)
+        tables = Tables(runner, bounds or ReaderBounds(restart=0), limits)
         yield tables
         runner.run(tables.reader.close())
         assert tables.reader.pids == []

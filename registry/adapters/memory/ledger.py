@@ -222,11 +222,12 @@ def _snapshot(model: ModelState) -> ModelSnapshot:
             lock=sealed.lock,
         )
     plan = model.journal[-1].plan if model.journal else None
+    aliases = model.named_aliases()
     return ModelSnapshot(
         name=model.name,
         plan=plan,
         plan_revision=model.journal[-1].revision if model.journal else 0,
-        aliases=model.named_aliases(),
-        versions=as_planned(ready, plan),
+        aliases=aliases,
+        versions=as_planned(ready, plan, set(aliases.values())),
         others=others,
     )

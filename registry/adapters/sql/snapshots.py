@@ -70,8 +70,8 @@ def _models(connection: Connection, chosen: ColumnElement[bool]) -> list[ModelSn
             name=ModelName(row.name),
             plan=(plan := plan_from(row.plan)),
             plan_revision=row.plan_revision,
-            aliases=aliases.get(row.name, {}),
-            versions=as_planned(versions.get(row.name, {}), plan),
+            aliases=(named := aliases.get(row.name, {})),
+            versions=as_planned(versions.get(row.name, {}), plan, set(named.values())),
             others=others.get(row.name, {}),
         )
         for row in connection.execute(query)

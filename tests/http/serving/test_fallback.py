@@ -12,21 +12,30 @@ import pytest
 from registry.errors import ModelFault, Unavailable
 from registry.plans import WHOLE, Canary, Plan, Rule
 from registry.records import VersionNumber
+from registry.windows import ArmCounts
 from serving.pool.state import State
 from serving.routing.ejection import FAILURES
+from tests.support.reports import HandSink, Whose
 from tests.support.serving_fakes import FakeLoaded, digest_of, eventually, snapshot
 from tests.support.serving_node import ROW, FakeWorld, churn, running
 
 pytestmark = pytest.mark.anyio
 TWO, THREE = VersionNumber("2"), VersionNumber("3")
-PLAN = Plan(TWO, canary=Canary(THREE, WHOLE, "7"), rules=(Rule("x-tenant", "beta", VersionNumber("1")),))
+RULES = (Rule("x-tenant", "beta", VersionNumber("1")), Rule("x-tenant", "gamma", THREE))
+PLAN = Plan(TWO, canary=Canary(THREE, WHOLE, "7"), rules=RULES)
 DIED = ModelFault("model_error", "the process of this version died: killed by SIGKILL", {"started": True})
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[FakeWorld]:
+def sink() -> HandSink:
+    """Give what takes the node's reports."""
+    return HandSink()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, sink: HandSink) -> AsyncIterator[FakeWorld]:
     """Give a node on which every request for churn is version 3's, the canary's; 3 is not loaded before ``gate``."""
-    async with running(tmp_path) as world:
+    async with running(tmp_path, reports=sink) as world:
         world.runtime.gates[digest_of("churn 3")] = asyncio.Event()
         versions = churn().versions
         world.registry.put(snapshot(versions=versions, plan=PLAN, revision=8))  # type: ignore[arg-type]  # numbers are str
@@ -82,6 +91,33 @@ async def test_a_request_whose_canary_dies_is_answered_by_stable(world: FakeWorl
     assert await ask(world) == (200, "fallback", "2")
 
 
+@pytest.mark.parametrize(
+    ("headers", "errors"), [({}, {("churn", 8, "canary", "3"): ArmCounts(1, 1)}), ({"x_tenant": "gamma"}, {})]
+)
+async def test_only_who_is_drawn_by_lot_charges_a_canary_that_dies(
+    world: FakeWorld, sink: HandSink, headers: dict[str, str], errors: dict[Whose, ArmCounts]
+) -> None:
+    """By its share: one request, one error. By a rule, whose successes count for nobody: nothing."""
+    (await canary(world)).error = DIED
+    assert await ask(world, **headers) == (200, "fallback", "2")
+    await world.node._reporter.close()
+    assert sink.book.arms == errors
+
+
+@pytest.mark.parametrize(("headers", "count"), [({}, 1), ({"x_tenant": "gamma"}, 0)])
+async def test_only_who_is_drawn_by_lot_charges_a_broken_canary(
+    world: FakeWorld, sink: HandSink, headers: dict[str, str], count: int
+) -> None:
+    """One that cannot be loaded owes its share, and nothing to a rule."""
+    world.runtime.errors[digest_of("churn 3")] = ModelFault("model_error", "ValueError: no", {"type": "ValueError"})
+    world.runtime.gates[digest_of("churn 3")].set()
+    routed = world.node.routes.table.models["churn"].versions[THREE]
+    await eventually(lambda: world.node.pool.state(routed.servable) is State.FAILED)
+    assert await ask(world, **headers) == (200, "fallback", "2")
+    await world.node._reporter.close()
+    assert sink.book.requests == count
+
+
 async def test_what_a_canary_raises_is_its_answer(world: FakeWorld) -> None:
     """An error of the model itself goes to its caller, with the arm that gave it."""
     (await canary(world)).error = ModelFault("model_error", "ValueError: no", {"type": "ValueError"})
@@ -122,5 +158,5 @@ async def test_the_node_shows_the_whole_plan(world: FakeWorld) -> None:
     """``GET /models/churn`` has canary, rules and key as the contract spells them."""
     plan = (await world.client.get("/models/churn")).json()["plan"]
     assert plan["canary"] == {"version": "3", "share": 1.0}
-    assert plan["rules"] == [{"header": "x-tenant", "equals": "beta", "version": "1"}]
+    assert plan["rules"][0] == {"header": "x-tenant", "equals": "beta", "version": "1"}
     assert plan["sticky"] == {"header": "x-headgate-key"}

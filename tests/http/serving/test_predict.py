@@ -16,7 +16,7 @@ import pytest
 from registry.errors import ModelFault, Refused, Unavailable
 from registry.plans import Plan
 from registry.records import VersionNumber
-from serving.predictor import HEAVY_BYTES
+from serving.protocols.limits import HEAVY_BYTES
 from tests.support.serving_fakes import FakeLoaded, eventually, settle, snapshot
 from tests.support.serving_node import ROW, FakeWorld, churn, running
 

@@ -74,7 +74,7 @@ class World:
 
     def counts(self, kind: str) -> ShadowCounts:
         """Return what was counted of a model's shadow so far."""
-        for window in self.node.shadows.take():
+        for window in (each.window() for each in self.node.shadows.take()):
             self._seen[window.model] = self._seen.get(window.model, ShadowCounts()).plus(window.counts)
         return self._seen.get(kind, ShadowCounts())
 

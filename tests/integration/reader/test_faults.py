@@ -19,7 +19,7 @@ import pytest
 from registry.errors import HeadgateError, Internal, InvalidRequest, ModelFault, Refused, Unavailable
 from serving.exchange import Call, Table
 from serving.protocols.native import ARROW, CSV, PARQUET
-from serving.reader.reader import Rules
+from serving.reader.reader import ReaderBounds
 from tests.support.table_reader import Tables, crashing_parquet, gone, parquet, state, stream, table_reader, until
 
 pytestmark = pytest.mark.integration
@@ -129,7 +129,7 @@ def test_any_bytes_are_read_or_refused(tables: Tables) -> None:
 
 def test_a_table_that_takes_too_long_costs_its_reader() -> None:
     """After the most that a table may take its reader is ended, and the caller told to send less."""
-    with table_reader(Rules(most=0.2, restart=0)) as tables:
+    with table_reader(ReaderBounds(most=0.2, restart=0)) as tables:
         pid = pid_of(tables)
 
         async def ask() -> None:
@@ -163,7 +163,7 @@ def test_an_impatient_caller_does_not_cost_the_others_their_reader() -> None:
 
 def test_two_tables_are_read_at_once_and_the_rest_waits_or_is_refused() -> None:
     """One slow table leaves a second reader; when both are taken, few may wait, and the next is refused."""
-    with table_reader(Rules(waiting=1, restart=0)) as tables:
+    with table_reader(ReaderBounds(waiting=1, restart=0)) as tables:
         first = pid_of(tables)
 
         async def crowd() -> None:
@@ -206,7 +206,7 @@ def test_a_killed_reader_costs_at_most_the_table_that_it_read() -> None:
 
 def test_an_idle_reader_ends() -> None:
     """After a while without a table its memory returns; the next table gets a new one."""
-    with table_reader(Rules(idle=0.1, restart=0)) as tables:
+    with table_reader(ReaderBounds(idle=0.1, restart=0)) as tables:
         pid = pid_of(tables)
         tables.run(asyncio.sleep(0.3))
         assert tables.reader.pids == []
@@ -217,7 +217,7 @@ def test_an_idle_reader_ends() -> None:
 
 def test_restarts_are_paced() -> None:
     """Three readers may be lost at once; from then on a new one has to wait."""
-    with table_reader(Rules(restart=0.5)) as tables:
+    with table_reader(ReaderBounds(restart=0.5)) as tables:
         begun = time.monotonic()
         for _ in range(5):
             tables.refused(PARQUET, crashing_parquet())
@@ -253,10 +253,10 @@ def test_closing_answers_what_is_under_way() -> None:
 
 NODE = """
 import asyncio
-from tests.support.table_reader import Tables, Rules
+from tests.support.table_reader import Tables, ReaderBounds
 
 with asyncio.Runner() as runner:
-    tables = Tables(runner, Rules())
+    tables = Tables(runner, ReaderBounds())
     tables.read("text/csv", b"a\\n1\\n")
     print(*tables.reader.pids, flush=True)
     runner.run(asyncio.sleep(600))

@@ -10,7 +10,8 @@ import pytest
 
 from registry.windows import value_bins
 from serving.exchange import Array, ArrayOutput, JsonOutput, Output, Table, TableOutput, TensorsOutput
-from serving.telemetry.answers import MOST_VALUES, by_type, is_finite, misses_rows, predicted, weight
+from serving.outputs import MOST_VALUES
+from serving.telemetry.answers import by_type, is_finite, misses_rows, predicted
 
 
 def array(*values: Any, dtype: Any = None) -> ArrayOutput:
@@ -141,11 +142,3 @@ def test_many_columns_share_what_is_looked_at() -> None:
     columns = [np.zeros(3) for _ in range(2 * MOST_VALUES)]
     columns[-1][0] = math.nan
     assert not is_finite(TensorsOutput({str(n): c for n, c in enumerate(columns)}))
-
-
-def test_an_answer_weighs_what_it_took() -> None:
-    """Its size on the way, or its arrays', where there was no way to go."""
-    assert weight(ArrayOutput(np.zeros(4))) == 32
-    assert weight(ArrayOutput(np.zeros(4), 100)) == 100
-    assert weight(TensorsOutput({"a": np.zeros(4), "b": np.zeros(1)})) == 40
-    assert weight(JsonOutput([1], 3)) == 24

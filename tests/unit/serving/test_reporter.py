@@ -12,7 +12,7 @@ from registry.errors import Unavailable
 from registry.records import ModelName, VersionNumber
 from registry.reports import HeldPlan, LoadedVersion
 from registry.snapshots import SnapshotPage
-from registry.windows import ShadowCounts, ShadowWindow
+from registry.windows import ArmWindow, ShadowCounts, ShadowWindow
 from serving.pool.limits import PoolLimits
 from serving.pool.pool import Pool
 from serving.pool.standing import Standing
@@ -20,14 +20,37 @@ from serving.pool.state import State
 from serving.pool.warming import Warming
 from serving.reporter import Reporter
 from serving.routing.table import Routes
+from serving.shadows.counting import MOST_TAKEN as FEW
+from serving.shadows.counting import ShadowWindows, Taken
 from serving.telemetry.finished import Finished
-from serving.telemetry.windows import MOST_TAKEN, Windows
+from serving.telemetry.windows import MOST_TAKEN, ArmWindows
 from tests.support.reports import HandSink, Mood
-from tests.support.serving_fakes import Clock, FakeCache, FakeRuntime, FakeWatcher, servable, settle, snapshot
+from tests.support.serving_fakes import (
+    Clock,
+    FakeCache,
+    FakeRuntime,
+    FakeWatcher,
+    eventually,
+    servable,
+    settle,
+    snapshot,
+)
 
 pytestmark = pytest.mark.anyio
-SHADOW = ShadowWindow(ModelName("m"), 5, VersionNumber("3"), 0, ShadowCounts({"compared": 1}, 1))
+SHADOW = ShadowWindow(ModelName("m"), 5, VersionNumber("3"), 1_000_000, ShadowCounts({"compared": 1}, 1))
 V = {n: servable(n, f"m {n}") for n in ("1", "2")}
+
+
+class Held(ArmWindows):
+    """Windows whose handing over, beside the loop, may be held up."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def take(self) -> tuple[ArmWindow, ...]:
+        """Hand over, after what is to happen meanwhile."""
+        if self.meanwhile is not None:
+            self.meanwhile()
+        return super().take()
 
 
 class World:
@@ -40,23 +63,32 @@ class World:
         self.routes = Routes()
         self.warming = Warming(self.routes, self.pool, changed=lambda: None, load_seconds=60, clock=self.clock)
         self.lost: list[tuple[str, int]] = []
-        self.windows = Windows(1, clock=self.clock)
-        self.shadows: list[ShadowWindow] = []
-        self.meanwhile: Callable[[], object] = lambda: None
+        self.windows = Held(1, clock=self.clock)
+        self.shadows = ShadowWindows(1, self.clock)
         self.standing = Standing("n:1", self.routes, self.pool, self.warming)
         self.reporter = Reporter(
             self.standing,
             self.windows,
             self.sink,
             seconds=10,
-            shadows=self._take_shadows,
+            shadows=self,
             lost=lambda reason, requests: self.lost.append((reason, requests)),
         )
 
-    def _take_shadows(self) -> tuple[ShadowWindow, ...]:
-        self.meanwhile()
-        taken, self.shadows = tuple(self.shadows), []
-        return taken
+    @property
+    def windows_waiting(self) -> int:
+        """How many windows of shadows wait."""
+        return self.shadows.waiting
+
+    def take(self) -> tuple[Taken, ...]:
+        """Hand over windows of shadows."""
+        return self.shadows.take()
+
+    def compare(self, windows: int = 1) -> None:
+        """Let a copy be compared in each of some windows."""
+        for _ in range(windows):
+            self.shadows.of(ModelName("m"), 5, VersionNumber("3")).asked("compared", None, None)
+            self.clock.now += 1
 
     def observe(self, count: int = 1) -> None:
         """Let some requests finish."""
@@ -126,7 +158,7 @@ async def test_counts_are_handed_over_once() -> None:
     """What one report has carried the next has not; shadows go with it."""
     world = World()
     world.observe(3)
-    world.shadows.append(SHADOW)
+    world.compare()
     await world.reporter.send()
     await world.reporter.send()
     first, second = world.sink.book.reports
@@ -173,6 +205,47 @@ async def test_the_last_counts_are_handed_over_at_the_end() -> None:
     assert not world.windows.waiting
 
 
+async def test_windows_of_shadows_go_a_few_at_a_time() -> None:
+    """A report has the oldest, the next one follows at once, and the end leaves none."""
+    world = World()
+    world.compare(2 * FEW + 3)
+    running = asyncio.create_task(world.reporter.run())
+    await eventually(lambda: len(world.sink.book.reports) == 3)
+    assert [len(report.shadows) for report in world.sink.book.reports] == [FEW, FEW, 3]
+    running.cancel()
+    await asyncio.wait([running])
+    world.compare(FEW + 1)
+    await world.reporter.close()
+    assert sum(len(report.shadows) for report in world.sink.book.reports) == 3 * FEW + 4
+    assert not world.shadows.waiting
+
+
+async def test_copies_in_a_report_that_is_refused_are_lost_counts_too() -> None:
+    """As requests are."""
+    world = World("damaged")
+    world.compare(2)
+    world.observe(1)
+    await world.reporter.send()
+    assert world.lost == [("refused", 3)]
+
+
+async def test_windows_of_shadows_are_counted_to_the_end_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes milliseconds, in which the loop answers."""
+    threads: list[threading.Thread] = []
+    world = World()
+    whole = Taken.window
+
+    def window(taken: Taken) -> ShadowWindow:
+        threads.append(threading.current_thread())
+        return whole(taken)
+
+    monkeypatch.setattr(Taken, "window", window)
+    world.compare()
+    await world.reporter.send()
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
+
+
 async def test_an_end_without_the_registry_is_quick() -> None:
     """One try, and no word about it but a line in the log."""
     world = World("unheard")
@@ -190,7 +263,7 @@ async def test_a_report_in_the_making_is_not_lost_with_the_one_who_made_it() -> 
         begun.set()
         go.wait(5)
 
-    world.meanwhile = wait
+    world.windows.meanwhile = wait
     world.observe(4)
     sending = asyncio.create_task(world.reporter.send())
     await asyncio.to_thread(begun.wait, 5)
@@ -209,14 +282,14 @@ async def test_a_report_that_was_made_in_the_moment_of_the_end_is_not_lost() -> 
         world.observe(4)
         sending = asyncio.create_task(world.reporter.send())
         made = threading.Event()
-        world.meanwhile = made.set
+        world.windows.meanwhile = made.set
         await asyncio.sleep(0)
         made.wait(5)
         for _ in range(turns):
             await asyncio.sleep(0)
         sending.cancel()
         await asyncio.wait([sending])
-        world.meanwhile = lambda: None
+        world.windows.meanwhile = None
         await world.reporter.close()
         assert world.sink.book.requests == 4
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from registry.edge.problems import STATUS
 from registry.windows import ArmCounts, ArmWindow, latency_bin, value_bins
 from serving.exchange import Array, ArrayOutput, JsonOutput, Output
+from serving.outputs import MOST_VALUES
 from serving.telemetry import windows as module
-from serving.telemetry.answers import MOST_VALUES
 from serving.telemetry.finished import Finished
-from serving.telemetry.windows import CROWDED, LARGE, MOST_PENDING, MOST_TAKEN, MOST_WINDOWS, OWN_FAULTS, Windows
+from serving.telemetry.windows import CROWDED, LARGE, MOST_PENDING, MOST_TAKEN, MOST_WINDOWS, OWN_FAULTS, ArmWindows
 from tests.support.serving_fakes import Clock
 
 Whose = tuple[str, int, str, str]
@@ -38,7 +38,7 @@ def ones(count: int) -> Array:
 
 def counted(*requests: Finished) -> dict[Whose, ArmCounts]:
     """Return what is made of some requests."""
-    windows = Windows(10)
+    windows = ArmWindows(10)
     for request in requests:
         windows.observe(request)
     return added(windows.take())
@@ -122,7 +122,7 @@ def test_an_answer_without_values_is_invalid_once(output: Output, rows: int, inv
 def test_windows_begin_at_multiples_of_their_length() -> None:
     """A request is counted into the window of its moment, however late it is counted."""
     clock = Clock()
-    windows = Windows(10, clock=clock)
+    windows = ArmWindows(10, clock=clock)
     for now in (1009.999, 1010.0, 1019.0, 1003.0):
         clock.now = now
         windows.observe(finished())
@@ -152,7 +152,7 @@ REQUESTS = st.builds(
 def test_counts_add_up_whenever_they_are_counted_and_taken(steps: list[Finished | str]) -> None:
     """Any order of requests, counting and handing over gives what one window of all of them gives."""
     clock = Clock()
-    windows, at_once = Windows(1, clock=clock), Windows(1)
+    windows, at_once = ArmWindows(1, clock=clock), ArmWindows(1)
     taken: list[ArmWindow] = []
     for step in steps:
         if step == "settle":
@@ -170,7 +170,7 @@ def test_counts_add_up_whenever_they_are_counted_and_taken(steps: list[Finished 
 
 def test_counting_beside_the_loop_loses_nothing() -> None:
     """Requests go on being observed while other threads count and take."""
-    windows = Windows(10)
+    windows = ArmWindows(10)
     taken: list[ArmWindow] = []
     over = threading.Event()
 
@@ -200,7 +200,7 @@ def test_counting_beside_the_loop_loses_nothing() -> None:
 
 def test_large_answers_are_let_go_at_once() -> None:
     """Of an answer that is too large to keep, what it tells is kept and no view of it."""
-    windows = Windows(10)
+    windows = ArmWindows(10)
     large = ones(LARGE)
     windows.observe(finished(ArrayOutput(large), rows=LARGE))
     kept = windows._pending[0][-1]
@@ -211,7 +211,7 @@ def test_large_answers_are_let_go_at_once() -> None:
 
 def test_answers_that_wait_take_bounded_memory() -> None:
     """Beyond the bound answers are looked at as they come, and their values left out at last; none goes unjudged."""
-    windows = Windows(10, most_bytes=1000)
+    windows = ArmWindows(10, most_bytes=1000)
     for _ in range(200):
         windows.observe(finished(ArrayOutput(np.array([math.nan] * 5)), rows=5))
         assert windows._put - windows._counted <= 1000
@@ -224,7 +224,7 @@ def test_a_crowd_is_told_of_and_bounded() -> None:
     """Whoever counts is woken in time; where nobody comes, requests are left out and that is said."""
     lost: list[tuple[str, int]] = []
     told: list[int] = []
-    windows = Windows(10, lost=lambda reason, requests: lost.append((reason, requests)))
+    windows = ArmWindows(10, lost=lambda reason, requests: lost.append((reason, requests)))
     windows.when_crowded(lambda: told.append(1))
     request = finished(code="model_error")
     for _ in range(CROWDED):
@@ -238,11 +238,33 @@ def test_a_crowd_is_told_of_and_bounded() -> None:
     assert counts.requests == MOST_PENDING
 
 
+def test_what_cannot_be_counted_costs_the_others_nothing() -> None:
+    """Its whole block is said to be lost, its room is free again, and other windows are counted."""
+    lost: list[tuple[str, int]] = []
+    windows = ArmWindows(10, lost=lambda reason, requests: lost.append((reason, requests)))
+
+    class Strange(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            raise ValueError
+
+    strange = ArrayOutput(np.array([Strange("a")], dtype=object))
+    for output in (None, strange, None):
+        windows.observe(finished(output))
+    windows.observe(finished(version="1", arm="stable"))
+    assert [(w.version, w.counts.requests) for w in windows.take()] == [("1", 1)]
+    assert lost == [("fault", 3)]
+    assert windows._put == windows._counted
+    windows.observe(finished())
+    assert [(w.version, w.counts.requests) for w in windows.take()] == [("2", 1)]
+
+
 def test_windows_that_nobody_takes_are_bounded() -> None:
     """The oldest go, and are counted; the newest are handed over, the oldest of them first."""
     lost: list[tuple[str, int]] = []
     clock = Clock()
-    windows = Windows(1, lost=lambda reason, requests: lost.append((reason, requests)), clock=clock)
+    windows = ArmWindows(1, lost=lambda reason, requests: lost.append((reason, requests)), clock=clock)
     for _ in range(MOST_WINDOWS + 7):
         clock.now += 1
         windows.observe(finished(code="model_error"))

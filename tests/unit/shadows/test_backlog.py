@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.records import ModelName, VersionNumber
 from registry.signature import Signature
-from serving.exchange import ArrayOutput, JsonOutput, Output, Table, TableOutput, TensorsOutput
+from serving.exchange import ArrayOutput, Output
 from serving.routing.split import RoutedVersion
-from serving.shadows.backlog import AS_OBJECTS, Answered, Backlog, Line, size_of
+from serving.shadows.backlog import Answered, Backlog, Line
 from tests.support.serving_fakes import servable
 
 ROUTED = RoutedVersion(servable("2"), Signature())
@@ -61,21 +60,6 @@ def test_a_copy_larger_than_everything_goes_itself() -> None:
     backlog.add(mine, ROUTED, 1, answered(10, "a"))
     ((_, copy),) = backlog.add(mine, ROUTED, 1, answered(1000, "b"))
     assert (copy.answered.request_id, names(mine)) == ("b", ["a"])
-
-
-@pytest.mark.parametrize(
-    ("output", "size"),
-    [
-        (ArrayOutput(np.zeros(4), 999), 32),
-        (TableOutput(Table(("a", "b"), (np.zeros(2), np.zeros(2, dtype="f4")))), 24),
-        (TensorsOutput({"a": np.zeros(2), "b": np.zeros(1)}), 24),
-        (JsonOutput(["text"], 10), 10 * AS_OBJECTS),
-        (ArrayOutput(np.array(["a", None], dtype=object), 10), 10 * AS_OBJECTS + 16),
-    ],
-)
-def test_what_an_exchange_keeps(output: Output, size: int) -> None:
-    """Arrays count what they hold, objects more than they took on their way."""
-    assert size_of(answered(5, output=output)) == 5 + size
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60) | st.none()), max_size=60))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from serving.exchange import ArrayOutput, JsonOutput, Output, Table, TableOutput, TensorsOutput
-from serving.shadows.comparison import MOST_VALUES, PIECE_VALUES, Incomparable, Piece, pieces
+from serving.outputs import MOST_VALUES
+from serving.shadows.comparison import PIECE_VALUES, Incomparable, Piece, pieces
 
 NAN, INF = math.nan, math.inf
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from registry.records import ModelName, VersionNumber
 from registry.windows import MOST_BINS, MOST_EXAMPLES, ShadowCounts, ShadowWindow, latency_bin
 from serving.exchange import ArrayOutput
 from serving.shadows.comparison import Piece, pieces
-from serving.shadows.counting import MOST_OUTPUTS, Count, Windows
+from serving.shadows.counting import MOST_OUTPUTS, MOST_TAKEN, MOST_TAKEN_BYTES, Count, ShadowWindows
 from tests.support.serving_fakes import Clock
 
 M, TWO = ModelName("m"), VersionNumber("2")
@@ -71,27 +73,65 @@ def test_outputs_pairs_and_examples_are_bounded() -> None:
 def test_windows_are_by_plan_and_time_and_begin_anew_when_taken() -> None:
     """Each revision and each ten seconds have counts of their own; what was taken is not told again."""
     clock = Clock()
-    windows = Windows(10.0, clock)
+    windows = ShadowWindows(10.0, clock)
     windows.of(M, 1, TWO).unasked("dropped")
     clock.now += 3
     windows.of(M, 1, TWO).unasked("dropped")
     windows.of(M, 2, TWO).unasked("dropped")
     clock.now += 10
     windows.of(M, 2, TWO).unasked("dropped")
-    taken = windows.take()
+    taken = [each.window() for each in windows.take()]
     told = [(w.model, w.revision, w.version, w.start_ms, w.counts.outcomes["dropped"]) for w in taken]
     assert told == [(M, 1, TWO, 1_000_000, 2), (M, 2, TWO, 1_000_000, 1), (M, 2, TWO, 1_010_000, 1)]
     assert windows.take() == ()
 
 
 def test_the_oldest_window_goes_where_nobody_takes_them() -> None:
-    """A node whose registry is away keeps the newest."""
+    """A node whose registry is away keeps the newest, and says of how many copies the counts are gone."""
     clock = Clock()
-    windows = Windows(1.0, clock, most=2)
+    lost: list[tuple[str, int]] = []
+    windows = ShadowWindows(1.0, clock, lambda reason, copies: lost.append((reason, copies)), most=2)
     for _ in range(3):
         windows.of(M, 1, TWO).unasked("dropped")
+        windows.of(M, 1, TWO).asked("compared", 0.001, 0.001)
         clock.now += 1
+    assert lost == [("full", 2)]
     assert [w.start_ms for w in windows.take()] == [1_001_000, 1_002_000]
+
+
+def test_a_few_windows_are_handed_over_at_once_the_oldest_first() -> None:
+    """However many wait; what is counted after that makes a window of its own."""
+    clock = Clock()
+    windows = ShadowWindows(1.0, clock)
+    for _ in range(MOST_TAKEN + 3):
+        windows.of(M, 1, TWO).unasked("dropped")
+        clock.now += 1
+    first = windows.take()
+    assert [w.start_ms for w in first] == [1_000_000 + 1000 * n for n in range(MOST_TAKEN)]
+    assert windows.waiting == 3
+    assert len(windows.take()) == 3
+    clock.now -= 1
+    windows.of(M, 1, TWO).unasked("dropped")
+    assert [(w.start_ms, w.count.copies) for w in windows.take()] == [(1_018_000, 1)]
+    assert (windows.take(), windows.waiting) == ((), 0)
+
+
+def test_windows_that_are_handed_over_fit_into_a_report() -> None:
+    """Models with many outputs of many long words are told in more reports, but each window in one."""
+    clock = Clock()
+    windows = ShadowWindows(1.0, clock)
+    words = [("é" * 60 + str(n), "ü" * 60 + str(n)) for n in range(MOST_BINS)]
+    for _ in range(4):
+        windows.of(M, 1, TWO).compared([Piece(f"output {n}", 1, 1, pairs=words) for n in range(MOST_OUTPUTS)])
+        clock.now += 1
+    parts = []
+    while taken := windows.take():
+        parts.append(taken)
+        sizes = [len(json.dumps(each.window().counts.to_json(), ensure_ascii=False).encode()) for each in taken]
+        assert sum(sizes) < 16 << 20
+    assert len(parts) > 1
+    assert sum(map(len, parts)) == 4
+    assert sum(each.count.size for each in parts[0]) <= MOST_TAKEN_BYTES
 
 
 @pytest.mark.parametrize("cut", [0, 1, 299, 600])
@@ -100,11 +140,11 @@ def test_counts_taken_in_parts_add_up(cut: int) -> None:
     values = np.random.default_rng(0).normal(size=(600, 2))
 
     def counted(part: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> ShadowWindow:
-        windows = Windows(10.0, Clock())
+        windows = ShadowWindows(10.0, Clock())
         windows.of(M, 1, TWO)
         for one, other in part:
             windows.of(M, 1, TWO).compared(list(pieces(ArrayOutput(np.array([one])), ArrayOutput(np.array([other])))))
-        return windows.take()[0]
+        return windows.take()[0].window()
 
     parts = counted(values[:cut]).counts.plus(counted(values[cut:]).counts)
     assert parts.plus(ShadowCounts()).to_json() == ShadowCounts().plus(parts).to_json()

@@ -19,12 +19,12 @@ from registry.snapshots import ServableVersion
 from registry.windows import ShadowCounts
 from serving.exchange import ArrayOutput, Call, Output, Priority, TensorInput
 from serving.pool.slot import SETTLING, Lease, Residence
-from serving.protocols.limits import Limits
+from serving.protocols.limits import HEAVY_BYTES, Limits
 from serving.protocols.native import Parsed
 from serving.routing.split import Decision, RoutedVersion
 from serving.shadows.backlog import MOST_COPIES, Answered
 from serving.shadows.pace import Pace
-from serving.shadows.shadows import AT_ONCE, HEAVY_BYTES, Rules, Shadows
+from serving.shadows.shadows import AT_ONCE, ShadowBounds, Shadows
 from tests.support.serving_fakes import (
     SIGNATURE,
     FakeArtifactLease,
@@ -105,12 +105,18 @@ class Copy(FakeLoaded):
 class World:
     """Shadows, and the one version that they know, loaded or not."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, bounds: ShadowBounds) -> None:
         self.loaded, self.there, self.leases, self.lent = Copy(SHADOW.servable), True, 0, SETTLING
         self.counted, self.reader = Counted(), Reader()
-        self.shadows = Shadows(
-            self, self.reader, Limits(), counts=lambda model, version: self.counted, rules=rules, pace=Pace(saved=1e9)
-        )
+        self.shadows = Shadows(self, self.reader, Limits(), tells=self, bounds=bounds, pace=Pace(saved=1e9))
+
+    def shadow(self, model: str, version: str) -> Counted:
+        """Return who counts."""
+        return self.counted
+
+    def counts_lost(self, reason: str, requests: int) -> None:
+        """Lose nothing."""
+        raise AssertionError(reason)
 
     def lease_at_hand(self, servable: ServableVersion) -> Lease | None:
         """Lend the version."""
@@ -134,7 +140,8 @@ class World:
         async with asyncio.timeout(10):
             while self.shadows.waiting or self.shadows._tasks:
                 await asyncio.sleep(0)
-        (window,) = self.shadows.take()
+        (taken,) = self.shadows.take()
+        window = taken.window()
         assert (window.model, window.revision, window.version) == (M, 7, TWO)
         assert dict(self.counted.outcomes) == window.counts.outcomes
         assert self.leases == 0
@@ -142,9 +149,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(**rules: Any) -> AsyncIterator[World]:
+async def world(**bounds: Any) -> AsyncIterator[World]:
     """Give a world; close it."""
-    made = World(Rules(**rules))
+    made = World(ShadowBounds(**bounds))
     yield made
     await made.shadows.close()
 
@@ -234,6 +241,18 @@ async def test_a_hanging_shadow_has_two_copies_and_a_bounded_queue() -> None:
         assert here.loaded.most_at_once == AT_ONCE
         assert found.outcomes["timeout"] >= AT_ONCE
         assert sum(found.outcomes.values()) == MOST_COPIES + 44 + AT_ONCE
+
+
+async def test_nothing_is_taken_after_the_end() -> None:
+    """Neither copies nor counts nor tasks, also of a version that had copies before."""
+    async with world() as here:
+        here.offer()
+        await settle()
+        await here.shadows.close()
+        before = here.shadows.windows_waiting, sum(here.counted.outcomes.values())
+        here.offer()
+        assert (here.shadows.waiting, len(here.shadows._tasks)) == (0, 0)
+        assert (here.shadows.windows_waiting, sum(here.counted.outcomes.values())) == before
 
 
 async def test_an_offer_never_raises() -> None:

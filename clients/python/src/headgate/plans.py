@@ -53,7 +53,7 @@ class Plan:
         sticky: The header whose value stays on one arm; without it the request's id decides.
         note: Why, for the journal.
         warm: Whether every node loads what the plan names ahead, and keeps it.
-        instances: How many processes each version that the plan names gets on a node.
+        instances: How many processes each version that answers gets on a node; one that is a shadow only gets one.
         allow_incompatible: Whether versions may be named that refuse some of what stable's callers send.
     """
 
