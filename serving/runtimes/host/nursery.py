@@ -19,6 +19,9 @@ BACKOFF_SECONDS = 0.2
 BACKOFF_LIMIT_SECONDS = 10.0
 START_SECONDS = 120.0
 FAILURES_UNTIL_BARE = 2
+WARM_AGAIN_SECONDS, WARM_AGAIN_LIMIT_SECONDS = 60.0, 3600.0
+"""After what time a parent that died while importing is tried warm again, doubled each time: it may have been killed by
+somebody, or the machine was short of something. One that got threads will get them again, and is not."""
 
 
 class Nursery:
@@ -29,6 +32,7 @@ class Nursery:
         home: A directory for its parents to live in.
         idle_seconds: After what time without hosts its parent ends; the next fork starts another. None: never.
         start_seconds: How long a parent may take to import what it imports.
+        again_seconds: After what time without warmth it is tried again.
         confinement: How its hosts are confined.
     """
 
@@ -39,6 +43,7 @@ class Nursery:
         idle_seconds: float | None = None,
         *,
         start_seconds: float = START_SECONDS,
+        again_seconds: float = WARM_AGAIN_SECONDS,
         confinement: Confinement | None = None,
     ) -> None:
         self._python, self._home, self._confinement = python, home, confinement or Confinement()
@@ -49,12 +54,19 @@ class Nursery:
         self._rest: asyncio.TimerHandle | None = None
         self._callers = 0
         self._warm = True
+        self._warm_again_at: float | None = None
+        self._again_seconds = again_seconds
         self._failures = 0
 
     @property
     def parent(self) -> WarmParent | None:
         """The parent now, ready or not."""
         return self._parent
+
+    @property
+    def warm(self) -> bool:
+        """Whether its parents import ahead."""
+        return self._warm
 
     @property
     def idle(self) -> bool:
@@ -80,6 +92,7 @@ class Nursery:
         """Return a forked host, from a bare parent where a warm one cannot fork. Raises ParentDied."""
         self._callers += 1
         try:
+            self.try_warmth_again()
             parent = await self.ready()
             try:
                 return await parent.fork(model, home, connection, output, background=background)
@@ -122,13 +135,26 @@ class Nursery:
                     raise ParentDied from None
                 if self._warm and self._failures >= FAILURES_UNTIL_BARE:
                     self._give_up_warmth("it died while importing, or took too long")
+                    self._warm_again_at = asyncio.get_running_loop().time() + self._again_seconds
+                    self._again_seconds = min(2 * self._again_seconds, WARM_AGAIN_LIMIT_SECONDS)
             else:
                 self._failures = 0
                 return parent
 
     def _give_up_warmth(self, reason: str) -> None:
-        self._warm = False
+        self._warm, self._warm_again_at = False, None
         event("warm_parent_unusable", logging.WARNING, reason=reason, instead="fresh processes, slower to load")
+
+    def try_warmth_again(self) -> None:
+        """Have the next fork come from a warm parent, where warmth was given up and that is long enough ago."""
+        starting = self._starting is not None and not self._starting.done()
+        if self._warm_again_at is None or starting or asyncio.get_running_loop().time() < self._warm_again_at:
+            return
+        self._warm, self._warm_again_at, self._failures = True, None, 0
+        event("warm_parent_tried_again")
+        if self._parent is not None:
+            self._replace(self._parent)
+        self._starting = None
 
     def _replace(self, parent: WarmParent) -> None:
         """Have the next fork come from a new parent; the old one ends after its hosts."""

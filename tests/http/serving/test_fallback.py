@@ -158,5 +158,5 @@ async def test_the_node_shows_the_whole_plan(world: FakeWorld) -> None:
     """``GET /models/churn`` has canary, rules and key as the contract spells them."""
     plan = (await world.client.get("/models/churn")).json()["plan"]
     assert plan["canary"] == {"version": "3", "share": 1.0}
-    assert plan["rules"][0] == {"header": "x-tenant", "equals": "beta", "version": "1"}
+    assert plan["rules"] == [{"header": r.header, "equals": r.equals, "version": r.version} for r in RULES]
     assert plan["sticky"] == {"header": "x-headgate-key"}

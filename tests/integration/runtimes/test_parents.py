@@ -212,6 +212,26 @@ def test_a_parent_that_nobody_needs_ends_and_is_started_again(tmp_path: Path) ->
     asyncio.run(story())
 
 
+def test_a_parent_that_was_killed_while_importing_is_tried_warm_again(tmp_path: Path) -> None:
+    """Twice dead, the next one is bare; after a while a warm one takes its place, beside the bare one's hosts."""
+    dies_twice = 'echo x >> "$0.runs"; [ $(wc -l < "$0.runs") -gt 2 ] || exit 3'
+    python = program(tmp_path / "python", f'#!/bin/sh\n{dies_twice}\nexec {sys.executable} "$@"\n')
+
+    async def story() -> None:
+        nursery = Nursery(python, tmp_path, again_seconds=0.01)
+        try:
+            bare = await nursery.ready()
+            assert not nursery.warm
+            await asyncio.sleep(0.02)
+            nursery.try_warmth_again()
+            warm = await nursery.ready()
+            assert nursery.warm and warm is not bare
+        finally:
+            await nursery.close()
+
+    asyncio.run(story())
+
+
 def test_few_models_are_loaded_at_once(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads take turns, and all come to theirs."""
     now, most, loaded = 0, 0, HostProcess.loaded
