@@ -85,11 +85,8 @@ def node_json(node: SeenNode) -> dict[str, Any]:
         "revision": state.revision,
         "age_seconds": node.age_ms / 1000,
         "lost": node.lost,
-        "held": [{"model": h.model, "revision": h.revision, "awaits": list(h.awaits)} for h in state.held],
-        "versions": [
-            {"model": v.model, "version": v.version, "state": v.state, "memory_bytes": v.memory_bytes}
-            for v in state.versions
-        ],
+        "held": [held.to_json() for held in state.held],
+        "versions": [version.to_json() for version in state.versions],
     }
 
 

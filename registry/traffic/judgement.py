@@ -16,7 +16,7 @@ from registry.traffic.predictions import Shift, prediction_shift
 from registry.traffic.quantiles import latency_quantile
 from registry.traffic.rollout import Rollout
 from registry.traffic.spec import Metric
-from registry.windows import ArmCounts
+from registry.windows import CANARY, STABLE, ArmCounts
 
 NO_LABELS = {"evidence": None, "message": "no labels yet"}
 _BAD = {"error-rate": "failed", "invalid": "were invalid (NaN, infinite, or not a row for each asked)"}
@@ -64,9 +64,9 @@ def judged(rollout: Rollout, parts: Sequence[ArmPart]) -> Judgement:
     now = rollout.revisions[-1]
     return Judgement(
         Findings("; ".join(against), _shift_in_words(shift) if shift.shifted else ""),
-        sum(p.window.counts.requests for p in parts if p.window.revision == now and p.window.arm == "canary"),
+        sum(p.window.counts.requests for p in parts if p.window.revision == now and p.window.arm == CANARY),
         evidence,
-        {arm: arm_json(merged(parts, arm)) for arm in ("stable", "canary")},
+        {arm: arm_json(merged(parts, arm)) for arm in (STABLE, CANARY)},
     )
 
 
@@ -79,7 +79,7 @@ def periods_of(parts: Sequence[ArmPart]) -> list[Period]:
         arms[window.arm] = arms.get(window.arm, ArmCounts()).plus(window.counts)
     nothing = ArmCounts()
     return [
-        Period(canary=arms.get("canary", nothing), stable=arms.get("stable", nothing))
+        Period(canary=arms.get(CANARY, nothing), stable=arms.get(STABLE, nothing))
         for _, arms in sorted(found.items(), key=lambda pair: pair[0])
     ]
 
