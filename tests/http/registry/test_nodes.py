@@ -240,15 +240,25 @@ def test_status_of_what_is_not(registry: RegistryInMemory) -> None:
     assert code(registry.ask("GET", f"{V1}/models/other/traffic/status")) == (404, "no_plan")
 
 
-def shadow(requests: int, *, errors: int = 0, seconds: float = 0.01, revision: int = 1) -> ShadowWindow:
+def shadow(
+    requests: int,
+    *,
+    errors: int = 0,
+    timeouts: int = 0,
+    incomparable: int = 0,
+    seconds: float = 0.01,
+    revision: int = 1,
+) -> ShadowWindow:
     """Return what a shadow did beside a primary that took 10 ms."""
     import numpy as np
 
-    good = requests - errors
+    good = requests - errors - timeouts - incomparable
     score = Difference(good, good, value_bins(np.full(good, 0.5)), value_bins(np.full(good, 2.0)))
     label = Difference(good, 1, pairs={("yes", "yes"): good - 1, ("yes", "no"): 1})
     compared = ShadowCounts(
-        {"compared": good, "error": errors, "dropped": 3},
+        {"compared": good, "error": errors, "dropped": 3}
+        | ({"timeout": timeouts} if timeouts else {})
+        | ({"incomparable": incomparable} if incomparable else {}),
         requests,
         good,
         {latency_bin(0.01): requests},
@@ -290,7 +300,12 @@ def test_a_shadow_that_would_have_been_a_good_canary(registry: RegistryInMemory)
     ("window", "good", "word"),
     [
         (shadow(300, errors=60), False, "it failed on 60 of 300"),
-        (shadow(600, seconds=0.1), False, "took longer than"),
+        (shadow(300, errors=20, timeouts=40), False, "40 of them are timeouts, which say little on a busy machine"),
+        (shadow(1000, incomparable=999), False, "999 of 1,000 answers have other outputs or shapes"),
+        (shadow(300, incomparable=31), False, "31 of 300 answers have other outputs"),
+        (shadow(300, incomparable=30), True, "nothing speaks against it"),
+        (shadow(10, incomparable=9), None, "too little traffic"),
+        (shadow(600, seconds=0.1), False, "of 600 requests of the shadow took longer than"),
         (shadow(20), None, "too little traffic: 20 of 200"),
     ],
 )
