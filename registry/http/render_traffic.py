@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from registry.http.render import iso
+from registry.plans import percent
 from registry.traffic.arrival import Arrival, SeenNode
 from registry.traffic.judgement import Judgement
 from registry.traffic.rollout import Rollout, RolloutEvent, RolloutState, waiting
-from registry.traffic.spec import percent
 
 
 def rollout_json(rollout: Rollout) -> dict[str, Any]:
