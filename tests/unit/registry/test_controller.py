@@ -400,6 +400,14 @@ def test_quality_takes_no_part_of_alpha() -> None:
     assert judged(rollout(metrics=[{"name": "quality"}]), []).findings.failing == ""
 
 
+def test_damaged_bins_of_before_break_no_look() -> None:
+    """A database may have names that reports could once bring in: they are no numbers, and the rest is judged."""
+    at = rollout()
+    damaged = replace(counts(300), predictions={"n:abc": 150, "n:99999999": 100, "n:": 50})
+    parts = [ArmPart("a", arm(damaged, at.revisions[0], *who)) for who in (("canary", 2), ("stable", 1))]
+    assert judged(at, parts).findings == Findings()
+
+
 def test_the_real_evidence_finds_a_bad_one() -> None:
     """Errors of one request in five against none: rolled back, in words with the numbers."""
     story = Story(judge=judged)
