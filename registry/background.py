@@ -28,20 +28,33 @@ class Background:
         admission: Admits versions.
         prepare: Done once, before the first look, and tried again until it succeeds (the bucket must exist).
         pause: Seconds between two looks.
+        bell: Makes what a thread waits at.
     """
 
-    def __init__(self, reconciler: Reconciler, admission: Admission, prepare: Callable[[], None], pause: float) -> None:
-        self._pause = pause
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        admission: Admission,
+        prepare: Callable[[], None],
+        pause: float,
+        *,
+        bell: Callable[[], Event] = Event,
+    ) -> None:
+        self._bell = bell
         self._admission = admission
         self._prepare: Callable[[], None] | None = prepare
         self._stopping = Event()
-        self._look = Event()
-        self._admit = [Event() for _ in range(ADMISSIONS)]
-        self._threads = [Thread(target=self._loop, args=("reconcile", self._reconciling(reconciler), self._look))]
+        self._look = bell()
+        self._admit = [bell() for _ in range(ADMISSIONS)]
+        self._bells: list[Event] = []
+        self._threads: list[Thread] = []
+        self._add("reconcile", self._reconciling(reconciler), self._look, pause)
         for i, wanted in enumerate(self._admit):
-            self._threads.append(Thread(target=self._loop, args=(f"admit-{i}", admission.run_once, wanted)))
-        for thread in self._threads:
-            thread.daemon = True
+            self._add(f"admit-{i}", admission.run_once, wanted, pause)
+
+    def _add(self, name: str, turn: Callable[[], bool], wanted: Event, pause: float) -> None:
+        self._bells.append(wanted)
+        self._threads.append(Thread(target=self._loop, args=(name, turn, wanted, pause), daemon=True))
 
     def _reconciling(self, reconciler: Reconciler) -> Callable[[], bool]:
         def turn() -> bool:
@@ -56,14 +69,13 @@ class Background:
         return turn
 
     def every(self, name: str, seconds: float, work: Callable[[], object]) -> None:
-        """Have ``work`` done every ``seconds`` as well. Call before ``start``."""
+        """Have ``work`` done every ``seconds`` as well, whatever ``pause`` is. Call before ``start``."""
 
         def turn() -> bool:
             work()
-            self._stopping.wait(seconds)
             return False
 
-        self._threads.append(Thread(target=self._loop, args=(name, turn, Event()), daemon=True))
+        self._add(name, turn, self._bell(), seconds)
 
     def start(self) -> None:
         """Start the threads."""
@@ -80,19 +92,22 @@ class Background:
         """End the threads; what one was doing is taken up again at the next start."""
         self._stopping.set()
         self._admission.stop()
-        self.wake()
+        for wanted in self._bells:
+            wanted.set()
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _loop(self, name: str, turn: Callable[[], bool], wanted: Event) -> None:
-        pause = self._pause
-        while not self._stopping.is_set():
+    def _loop(self, name: str, turn: Callable[[], bool], wanted: Event, usual: float) -> None:
+        pause = usual
+        while True:
             wanted.clear()
+            if self._stopping.is_set():  # asked after the bell was silenced, so that the ring of ``stop`` is not lost
+                return
             try:
                 if turn():
                     continue
-                pause = self._pause
+                pause = usual
             except Unavailable as error:
                 event("background.waiting", WARNING, task=name, code=error.code)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)

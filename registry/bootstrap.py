@@ -152,6 +152,7 @@ def _deliver(
 
     background.every("rollouts", LOOK_SECONDS, controller.turn)
     background.every("nodes", NODES_SECONDS, count)
+    background.every("gone-models", SWEEP_SECONDS, lambda: metrics.models_are(ledger.models.names()))
     return controller
 
 

@@ -1,9 +1,9 @@
 """The loop that moves rollouts: looks at each when it is due, and has it do what is due.
 
-Of several registries on one database one leads, by a lease that it prolongs with every turn; that saves work and
-nothing else. Every move is a compare-and-set of the record, the journal and the plan in one transaction, so two that
-lead at once, or one that is killed anywhere, neither skip nor repeat a step. Not here: what is due
-(``traffic/rollout.py``), how it is done (``rollouts.py``).
+Of several registries on one database one leads, by a lease that it prolongs with every turn while a rollout goes on;
+that saves work and nothing else. Every move is a compare-and-set of the record, the journal and the plan in one
+transaction, so two that lead at once, or one that is killed anywhere, neither skip nor repeat a step. Not here: what is
+due (``traffic/rollout.py``), how it is done (``rollouts.py``).
 """
 
 from __future__ import annotations
@@ -70,14 +70,18 @@ class Controller:
         self._clock = clock
         self._holder = holder
         self._looks: dict[str, _Look] = {}
+        self._leads = False
 
     def turn(self) -> None:
         """Look at every rollout that is due, if this process leads. Raises Unavailable where the database is gone."""
-        if not self._leases.hold(LEASE, self._holder, LEASE_SECONDS):
+        going_on = {rollout.id: rollout for rollout in self._rollouts.active()}
+        if not going_on and self._leads:  # who has nothing to do writes nothing either
+            self.leave()
+        self._leads = bool(going_on) and self._leases.hold(LEASE, self._holder, LEASE_SECONDS)
+        if not self._leads:
             self._looks.clear()
             self._gauges.rollouts_are({})
             return
-        going_on = {rollout.id: rollout for rollout in self._rollouts.active()}
         self._looks = {name: look for name, look in self._looks.items() if name in going_on}
         for rollout in list(going_on.values()):
             if self._due(rollout):

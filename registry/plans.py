@@ -20,6 +20,11 @@ KEY_HEADER = "x-headgate-key"
 """The header whose value stays on one arm, where a plan names no other."""
 
 
+def percent(share: int) -> int | float:
+    """Return ten-thousandths as a percentage, whole where it is whole."""
+    return share // (WHOLE // 100) if share % (WHOLE // 100) == 0 else share / (WHOLE // 100)
+
+
 @dataclass(frozen=True, slots=True)
 class Canary:
     """A version that answers a share of the requests.
@@ -104,9 +109,9 @@ class Plan:
         """Return as what the plan names a version, in words: ``stable``, ``canary 10%``, ``shadow``, ``rule``."""
         roles = ["stable"] if version == self.stable else []
         if self.canary is not None and self.canary.version == version:
-            roles.append(f"canary {self.canary.share * 100 / WHOLE:g}%")
+            roles.append(f"canary {percent(self.canary.share)}%")
         samples = [shadow.sample for shadow in self.shadows if shadow.version == version]
-        roles += ["shadow" if sample == WHOLE else f"shadow {sample * 100 / WHOLE:g}%" for sample in samples]
+        roles += ["shadow" if sample == WHOLE else f"shadow {percent(sample)}%" for sample in samples]
         if any(rule.version == version for rule in self.rules):
             roles.append("rule")
         return tuple(roles)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry.records import ModelName, VersionNumber, parse_model_name, parse_version
-from registry.windows import ArmCounts, ArmWindow, ShadowCounts, ShadowWindow
+from registry.windows import ArmCounts, ArmWindow, ShadowCounts, ShadowWindow, count_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,16 @@ class HeldPlan:
     revision: int
     awaits: tuple[VersionNumber, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form, JSON-ready."""
+        return {"model": self.model, "revision": self.revision, "awaits": list(self.awaits)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> HeldPlan:
+        """Read the wire form; raise as ``NodeReport.from_json`` does."""
+        awaits = tuple(parse_version(version) for version in raw["awaits"])
+        return cls(parse_model_name(raw["model"]), count_from(raw["revision"]), awaits)
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
@@ -31,6 +41,25 @@ class LoadedVersion:
     version: VersionNumber
     state: str
     memory_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the wire form, JSON-ready."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "state": self.state,
+            "memory_bytes": self.memory_bytes,
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> LoadedVersion:
+        """Read the wire form; raise as ``NodeReport.from_json`` does."""
+        return cls(
+            parse_model_name(raw["model"]),
+            parse_version(raw["version"]),
+            str(raw["state"]),
+            count_from(raw["memory_bytes"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +91,8 @@ class NodeReport:
             "boot": self.boot,
             "sequence": self.sequence,
             "revision": self.revision,
-            "held": [{"model": h.model, "revision": h.revision, "awaits": list(h.awaits)} for h in self.held],
-            "versions": [
-                {"model": v.model, "version": v.version, "state": v.state, "memory_bytes": v.memory_bytes}
-                for v in self.versions
-            ],
+            "held": [held.to_json() for held in self.held],
+            "versions": [version.to_json() for version in self.versions],
             "arms": [
                 {
                     "model": w.model,
@@ -97,25 +123,17 @@ class NodeReport:
         return cls(
             node=str(raw["node"]),
             boot=str(raw["boot"]),
-            sequence=int(raw["sequence"]),
-            revision=int(raw["revision"]),
-            held=tuple(
-                HeldPlan(parse_model_name(h["model"]), int(h["revision"]), tuple(parse_version(v) for v in h["awaits"]))
-                for h in raw["held"]
-            ),
-            versions=tuple(
-                LoadedVersion(
-                    parse_model_name(v["model"]), parse_version(v["version"]), str(v["state"]), int(v["memory_bytes"])
-                )
-                for v in raw["versions"]
-            ),
+            sequence=count_from(raw["sequence"]),
+            revision=count_from(raw["revision"]),
+            held=tuple(HeldPlan.from_json(held) for held in raw["held"]),
+            versions=tuple(LoadedVersion.from_json(version) for version in raw["versions"]),
             arms=tuple(
                 ArmWindow(
                     parse_model_name(w["model"]),
-                    int(w["revision"]),
+                    count_from(w["revision"]),
                     str(w["arm"]),
                     parse_version(w["version"]),
-                    int(w["start_ms"]),
+                    count_from(w["start_ms"]),
                     ArmCounts.from_json(w["counts"]),
                 )
                 for w in raw["arms"]
@@ -123,9 +141,9 @@ class NodeReport:
             shadows=tuple(
                 ShadowWindow(
                     parse_model_name(w["model"]),
-                    int(w["revision"]),
+                    count_from(w["revision"]),
                     parse_version(w["version"]),
-                    int(w["start_ms"]),
+                    count_from(w["start_ms"]),
                     ShadowCounts.from_json(w["counts"]),
                 )
                 for w in raw["shadows"]

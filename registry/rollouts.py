@@ -65,11 +65,9 @@ class RolloutOperations:
         self._operations.version(model, version)
 
         def attempt() -> Rollout:
-            for rollout in self._ledger.rollouts.page(model, 1):
-                if not rollout.ended:
-                    self._yielded(rollout)
+            newest = [self._yielded(rollout) for rollout in self._ledger.rollouts.page(model, 1)]
             current = self._operations.plan(model)
-            self._refuse_second(model)
+            _refuse_second(newest)
             rollout = begun(secrets.token_hex(16), version, spec, current, self._clock())
             self._require_end_fits(rollout)
             self._ledger.rollouts.start(rollout, first_line(rollout, who))
@@ -83,16 +81,6 @@ class RolloutOperations:
         """Raise as ``Plans.append`` would at the end: what cannot be promoted need not be tried."""
         plan = plan_of(replace(rollout, state=RolloutState.SUCCEEDED))
         require_fit(rollout.model, plan, {v: self._operations.version(rollout.model, v) for v in plan.versions})
-
-    def _refuse_second(self, model: ModelName) -> None:
-        going_on = next((r for r in self._ledger.rollouts.page(model, 1) if not r.ended), None)
-        if going_on is not None:
-            raise Conflict(
-                "already_exists",
-                f"a rollout of {model} version {going_on.version} goes on at {going_on.place}; wait for its end, or "
-                "promote or abort it",
-                {"rollout": going_on.id},
-            )
 
     def pause(self, model: ModelName, rollout_id: str, who: str, why: str) -> Rollout:
         """Stop the clocks; the canary keeps its share, and evidence against it still counts."""
@@ -194,6 +182,17 @@ class RolloutOperations:
         if after.ended:
             self._ended(after)
         return after
+
+
+def _refuse_second(newest: Sequence[Rollout]) -> None:
+    for going_on in newest:
+        if not going_on.ended:
+            raise Conflict(
+                "already_exists",
+                f"a rollout of {going_on.model} version {going_on.version} goes on at {going_on.place}; wait for its "
+                "end, or promote or abort it",
+                {"rollout": going_on.id},
+            )
 
 
 def _until_first(attempt: Callable[[], Rollout]) -> Rollout:

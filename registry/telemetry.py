@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -47,6 +47,7 @@ class RegistryMetrics:
         self._nodes = Gauge(
             "headgate_nodes", "Serving nodes that were heard of in the last minute.", registry=self.collected
         )
+        self._counted: set[str] = set()
         self._shown: dict[str, tuple[str, str, set[str]]] = {}
 
     def admitted(self, verdict: VersionState) -> None:
@@ -68,9 +69,11 @@ class RegistryMetrics:
         kept = {(rollout.model, rollout.version) for rollout in going_on.values()}
         for name in self._shown.keys() - going_on.keys():
             model, version, metrics = self._shown.pop(name)
-            if (model, version) in kept:
-                continue  # the next rollout of the same version shows its own
-            self._share.remove(model, version)
+            if (model, version) not in kept:
+                self._share.remove(model, version)
+            # What the next rollout of the same version has shown already is its own.
+            for _, _, others in (shown for shown in self._shown.values() if shown[:2] == (model, version)):
+                metrics -= others
             for metric in metrics:
                 self._evidence.remove(model, version, metric)
 
@@ -78,6 +81,15 @@ class RegistryMetrics:
         """Count a rollout that has ended."""
         for state in ENDED:
             self._rollouts.labels(rollout.model, state.value).inc(rollout.state is state)
+        self._counted.add(rollout.model)
+
+    def models_are(self, names: Collection[str]) -> None:
+        """Show no more what was counted of other models than these: they are gone."""
+        for model in list(self._counted):
+            if model not in names:
+                self._counted.discard(model)
+                for state in ENDED:
+                    self._rollouts.remove(model, state.value)
 
     def nodes_are(self, count: int) -> None:
         """Show how many nodes there are."""

@@ -13,6 +13,8 @@ counts can be compared.
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +36,16 @@ MOST_BINS = 256
 OTHER = "other"
 """Where values are counted when a count has ``MOST_BINS`` different ones already."""
 MOST_EXAMPLES = 10
+MOST_OUTPUTS = 64
+"""Outputs of one shadow that are counted one by one; whether an answer differs is counted for all."""
+MOST_OUTCOMES = 32
+WORD_LETTERS = 64
+STABLE = "stable"
+CANARY = "canary"
+"""The arms of a plan."""
+_MOST_NUMBER = 2 * _EXPONENTS * _SIXTEENTHS
+_NUMBER_BIN = re.compile(r"n:(0|-?[1-9][0-9]{0,4})")
+_NO_NUMBERS = frozenset({"nan", "inf", "-inf", OTHER})
 
 
 def window_start(at_ms: int, length_ms: int) -> int:
@@ -69,22 +81,50 @@ def value_bins(values: npt.NDArray[Any]) -> dict[str, int]:
     return merged_bins({}, _counted(_word(value) for value in flat.tolist()))
 
 
+def bin_number(name: str) -> int | None:
+    """Return the number of ``n:<bin>``; None for any other name, and where no double is counted so."""
+    found = _NUMBER_BIN.fullmatch(name)
+    number = 0 if found is None else int(found[1])
+    return None if found is None or abs(number) > _MOST_NUMBER else number
+
+
+def is_bin(name: str) -> bool:
+    """Tell whether ``value_bins`` could have given this name."""
+    if name.startswith("c:"):
+        return len(name) <= len("c:") + WORD_LETTERS
+    return name in _NO_NUMBERS or bin_number(name) is not None
+
+
 def value_edge(name: str) -> float | None:
-    """Return the number nearest to zero that is counted into ``n:<bin>``; None for any other name."""
-    if not name.startswith("n:"):
-        return None
-    number = int(name[2:])
+    """Return the number nearest to zero that is counted into ``n:<bin>``; None for any other name.
+
+    Beyond the largest double it is that one.
+    """
+    number = bin_number(name)
+    return None if number is None else number_edge(number)
+
+
+def number_edge(number: int) -> float:
+    """Return the same for a bin's number."""
     if number == 0:
         return 0.0
     exponent, part = divmod(abs(number) - 1, _SIXTEENTHS)
-    return math.copysign(math.ldexp(0.5 + part / (2 * _SIXTEENTHS), exponent - _EXPONENTS), number)
+    try:
+        size = math.ldexp(0.5 + part / (2 * _SIXTEENTHS), exponent - _EXPONENTS)
+    except OverflowError:
+        size = sys.float_info.max
+    return math.copysign(size, number)
 
 
 def merged_bins(one: Bins, other: Bins) -> dict[str, int]:
     """Return both counts as one, with at most ``MOST_BINS`` names and ``other``."""
+    return _merged(one, other, MOST_BINS)
+
+
+def _merged(one: Bins, other: Bins, most: int) -> dict[str, int]:
     merged = dict(one)
     for name, count in other.items():
-        kept = name if name in merged or len(merged) < MOST_BINS else OTHER
+        kept = name if name in merged or len(merged) < most else OTHER
         merged[kept] = merged.get(kept, 0) + count
     return merged
 
@@ -113,7 +153,14 @@ def _counted(words: Iterable[str]) -> dict[str, int]:
 def _word(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "nan"
-    return f"c:{str(value)[:64]}"
+    return f"c:{str(value)[:WORD_LETTERS]}"
+
+
+def count_from(raw: object) -> int:
+    """Return a whole number of a JSON document, from 0 on; raise ValueError where it is anything else."""
+    if not isinstance(raw, int) or isinstance(raw, bool) or raw < 0:
+        raise ValueError("a count is a whole number from 0 on")
+    return raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +206,9 @@ class ArmCounts:
     def from_json(cls, raw: Mapping[str, Any]) -> ArmCounts:
         """Read the wire form; raise KeyError, TypeError, ValueError or AttributeError where it is damaged."""
         return cls(
-            _count(raw["requests"]),
-            _count(raw["errors"]),
-            _count(raw["invalid"]),
+            count_from(raw["requests"]),
+            count_from(raw["errors"]),
+            count_from(raw["invalid"]),
             _latency_from(raw["latency"]),
             _bins_from(raw["predictions"]),
         )
@@ -213,11 +260,11 @@ class Difference:
     def from_json(cls, raw: Mapping[str, Any]) -> Difference:
         """Read the wire form; raise KeyError, TypeError, ValueError or AttributeError where it is damaged."""
         return cls(
-            _count(raw["compared"]),
-            _count(raw["differed"]),
+            count_from(raw["compared"]),
+            count_from(raw["differed"]),
             _bins_from(raw["absolute"]),
             _bins_from(raw["relative"]),
-            {(str(one), str(other)): _count(count) for one, other, count in raw["pairs"]},
+            _pairs_from(raw["pairs"]),
         )
 
 
@@ -244,12 +291,15 @@ class ShadowCounts:
     examples: tuple[Mapping[str, Any], ...] = ()
 
     def plus(self, other: ShadowCounts) -> ShadowCounts:
-        """Return both as one."""
+        """Return both as one, with at most ``MOST_OUTPUTS`` outputs."""
         outputs = dict(self.outputs)
         for name, difference in other.outputs.items():
-            outputs[name] = outputs[name].plus(difference) if name in outputs else difference
+            if name in outputs:
+                outputs[name] = outputs[name].plus(difference)
+            elif len(outputs) < MOST_OUTPUTS:
+                outputs[name] = difference
         return ShadowCounts(
-            _added(self.outcomes, other.outcomes),
+            _merged(self.outcomes, other.outcomes, MOST_OUTCOMES),
             self.requests + other.requests,
             self.differing + other.differing,
             _added(self.primary, other.primary),
@@ -274,9 +324,9 @@ class ShadowCounts:
     def from_json(cls, raw: Mapping[str, Any]) -> ShadowCounts:
         """Read the wire form; raise KeyError, TypeError, ValueError or AttributeError where it is damaged."""
         return cls(
-            {str(name): _count(count) for name, count in raw["outcomes"].items()},
-            _count(raw["requests"]),
-            _count(raw["differing"]),
+            {str(name): count_from(count) for name, count in raw["outcomes"].items()},
+            count_from(raw["requests"]),
+            count_from(raw["differing"]),
             _latency_from(raw["primary"]),
             _latency_from(raw["shadow"]),
             {str(name): Difference.from_json(one) for name, one in raw["outputs"].items()},
@@ -314,20 +364,24 @@ def _added(one: Mapping[Any, int], other: Mapping[Any, int]) -> dict[Any, int]:
     return added
 
 
-def _count(raw: Any) -> int:
-    if not isinstance(raw, int) or isinstance(raw, bool) or raw < 0:
-        raise ValueError("a count is a whole number from 0 on")
-    return raw
-
-
 def _latency_from(raw: Mapping[str, Any]) -> dict[int, int]:
-    counts = {int(number): _count(count) for number, count in raw.items()}
-    if any(not 0 <= number < LATENCY_BINS for number in counts):
+    counts = {int(number): count_from(count) for number, count in raw.items()}
+    if len(counts) != len(raw) or any(not 0 <= number < LATENCY_BINS for number in counts):
         raise ValueError("there is no such bin")
     return counts
 
 
 def _bins_from(raw: Mapping[str, Any]) -> dict[str, int]:
+    """Read counts as they are kept; ``is_bin`` tells what a report may name."""
     if len(raw) > MOST_BINS + 1:
         raise ValueError("too many bins")
-    return {str(name)[:80]: _count(count) for name, count in raw.items()}
+    return {str(name): count_from(count) for name, count in raw.items()}
+
+
+def _pairs_from(raw: list[Any]) -> dict[tuple[str, str], int]:
+    if len(raw) > MOST_BINS + 1:
+        raise ValueError("too many pairs")
+    pairs = {(str(one), str(other)): count_from(count) for one, other, count in raw}
+    if len(pairs) != len(raw):
+        raise ValueError("a pair is there twice")
+    return pairs

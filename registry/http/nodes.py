@@ -15,7 +15,7 @@ from registry.operations import Operations
 from registry.records import parse_model_name, parse_version
 from registry.traffic.arrival import arrivals, seen_nodes
 from registry.traffic.comparison import comparison_json, present_run
-from registry.traffic.intake import read_report
+from registry.traffic.reading import read_report
 
 JOURNAL_LINES = 1000
 """How far back it is looked for when a version became a shadow."""

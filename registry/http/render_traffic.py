@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from registry.http.render import iso
+from registry.plans import percent
 from registry.traffic.arrival import Arrival, SeenNode
 from registry.traffic.judgement import Judgement
 from registry.traffic.rollout import Rollout, RolloutEvent, RolloutState, waiting
-from registry.traffic.spec import percent
 
 
 def rollout_json(rollout: Rollout) -> dict[str, Any]:
@@ -85,11 +85,8 @@ def node_json(node: SeenNode) -> dict[str, Any]:
         "revision": state.revision,
         "age_seconds": node.age_ms / 1000,
         "lost": node.lost,
-        "held": [{"model": h.model, "revision": h.revision, "awaits": list(h.awaits)} for h in state.held],
-        "versions": [
-            {"model": v.model, "version": v.version, "state": v.state, "memory_bytes": v.memory_bytes}
-            for v in state.versions
-        ],
+        "held": [held.to_json() for held in state.held],
+        "versions": [version.to_json() for version in state.versions],
     }
 
 

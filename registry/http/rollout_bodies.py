@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from registry.traffic.spec import FAILING, MOST_STEPS, Spec
+from registry.traffic.spec import (
+    DEFAULT_ALPHA,
+    DEFAULT_DURATION,
+    DEFAULT_INTERVAL,
+    DEFAULT_REQUESTS,
+    DEFAULT_TOLERANCE,
+    FAILING,
+    MOST_STEPS,
+    Spec,
+    duration_text,
+)
 
 _STRICT = ConfigDict(extra="forbid", strict=True, populate_by_name=False)
 Duration = str | float
@@ -35,7 +45,7 @@ class MetricBody(BaseModel):
 
     model_config = _STRICT
     name: str = Field(max_length=32, description=f"One of {', '.join(FAILING)}.")
-    tolerance: float = Field(1.25, description="How many times as much as stable's is tolerated.")
+    tolerance: float = Field(DEFAULT_TOLERANCE, description="How many times as much as stable's is tolerated.")
     threshold_range: RangeBody | None = Field(None, alias="thresholdRange")
 
 
@@ -46,10 +56,14 @@ class RolloutBody(BaseModel):
     version: str = Field(max_length=32)
     steps: list[StepBody] = Field(min_length=1, max_length=MOST_STEPS)
     metrics: list[MetricBody] | None = Field(None, max_length=16)
-    alpha: float = Field(0.05, description="How often a canary that is no worse may be rolled back, at most.")
-    min_requests: int = Field(200, alias="minRequests", description="What the canary must answer in each step.")
-    interval: Duration = Field("30s", description="How long between two looks.")
-    max_duration: Duration = Field("24h", alias="maxDuration", description="How long it may take, pauses left out.")
+    alpha: float = Field(DEFAULT_ALPHA, description="How often a canary that is no worse may be rolled back, at most.")
+    min_requests: int = Field(
+        DEFAULT_REQUESTS, alias="minRequests", description="What the canary must answer in each step."
+    )
+    interval: Duration = Field(duration_text(DEFAULT_INTERVAL), description="How long between two looks.")
+    max_duration: Duration = Field(
+        duration_text(DEFAULT_DURATION), alias="maxDuration", description="How long it may take, pauses left out."
+    )
     note: str = Field("", max_length=1000)
     allow_incompatible: bool = False
 

@@ -12,7 +12,7 @@ from registry.plans import Plan, PlanRevision
 from registry.records import ModelName
 from registry.reports import NodeReport
 from registry.traffic.ports import BUCKET_MS, ArmPart
-from registry.windows import ArmWindow, ShadowWindow
+from registry.windows import CANARY, STABLE, ArmWindow, ShadowWindow
 
 LATE_MS = 24 * 3_600_000
 """A window that began earlier is counted as if it had begun then: a node's clock may be anything."""
@@ -39,9 +39,9 @@ def _plan(lines: Lines, window: ArmWindow | ShadowWindow) -> Plan | None:
 def _names_arm(plan: Plan | None, window: ArmWindow) -> bool:
     if plan is None:
         return False
-    if window.arm == "canary":
+    if window.arm == CANARY:
         return plan.canary is not None and plan.canary.version == window.version
-    return window.arm == "stable" and plan.stable == window.version
+    return window.arm == STABLE and plan.stable == window.version
 
 
 def _names_shadow(plan: Plan | None, window: ShadowWindow) -> bool:

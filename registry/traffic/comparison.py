@@ -1,8 +1,9 @@
 """How a shadow compared with whoever answered, and whether it would have made a good canary. Pure.
 
-The verdict is the one that a rollout would have come to, by the same tests: the shadow stands for the canary, the
-primary for stable. A copy is made only of what the primary answered, so the primary has no errors here. Not here: how
-copies are made and compared (``serving``).
+Errors and latency are weighed by the tests of a rollout: the shadow stands for the canary, the primary for stable. A
+copy is made only of what the primary answered, so the primary has no errors here. Unlike a rollout's, the verdict says
+nothing of invalid values, which are not counted for shadows; and it minds answers that a caller of the primary could
+not read. Not here: how copies are made and compared (``serving``).
 """
 
 from __future__ import annotations
@@ -15,9 +16,14 @@ from registry.records import VersionNumber
 from registry.traffic.evidence import Period, Verdict, error_evidence, latency_evidence
 from registry.traffic.quantiles import latency_quantile, value_quantiles
 from registry.traffic.spec import DEFAULT_ALPHA, DEFAULT_REQUESTS, DEFAULT_TOLERANCE
+from registry.traffic.words import both_arms
 from registry.windows import ArmCounts, Difference, ShadowCounts, ShadowWindow
 
 FAULTS = ("error", "timeout")
+MOST_INCOMPARABLE = 0.1
+"""The share of a shadow's answers that may have other outputs or shapes than the primary's."""
+FEW_INCOMPARABLE = 10
+"""So many say nothing yet."""
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
 
@@ -70,7 +76,8 @@ def comparison_json(version: VersionNumber, windows: Sequence[ShadowWindow]) -> 
 
 
 def verdict_json(windows: Sequence[ShadowWindow]) -> dict[str, Any]:
-    """Return whether the shadow would have been a good canary: null until enough was compared."""
+    """Return whether the shadow would have been a good canary, as far as it can be seen: null until enough was
+    compared."""
     periods = [_period(window.counts) for window in windows]
     requests = sum(period.canary.requests for period in periods)
     if not requests:
@@ -80,7 +87,7 @@ def verdict_json(windows: Sequence[ShadowWindow]) -> dict[str, Any]:
         "error-rate": error_evidence(periods, tolerance=DEFAULT_TOLERANCE, alpha=alpha),
         "latency": latency_evidence(periods, tolerance=DEFAULT_TOLERANCE, alpha=alpha),
     }
-    good, reason = _opinion(verdicts, requests)
+    good, reason = _opinion(verdicts, total(windows))
     return {
         "good_canary": good,
         "reason": reason,
@@ -88,19 +95,34 @@ def verdict_json(windows: Sequence[ShadowWindow]) -> dict[str, Any]:
     }
 
 
-def _opinion(verdicts: Mapping[str, Verdict], requests: int) -> tuple[bool | None, str]:
-    errors, slow = verdicts["error-rate"], verdicts["latency"]
+def _opinion(verdicts: Mapping[str, Verdict], counts: ShadowCounts) -> tuple[bool | None, str]:
+    errors, slow, requests = verdicts["error-rate"], verdicts["latency"], counts.requests
     if errors.fails:
-        return False, f"it failed on {errors.canary.bad:,.0f} of {requests:,} requests that were answered"
-    if slow.fails:
-        threshold = f"{slow.threshold_seconds or 0:.3g} s"
+        failed = f"it failed on {errors.canary.bad:,.0f} of {requests:,} requests that were answered"
+        return False, failed + _mostly_timeouts(counts)
+    incomparable = counts.outcomes.get("incomparable", 0)
+    answers = incomparable + counts.outcomes.get("compared", 0)
+    if incomparable >= FEW_INCOMPARABLE and incomparable > MOST_INCOMPARABLE * answers:
         return False, (
-            f"{slow.canary.ratio or 0:.1%} of its answers took longer than {threshold}, "
-            f"of the primary's {slow.stable.ratio or 0:.1%}"
+            f"{incomparable:,} of {answers:,} answers have other outputs or shapes: callers of the primary could not "
+            "read them"
         )
+    if slow.fails:
+        return False, both_arms(slow, canary="the shadow", stable="the primary")
     if requests < DEFAULT_REQUESTS:
         return None, f"too little traffic: {requests} of {DEFAULT_REQUESTS} requests"
     return True, f"nothing speaks against it after {requests:,} requests"
+
+
+def _mostly_timeouts(counts: ShadowCounts) -> str:
+    """Return what to make of timeouts where most errors are: a shadow gets the processor time that nobody wants."""
+    timeouts = counts.outcomes.get("timeout", 0)
+    if timeouts <= counts.outcomes.get("error", 0):
+        return ""
+    return (
+        f"; {timeouts:,} of them are timeouts, which say little on a busy machine: a shadow gets only the processor "
+        "time that nobody else wants"
+    )
 
 
 def _period(counts: ShadowCounts) -> Period:

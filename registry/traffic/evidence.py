@@ -74,8 +74,8 @@ class Verdict:
         tolerance: How many times stable's share of bad requests the canary may have.
         maximum: The largest share of bad requests that the canary may have whatever stable does, where one was given.
         rule: Which of both says most against the canary: ``tolerance`` or ``maximum``.
-        threshold_seconds: Of latency: above how many seconds a request of stable counted as bad in the last period; one
-            of the canary by ``margin_seconds`` more.
+        threshold_seconds: Of latency: above how many seconds a request of stable counted as bad in the last period.
+        margin_seconds: By how much more one of the canary had to take; 0 for what is no latency, and for an objective.
         scatter: How many bad requests came in one clump, as far as is sure; ``log_e`` is divided by it already.
     """
 
@@ -118,6 +118,8 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Losses:
     """How wrong both arms were in one period, once labels came: sums of losses, each from 0 to 1.
+
+    Nothing makes these yet: labels do not reach the registry.
 
     Attributes:
         canary_count: Labelled predictions of the canary; ``stable_count``: of stable.
@@ -183,6 +185,8 @@ def invalid_evidence(
 def quality_evidence(periods: Sequence[Losses], *, tolerance: float, alpha: float) -> Verdict:
     """Weigh whether the canary's mean loss is more than ``tolerance`` times stable's.
 
+    Ready, and fed by nothing yet: no rollout has labels.
+
     Losses are independent and from 0 to 1: 1 for a wrong label, an error divided by the largest one that counts. The
     test of 0s and 1s holds for them, because ``m**x <= 1 + x (m - 1)`` for x from 0 to 1.
     """
@@ -197,9 +201,9 @@ def latency_evidence(
 
     Slow is judged at several thresholds at once (those which about the slowest quarter, tenth, twentieth and hundredth
     of both arms' requests of a period exceed, and the objective where there is one); their e-values are averaged, and
-    the numbers are those of the threshold that says most. A request of the canary must exceed a threshold by
-    ``MARGIN_SECONDS``, but for the objective. To find the thresholds in the period itself loses nothing
-    and is no cheating: docs/evidence.md.
+    the numbers are those of the threshold that says most. But for the objective, all is done as if each request of the
+    canary had taken ``MARGIN_SECONDS`` less. To find the thresholds in the period itself loses nothing and is no
+    cheating: docs/evidence.md.
 
     Args:
         periods: What both arms did.

@@ -16,8 +16,11 @@ from registry.traffic.predictions import Shift, prediction_shift
 from registry.traffic.quantiles import latency_quantile
 from registry.traffic.rollout import Rollout
 from registry.traffic.spec import Metric
-from registry.windows import ArmCounts
+from registry.traffic.words import both_arms
+from registry.windows import CANARY, STABLE, ArmCounts
 
+WEIGHED = ("error-rate", "invalid", "latency")
+"""Metrics that share a rollout's alpha: ``quality`` is never weighed, so a part for it would be lost to the others."""
 NO_LABELS = {"evidence": None, "message": "no labels yet"}
 _BAD = {"error-rate": "failed", "invalid": "were invalid (NaN, infinite, or not a row for each asked)"}
 
@@ -51,7 +54,7 @@ def judged(rollout: Rollout, parts: Sequence[ArmPart]) -> Judgement:
         parts: What was counted under its revisions.
     """
     periods = periods_of(parts)
-    alpha = rollout.spec.alpha / len(rollout.spec.metrics)
+    alpha = rollout.spec.alpha / max(1, sum(metric.name in WEIGHED for metric in rollout.spec.metrics))
     evidence: dict[str, Any] = {}
     against: list[str] = []
     for metric in rollout.spec.metrics:
@@ -64,9 +67,9 @@ def judged(rollout: Rollout, parts: Sequence[ArmPart]) -> Judgement:
     now = rollout.revisions[-1]
     return Judgement(
         Findings("; ".join(against), _shift_in_words(shift) if shift.shifted else ""),
-        sum(p.window.counts.requests for p in parts if p.window.revision == now and p.window.arm == "canary"),
+        sum(p.window.counts.requests for p in parts if p.window.revision == now and p.window.arm == CANARY),
         evidence,
-        {arm: arm_json(merged(parts, arm)) for arm in ("stable", "canary")},
+        {arm: arm_json(merged(parts, arm)) for arm in (STABLE, CANARY)},
     )
 
 
@@ -79,7 +82,7 @@ def periods_of(parts: Sequence[ArmPart]) -> list[Period]:
         arms[window.arm] = arms.get(window.arm, ArmCounts()).plus(window.counts)
     nothing = ArmCounts()
     return [
-        Period(canary=arms.get("canary", nothing), stable=arms.get("stable", nothing))
+        Period(canary=arms.get(CANARY, nothing), stable=arms.get(STABLE, nothing))
         for _, arms in sorted(found.items(), key=lambda pair: pair[0])
     ]
 
@@ -118,26 +121,11 @@ def _weighed(metric: Metric, periods: Sequence[Period], alpha: float) -> Verdict
 
 
 def _in_words(metric: Metric, verdict: Verdict) -> str:
-    bad = _BAD.get(metric.name)
-    of_stable = ""
-    if bad is None:
-        threshold = verdict.threshold_seconds or 0
-        bad = f"took longer than {_ms(threshold + verdict.margin_seconds)}"
-        of_stable = f" took longer than {_ms(threshold)}" if verdict.margin_seconds else ""
-    canary, stable = verdict.canary, verdict.stable
     allowed = f"{metric.tolerance:g} times stable's share is tolerated"
     if verdict.rule == "maximum" and verdict.maximum is not None:
         allowed = f"at most {verdict.maximum:.3%} are allowed"
-    others = f"{stable.bad:,.0f} of {stable.requests:,.0f}{of_stable} ({stable.ratio or 0:.2%})"
-    return (
-        f"{metric.name}: {canary.bad:,.0f} of {canary.requests:,.0f} requests of the canary {bad} "
-        f"({canary.ratio or 0:.2%}), of stable {others}; "
-        f"{allowed}; evidence {verdict.evidence:.2f} of 1"
-    )
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:,.3g} ms"
+    arms = both_arms(verdict, _BAD.get(metric.name, ""))
+    return f"{metric.name}: {arms}; {allowed}; evidence {verdict.evidence:.2f} of 1"
 
 
 def _shift_in_words(shift: Shift) -> str:

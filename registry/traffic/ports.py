@@ -34,8 +34,9 @@ class Rollouts(Protocol):
         """Replace the record ``before`` by ``after`` and write the event, in one transaction.
 
         Where ``after`` has another plan revision, its plan is appended as that revision in the same transaction, in
-        the name of ``event.who``. Raises Conflict ``revision_conflict`` where the record or the plan is no longer the
-        one that ``before`` says, and whatever ``Plans.append`` raises.
+        the name of ``event.who``; only then is the plan looked at. Raises Conflict ``revision_conflict`` where the
+        record, or the plan that is to be replaced, is no longer the one that ``before`` says, and whatever
+        ``Plans.append`` raises. A move without a plan of its own goes through beside any plan.
         """
         ...
 
@@ -90,7 +91,7 @@ class Reports(Protocol):
         ...
 
     def nodes(self) -> Sequence[NodeState]:
-        """Return the newest state of each process heard of in the last day, by node and then oldest boot first."""
+        """Return the newest state of each process that was not swept, by node, the one heard of longest ago first."""
         ...
 
     def arms(self, model: ModelName, revisions: Collection[int]) -> Sequence[ArmPart]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from registry.windows import LATENCY_BINS, SHORTEST_SECONDS, Bins, latency_edge, value_edge
+from registry.windows import LATENCY_BINS, SHORTEST_SECONDS, Bins, bin_number, latency_edge, number_edge
 
 Piece = tuple[float, float, int]
 """From, to, and how many lie between."""
@@ -26,16 +26,15 @@ def latency_quantile(bins: Mapping[int, int], share: float) -> float | None:
 
 def value_quantiles(bins: Bins, shares: Mapping[str, float]) -> dict[str, float | None]:
     """Return numbers, one for each name in ``shares``, below which that share of the counted finite values lies."""
-    pieces = sorted(_piece(name, count) for name, count in bins.items() if count and value_edge(name) is not None)
+    numbers = ((bin_number(name), count) for name, count in bins.items() if count)
+    pieces = sorted(_piece(number, count) for number, count in numbers if number is not None)
     return {name: _quantile(pieces, share) for name, share in shares.items()}
 
 
-def _piece(name: str, count: int) -> Piece:
-    number = int(name[2:])
-    near = value_edge(name) or 0.0
+def _piece(number: int, count: int) -> Piece:
     if number == 0:
         return 0.0, 0.0, count
-    far = value_edge(f"n:{number + (1 if number > 0 else -1)}") or near
+    near, far = number_edge(number), number_edge(number + (1 if number > 0 else -1))
     return min(near, far), max(near, far), count
 
 

@@ -27,7 +27,7 @@ from enum import StrEnum
 from typing import Any
 
 from registry.errors import Conflict, quote
-from registry.plans import Canary, Plan, PlanRevision
+from registry.plans import WHOLE, Canary, Plan, PlanRevision, percent
 from registry.records import ModelName, VersionNumber
 from registry.traffic.actions import (
     Abort,
@@ -45,7 +45,7 @@ from registry.traffic.actions import (
     Wait,
     Yield,
 )
-from registry.traffic.spec import Spec, Step, duration_text, percent
+from registry.traffic.spec import Spec, Step, duration_text
 
 SAID = 300
 """How many characters of a person's reason are repeated in ours."""
@@ -119,7 +119,7 @@ class Rollout:
     def share(self) -> int:
         """The share of requests that the version has by it now, in ten-thousandths."""
         canary = plan_of(self).canary
-        return 10_000 if self.state is RolloutState.SUCCEEDED else 0 if canary is None else canary.share
+        return WHOLE if self.state is RolloutState.SUCCEEDED else 0 if canary is None else canary.share
 
     @property
     def place(self) -> str:
@@ -248,7 +248,11 @@ def decide(rollout: Rollout, now_ms: int, findings: Findings, requests: int) -> 
 
 
 def waiting(rollout: Rollout, now_ms: int, findings: Findings, requests: int) -> Hold | None:
-    """Return why a rollout that runs does not go on, or None where it may. What only a person can end comes first."""
+    """Return why a rollout that runs does not go on, or None where it may.
+
+    Predictions that differ come first, because somebody should look at once; a step that waits for a person comes last,
+    when nothing else is missing.
+    """
     if findings.shifted and not rollout.looked:
         return Hold(Wait.PREDICTIONS, f"{findings.shifted}; look, then resume, promote or abort")
     step, wanted = rollout.at, rollout.spec.min_requests

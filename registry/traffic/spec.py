@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry.errors import InvalidRequest, quote
-from registry.plans import WHOLE
+from registry.plans import WHOLE, percent
 
 MOST_STEPS = 50
 MOST_REQUESTS = 10**9
@@ -33,7 +33,6 @@ DEFAULT_INTERVAL = 30 * SECOND
 DEFAULT_DURATION = 24 * HOUR
 FAILING = ("error-rate", "latency", "invalid", "quality")
 """What a rollout may be asked to watch; what fails it."""
-DEFAULT_METRICS = ("error-rate", "latency", "invalid")
 
 _UNITS = {"d": 24 * HOUR, "h": HOUR, "m": 60 * SECOND, "s": SECOND, "ms": 1}
 _DURATION = re.compile(r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?(?:([0-9]{1,9})ms)?")
@@ -60,6 +59,10 @@ class Metric:
     limit: float | None = None
 
 
+DEFAULT_METRICS = (Metric("error-rate"), Metric("latency"), Metric("invalid"))
+"""What is watched where nothing else is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A rollout as it was asked for. Times are milliseconds.
@@ -76,7 +79,7 @@ class Spec:
     """
 
     steps: tuple[Step, ...]
-    metrics: tuple[Metric, ...] = tuple(Metric(name) for name in DEFAULT_METRICS)
+    metrics: tuple[Metric, ...] = DEFAULT_METRICS
     alpha: float = DEFAULT_ALPHA
     min_requests: int = DEFAULT_REQUESTS
     interval_ms: int = DEFAULT_INTERVAL
@@ -127,13 +130,13 @@ class Spec:
         damaged.
         """
         steps = tuple(
-            Step(share_of(s["setWeight"]), None if s.get("pause") is None else duration_ms(s["pause"], "pause"))
+            Step(share_of_weight(s["setWeight"]), None if s.get("pause") is None else duration_ms(s["pause"], "pause"))
             for s in raw["steps"]
         )
         given = raw.get("metrics")
         return cls(
             steps=steps,
-            metrics=cls.metrics_by_default() if given is None else tuple(_metric_from(metric) for metric in given),
+            metrics=DEFAULT_METRICS if given is None else tuple(_metric_from(metric) for metric in given),
             alpha=raw.get("alpha", DEFAULT_ALPHA),
             min_requests=raw.get("minRequests", DEFAULT_REQUESTS),
             interval_ms=duration_ms(raw.get("interval", DEFAULT_INTERVAL / SECOND), "interval"),
@@ -141,11 +144,6 @@ class Spec:
             note=raw.get("note", ""),
             allow_incompatible=raw.get("allow_incompatible", False),
         )
-
-    @staticmethod
-    def metrics_by_default() -> tuple[Metric, ...]:
-        """Return what is watched where nothing else is asked for."""
-        return tuple(Metric(name) for name in DEFAULT_METRICS)
 
 
 def duration_ms(raw: object, name: str) -> int:
@@ -174,7 +172,7 @@ def duration_text(milliseconds: int) -> str:
     return text or "0s"
 
 
-def share_of(weight: object) -> int:
+def share_of_weight(weight: object) -> int:
     """Return a percentage as ten-thousandths; raise InvalidRequest where it is none, or finer than 0.01."""
     if isinstance(weight, (int, float)) and not isinstance(weight, bool) and 0 <= weight <= 100:
         share = round(weight * (WHOLE // 100))
@@ -183,11 +181,6 @@ def share_of(weight: object) -> int:
     raise InvalidRequest(
         "invalid_argument", f"setWeight '{quote(weight)}' is no percentage from 0 to 100 with at most two decimals"
     )
-
-
-def percent(share: int) -> int | float:
-    """Return ten-thousandths as a percentage, whole where it is whole."""
-    return share // (WHOLE // 100) if share % (WHOLE // 100) == 0 else share / (WHOLE // 100)
 
 
 def _pause_text(pause_ms: int | None) -> str | None:

@@ -16,6 +16,7 @@ EVIDENCE: dict[str, Any] = {
         "canary": {"requests": 1398, "bad": 11, "ratio": 0.0079},
         "stable": {"requests": 12579, "bad": 126, "ratio": 0.01},
         "threshold": 0.0213,
+        "margin": 0.002,
     },
     "quality": {"evidence": None, "message": "no labels yet"},
     "predictions": {

@@ -157,10 +157,8 @@ def _node_columns(report: NodeReport, now_ms: int) -> dict[str, object]:
 
 
 def _node(row: Row[Any]) -> NodeState:
-    held = (HeldPlan(h["model"], h["revision"], tuple(h["awaits"])) for h in json.loads(row.held))
-    versions = (
-        LoadedVersion(v["model"], v["version"], v["state"], v["memory_bytes"]) for v in json.loads(row.versions)
-    )
+    held = map(HeldPlan.from_json, json.loads(row.held))
+    versions = map(LoadedVersion.from_json, json.loads(row.versions))
     return NodeState(row.node, row.boot, row.sequence, row.revision, tuple(held), tuple(versions), row.seen_ms)
 
 

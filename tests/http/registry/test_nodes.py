@@ -60,9 +60,18 @@ def in_counts(**more: object) -> Callable[[dict[str, Any]], object]:
 
 def with_example(example: object) -> Callable[[dict[str, Any]], object]:
     """Return what adds a shadow with an example."""
-    shadow = ShadowWindow(CHURN, 1, number(3), 0, ShadowCounts()).counts.to_json() | {"examples": [example]}
-    window = {"model": "churn", "revision": 1, "version": "3", "start_ms": 0, "counts": shadow}
+    return with_shadow(examples=[example])
+
+
+def with_shadow(**more: object) -> Callable[[dict[str, Any]], object]:
+    """Return what adds a shadow whose counts are these."""
+    window = {"model": "churn", "revision": 1, "version": "3", "start_ms": 0, "counts": ShadowCounts().to_json() | more}
     return lambda said: said | {"shadows": [window]}
+
+
+def with_output(name: str = "score", **more: object) -> Callable[[dict[str, Any]], object]:
+    """Return what adds a shadow with one output that differed so."""
+    return with_shadow(outputs={name: Difference().to_json() | more})
 
 
 DEEP: Any = {}
@@ -83,6 +92,10 @@ for _ in range(40):
         broken(boot="xyz"),
         broken(sequence=0),
         broken(sequence="many"),
+        broken(sequence="7"),
+        broken(sequence=1.9),
+        broken(sequence=True),
+        broken(revision="7"),
         broken(sequence=2**60),
         broken(revision=-1),
         broken(held=None),
@@ -94,6 +107,8 @@ for _ in range(40):
         in_arm(arm="shadow"),
         in_arm(revision=0),
         in_arm(start_ms=-1),
+        in_arm(start_ms=1.9),
+        in_arm(revision="1"),
         in_arm(version="01"),
         in_counts(requests=-1),
         in_counts(requests=1.5),
@@ -104,6 +119,23 @@ for _ in range(40):
         in_counts(latency={"500": 1}),
         in_counts(latency=[1]),
         in_counts(predictions={str(n): 1 for n in range(300)}),
+        in_counts(predictions={"n:abc": 5}),
+        in_counts(predictions={"n:": 5}),
+        in_counts(predictions={"n:1e3": 5}),
+        in_counts(predictions={"n:99999999": 5}),
+        in_counts(predictions={"c:" + "x" * 65: 5}),
+        in_counts(predictions={"yes": 5}),
+        in_counts(predictions={"n:1": 2**60}),
+        with_output("n" * 129),
+        with_output(absolute={"n:abc": 1}),
+        with_output(relative={"n:1": 2**60}),
+        with_output(differed=2**60),
+        with_output(compared=2**60),
+        with_output(pairs=[["a", "b", 2**60]]),
+        with_output(pairs=[["a", "b" * 65, 1]]),
+        with_output(pairs=[["a", str(n), 1] for n in range(258)]),
+        with_shadow(outputs={str(n): Difference().to_json() for n in range(65)}),
+        with_shadow(outcomes={"a" * n: 1 for n in range(1, 34)}),
         with_example(DEEP),
         with_example({"a": "x" * 20_000}),
         with_example({"a": "\ud800"}),
@@ -208,15 +240,25 @@ def test_status_of_what_is_not(registry: RegistryInMemory) -> None:
     assert code(registry.ask("GET", f"{V1}/models/other/traffic/status")) == (404, "no_plan")
 
 
-def shadow(requests: int, *, errors: int = 0, seconds: float = 0.01, revision: int = 1) -> ShadowWindow:
+def shadow(
+    requests: int,
+    *,
+    errors: int = 0,
+    timeouts: int = 0,
+    incomparable: int = 0,
+    seconds: float = 0.01,
+    revision: int = 1,
+) -> ShadowWindow:
     """Return what a shadow did beside a primary that took 10 ms."""
     import numpy as np
 
-    good = requests - errors
+    good = requests - errors - timeouts - incomparable
     score = Difference(good, good, value_bins(np.full(good, 0.5)), value_bins(np.full(good, 2.0)))
     label = Difference(good, 1, pairs={("yes", "yes"): good - 1, ("yes", "no"): 1})
     compared = ShadowCounts(
-        {"compared": good, "error": errors, "dropped": 3},
+        {"compared": good, "error": errors, "dropped": 3}
+        | ({"timeout": timeouts} if timeouts else {})
+        | ({"incomparable": incomparable} if incomparable else {}),
         requests,
         good,
         {latency_bin(0.01): requests},
@@ -258,7 +300,12 @@ def test_a_shadow_that_would_have_been_a_good_canary(registry: RegistryInMemory)
     ("window", "good", "word"),
     [
         (shadow(300, errors=60), False, "it failed on 60 of 300"),
-        (shadow(600, seconds=0.1), False, "took longer than"),
+        (shadow(300, errors=20, timeouts=40), False, "40 of them are timeouts, which say little on a busy machine"),
+        (shadow(1000, incomparable=999), False, "999 of 1,000 answers have other outputs or shapes"),
+        (shadow(300, incomparable=31), False, "31 of 300 answers have other outputs"),
+        (shadow(300, incomparable=30), True, "nothing speaks against it"),
+        (shadow(10, incomparable=9), None, "too little traffic"),
+        (shadow(600, seconds=0.1), False, "of 600 requests of the shadow took longer than"),
         (shadow(20), None, "too little traffic: 20 of 200"),
     ],
 )

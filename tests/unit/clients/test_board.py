@@ -39,7 +39,7 @@ def test_it_tells_who_steps_arms_evidence_and_why_it_waits() -> None:
         "evidence against version 4  at 1 it is rolled back",
         "0.62",
         "canary 12 of 1,410 (0.85 %), stable 61 of 12,640 (0.48 %)",
-        "over 21.3 ms",
+        "over 23.3 ms",
         "no labels yet",
         "3.1 % of the predictions lie elsewhere",
         "waits  too little traffic: 120 of 200 requests in this step",
@@ -57,6 +57,13 @@ def test_every_width_from_60_columns_on_is_kept(width: int, state: str) -> None:
     shown = drawn(width, state=state, ended_at=ended, reason="error-rate: " + "31 of 1,410 " * 12)
     assert all(cell_len(line) <= width for line in shown.splitlines())
     assert {"12,640", "21.3", "0.62", "-0.21"} <= set(shown.split())
+
+
+def test_each_arm_is_shown_with_its_own_threshold() -> None:
+    """A slow answer of the canary took longer by the margin; where there is room, stable's stands beside it."""
+    wide = drawn(120)
+    assert "canary 11 of 1,398 over 23.3 ms (0.79 %), stable 126 of 12,579 over 21.3 ms (1.00 %)" in wide
+    assert "stable (1.00 %)" in drawn(60)
 
 
 def test_a_bar_is_full_at_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ import pytest
 from registry.errors import Conflict, NotFound, Unavailable
 from registry.http.traffic import WHO
 from registry.plans import Canary, Plan
+from registry.traffic.actions import Findings
 from registry.traffic.judgement import Judgement, judged
 from registry.traffic.ports import ArmPart
 from registry.traffic.rollout import Rollout, RolloutState
 from tests.support.ledgers import CHURN, number
 from tests.support.registry_app import RegistryInMemory
-from tests.support.rollouts import arm, counts, plain_judge, report, spec
+from tests.support.rollouts import arm, counts, plain_judge, report, rollout, spec
 
 
 class Story:
@@ -338,6 +340,72 @@ def test_metrics_follow_the_rollout() -> None:
     assert story.metric("headgate_rollout_evidence", model="churn", version="2", metric="error-rate") is None
     assert story.metric("headgate_rollouts_total", model="churn", outcome="aborted") == 1
     assert story.metric("headgate_rollouts_total", model="churn", outcome="failed") == 0
+
+
+def test_a_metric_that_is_watched_no_more_is_not_shown() -> None:
+    """The next rollout of the same version may watch less than the one before."""
+    story = Story()
+    metrics, first, second = story.registry.metrics, rollout(), replace(rollout(), id="e" * 32)
+    for name in ("error-rate", "latency"):
+        metrics.rollout_seen(first, Judgement(Findings(), 0, {name: {"evidence": 0.5}}))
+    metrics.rollouts_are({first.id: first})
+    metrics.rollout_seen(second, Judgement(Findings(), 0, {"error-rate": {"evidence": 0.25}}))
+    metrics.rollouts_are({second.id: second})
+    assert story.metric("headgate_rollout_evidence", model="churn", version="2", metric="error-rate") == 0.25
+    assert story.metric("headgate_rollout_evidence", model="churn", version="2", metric="latency") is None
+    assert story.metric("headgate_rollout_share_ratio", model="churn", version="2") == 0.05
+
+
+def test_what_was_counted_of_a_model_goes_with_it() -> None:
+    """Models come and go; their series do not stay for ever."""
+    story = Story()
+    story.registry.rollouts.abort(CHURN, story.start().id, "ana", "")
+    story.registry.metrics.models_are({"churn", "other"})
+    assert story.metric("headgate_rollouts_total", model="churn", outcome="aborted") == 1
+    for _ in range(2):
+        story.registry.metrics.models_are({"other"})
+    assert story.metric("headgate_rollouts_total", model="churn", outcome="aborted") is None
+
+
+def test_without_rollouts_no_lease_is_written() -> None:
+    """A registry with nothing to do only reads, and lets go of a lease that it has."""
+    story = Story()
+    leases, held = story.registry.ledger.leases, list[str]()
+    real = leases.hold
+
+    def hold(name: str, holder: str, seconds: float) -> bool:
+        held.append(holder)
+        return real(name, holder, seconds)
+
+    object.__setattr__(leases, "hold", hold)
+    story.after(5)
+    assert held == []
+    started = story.start()
+    story.after(2)
+    assert held == ["this one"] * 2
+    story.registry.rollouts.abort(CHURN, started.id, "ana", "")
+    story.after(1)
+    assert held == ["this one"] * 2
+    assert real("rollouts", "another", 5)
+
+
+def test_quality_takes_no_part_of_alpha() -> None:
+    """It is never weighed, so the others have the whole of it."""
+    found = []
+    for metrics in ([{"name": "error-rate"}], [{"name": "error-rate"}, {"name": "quality"}]):
+        at = rollout(metrics=metrics)
+        bad = ArmPart("a", arm(counts(60, 12), at.revisions[0]))
+        found.append(judged(at, [bad]).evidence["error-rate"])
+    assert found[0] == found[1]
+    assert judged(rollout(metrics=[{"name": "quality"}]), []).findings.failing == ""
+
+
+def test_damaged_bins_of_before_break_no_look() -> None:
+    """A database may have names that reports could once bring in: they are no numbers, and the rest is judged."""
+    at = rollout()
+    damaged = replace(counts(300), predictions={"n:abc": 150, "n:99999999": 100, "n:": 50})
+    parts = [ArmPart("a", arm(damaged, at.revisions[0], *who)) for who in (("canary", 2), ("stable", 1))]
+    assert judged(at, parts).findings == Findings()
 
 
 def test_the_real_evidence_finds_a_bad_one() -> None:

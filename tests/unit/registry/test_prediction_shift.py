@@ -16,7 +16,7 @@ from registry.traffic.predictions import GROUPS, LEARNT_FROM, Shift, prediction_
 from registry.windows import OTHER, ArmCounts, value_bins
 
 bins = st.dictionaries(
-    st.sampled_from(["c:yes", "c:no", "c:7", "n:0", "n:17650", "n:-17650", "nan", "inf", OTHER, "damaged"]),
+    st.sampled_from(["c:yes", "c:no", "c:7", "n:0", "n:17650", "n:-17650", "nan", "inf", OTHER, "damaged", "n:abc"]),
     st.integers(0, 10**9) | st.integers(0, 9),
 )
 

@@ -37,6 +37,13 @@ def test_numbers_are_as_good_as_their_bins(values: list[float], share: float) ->
 def test_nothing_has_no_quantiles() -> None:
     """None, and not zero; what is no number is no part of them."""
     assert latency_quantile({}, 0.5) is None
-    assert value_quantiles({"nan": 3, "inf": 1, "c:yes": 2, "other": 1}, {"p50": 0.5}) == {"p50": None}
+    none = {"nan": 3, "inf": 1, "c:yes": 2, "other": 1, "n:abc": 4, "n:99999999": 1}
+    assert value_quantiles(none, {"p50": 0.5}) == {"p50": None}
     assert latency_quantile({0: 3}, 0.99) == pytest.approx(1e-4, rel=0.02)
     assert latency_quantile({167: 1}, 1.0) == pytest.approx(176, rel=0.1)
+
+
+def test_quantiles_of_the_largest_doubles_are_finite() -> None:
+    """The bin above the last one has an edge as well."""
+    largest = np.finfo(np.float64).max
+    assert value_quantiles(value_bins(np.array([largest])), {"max": 1.0}) == {"max": largest}

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import InvalidRequest
-from registry.plans import WHOLE
-from registry.traffic.spec import LONGEST, Metric, Spec, duration_ms, duration_text, percent, share_of
+from registry.plans import WHOLE, percent
+from registry.traffic.spec import LONGEST, Metric, Spec, duration_ms, duration_text, share_of_weight
 from tests.support.rollouts import SHORT, spec
 
 
@@ -73,14 +73,14 @@ def test_durations_are_read_as_they_are_written(milliseconds: int) -> None:
 @given(st.integers(0, WHOLE))
 def test_weights_are_read_as_they_are_written(share: int) -> None:
     """Every weight of two decimals is kept exactly."""
-    assert share_of(percent(share)) == share
+    assert share_of_weight(percent(share)) == share
 
 
 @pytest.mark.parametrize("weight", [-1, 101, 100.001, 0.001, 1e-9, float("nan"), True, "5", None])
 def test_what_is_no_weight_is_refused(weight: object) -> None:
     """A weight is a percentage with at most two decimals (C03)."""
     with pytest.raises(InvalidRequest, match="setWeight"):
-        share_of(weight)
+        share_of_weight(weight)
 
 
 def test_a_spec_is_read_as_it_is_written() -> None:

@@ -16,11 +16,14 @@ from registry.reports import HeldPlan, LoadedVersion, NodeReport
 from registry.windows import (
     LATENCY_BINS,
     MOST_BINS,
+    MOST_OUTCOMES,
+    MOST_OUTPUTS,
     ArmCounts,
     ArmWindow,
     Difference,
     ShadowCounts,
     ShadowWindow,
+    is_bin,
     latency_bin,
     latency_edge,
     merged_bins,
@@ -63,6 +66,24 @@ def test_a_number_is_counted_near_its_bins_edge(number: float) -> None:
     assert abs(number) <= max(abs(edge) * (1 + 1 / 16), 5e-324) or abs(number) < 1e-300
 
 
+@given(st.lists(st.floats() | st.sampled_from([1.7976931348623157e308, 5e-324])))
+def test_every_value_has_a_name_that_is_one(numbers: list[float]) -> None:
+    """What values are counted by is what reports may say, the largest and the smallest doubles included."""
+    assert all(map(is_bin, value_bins(np.array(numbers, dtype=np.float64))))
+
+
+@pytest.mark.parametrize("name", ["n:abc", "n:", "n:1e3", "n:99999999", "n:-0", "n:007", "n:\u0663", "n:5\n", "x", ""])
+def test_a_name_that_is_none_is_no_number(name: str) -> None:
+    """What a database may have of before has no edge, and raises nothing."""
+    assert not is_bin(name)
+    assert value_edge(name) is None
+
+
+def test_the_largest_bins_have_an_edge() -> None:
+    """Above the largest double it is that one."""
+    assert value_edge("n:35200") == -float(value_edge("n:-35200") or 0) == 1.7976931348623157e308
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -95,6 +116,23 @@ def test_arms_merge_in_any_order(one: ArmCounts, two: ArmCounts, three: ArmCount
 def test_shadows_merge_in_any_order(one: ShadowCounts, two: ShadowCounts) -> None:
     """Adding comparisons is commutative."""
     assert one.plus(two) == two.plus(one)
+
+
+def test_a_shadow_has_at_most_so_many_outputs_and_outcomes() -> None:
+    """Names that change from report to report do not add up without an end."""
+    total = ShadowCounts()
+    for n in range(100):
+        total = total.plus(ShadowCounts({f"word_{n}": 1}, outputs={f"out-{n}": Difference(1)}))
+    assert len(total.outputs) == MOST_OUTPUTS
+    assert len(total.outcomes) == MOST_OUTCOMES + 1
+    assert sum(total.outcomes.values()) == 100
+
+
+@pytest.mark.parametrize("pairs", [[["a", "b", 1]] * 2, [[str(n), "b", 1] for n in range(MOST_BINS + 2)], [["a", 1]]])
+def test_pairs_that_are_too_many_or_twice_are_refused(pairs: list[object]) -> None:
+    """Nothing is overwritten, and nothing is endless."""
+    with pytest.raises(ValueError):
+        Difference.from_json({**Difference().to_json(), "pairs": pairs})
 
 
 @given(counts, shadows)

@@ -152,3 +152,7 @@ class ServerFault(HeadgateError):
     """A fault of the platform, or of something between it and us."""
 
     default_code = "internal"
+
+
+PASSING = (ConnectionFailed, Unavailable, Refused, Timeout)
+"""What may be over in a moment: the same question may be answered the next time."""

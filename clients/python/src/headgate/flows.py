@@ -12,12 +12,11 @@ from typing import Any, TypeVar
 
 from headgate import answers, encoding, processes, requests
 from headgate.errors import (
+    PASSING,
     ConnectionFailed,
     HeadgateError,
     NotFound,
-    Refused,
     Timeout,
-    Unavailable,
     VersionRejected,
 )
 from headgate.records import Model, Prediction, ProcessStatus, Served, Status, Version
@@ -179,7 +178,7 @@ def wait_until_ready(name: str, number: str | int, timeout: float) -> Flow[Versi
             if found.state in ("rejected", "retired"):
                 raise rejection(found)
             state = found.state
-        except (ConnectionFailed, Unavailable, Refused, Timeout) as error:
+        except PASSING as error:
             trouble: HeadgateError | None = error
         else:
             trouble = None

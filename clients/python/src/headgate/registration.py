@@ -18,7 +18,7 @@ from typing import Any
 from headgate import answers, directory, flows, requests
 from headgate.directory import LocalFile
 from headgate.encoding import Data
-from headgate.errors import ConnectionFailed, InvalidRequest, NotFound, Refused, Timeout, Unavailable
+from headgate.errors import PASSING, ConnectionFailed, InvalidRequest, NotFound, Refused, Unavailable
 from headgate.memory import UploadMemory, memory_directory
 from headgate.names import alias_name, model_name, quoted
 from headgate.records import Upload, Version
@@ -182,7 +182,7 @@ def _send(files: Sequence[LocalFile], upload: Upload, meter: _Meter) -> Flow[Non
         try:
             yield from _send_batch([file for file in files if file.path not in arrived], upload.id, meter)
             return
-        except (ConnectionFailed, Timeout, Unavailable, Refused) as error:
+        except PASSING as error:
             if not left:
                 raise
             yield Pause(error.retry_after or 0.2)

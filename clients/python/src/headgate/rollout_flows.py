@@ -6,7 +6,7 @@ Where no id is given, the model's rollout that goes on is meant; for looking, el
 from __future__ import annotations
 
 from headgate import answers, requests
-from headgate.errors import Conflict, ConnectionFailed, HeadgateError, NotFound, Refused, Timeout, Unavailable
+from headgate.errors import PASSING, Conflict, HeadgateError, NotFound, Timeout
 from headgate.flows import ask
 from headgate.rollouts import Rollout, RolloutSpec
 from headgate.wire import Flow, Now, Pause
@@ -66,7 +66,7 @@ def wait(name: str, rollout_id: str | None, timeout: float | None) -> Flow[Rollo
             if found.ended:
                 return found
             rollout_id, state = found.id, found.state
-        except (ConnectionFailed, Unavailable, Refused, Timeout) as error:
+        except PASSING as error:
             trouble = error
         now = yield Now()
         if timeout is not None and now - start_time + pause > timeout:

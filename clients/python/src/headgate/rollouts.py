@@ -155,7 +155,8 @@ class Evidence:
         evidence: How near it is to what ends the rollout: at 1 it does. Below 0 it speaks for the canary. None where
             nothing can be said yet.
         canary: What was counted on its arm, and ``stable`` on the other.
-        threshold: For latency, the seconds above which an answer counts as bad; None otherwise.
+        threshold: For latency, the seconds above which an answer of stable counts as bad; None otherwise.
+        margin: By how many seconds more one of the canary may take.
         distance: For predictions, the share of them that lie elsewhere than stable's; None otherwise.
         message: Why nothing can be said.
     """
@@ -166,6 +167,7 @@ class Evidence:
     threshold: float | None = None
     distance: float | None = None
     message: str = ""
+    margin: float = 0.0
 
     @classmethod
     def from_json(cls, raw: Json) -> Evidence:
@@ -177,6 +179,7 @@ class Evidence:
             _number(raw.get("threshold")),
             _number(raw.get("distance")),
             str(raw.get("message") or ""),
+            float(raw.get("margin") or 0),
         )
 
 

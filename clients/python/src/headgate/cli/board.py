@@ -25,6 +25,7 @@ JOURNAL_LINES = 5
 _STEPS_SHOWN = 6
 _LABEL = 12
 _LONGEST_BAR = 40
+_WIDE = 100
 _STATE_STYLES = {
     "running": "cyan", "paused": "yellow", "succeeded": "green", "failed": "red", "aborted": "yellow",
     "expired": "yellow",
@@ -91,23 +92,14 @@ def newest(rollout: Rollout) -> list[RolloutEvent]:
 
 def clock(at: str) -> str:
     """Return the time of day of a moment, in UTC, to the second."""
-    parsed = parsed_time(at)
+    parsed = show.parsed_time(at)
     return at if parsed is None else parsed.strftime("%H:%M:%S")
-
-
-def parsed_time(at: str | None) -> dt.datetime | None:
-    """Return a moment of the platform's in UTC; None where it is none."""
-    try:
-        parsed = dt.datetime.fromisoformat(at or "")
-    except ValueError:
-        return None
-    return parsed.astimezone(dt.UTC) if parsed.tzinfo is not None else parsed.replace(tzinfo=dt.UTC)
 
 
 def _heading(rollout: Rollout, now: dt.datetime, glyphs: Glyphs) -> Text:
     state = (rollout.state, f"bold {_STATE_STYLES.get(rollout.state, '')}")
-    ended = parsed_time(rollout.ended_at) or now
-    started = parsed_time(rollout.started_at)
+    ended = show.parsed_time(rollout.ended_at) or now
+    started = show.parsed_time(rollout.started_at)
     since = "" if started is None else f" for {show.period((ended - started).total_seconds())}"
     if rollout.ended:
         since = since.replace(" for ", " after ")
@@ -143,7 +135,7 @@ def _beyond(before: int, after: int) -> str:
 
 def _left(rollout: Rollout, pause: str | None, now: dt.datetime) -> str:
     """Tell how much of the present step is left, as far as the clock goes."""
-    length, since = seconds(pause), parsed_time(rollout.step_started_at)
+    length, since = seconds(pause), show.parsed_time(rollout.step_started_at)
     if rollout.state != "running" or length is None or since is None:
         return ""
     left = length - (now - since).total_seconds()
@@ -204,8 +196,11 @@ def _counted(name: str, found: Evidence, width: int) -> str:
             return "  nothing compared yet"
         return f"  {found.distance:.1%} of the predictions lie elsewhere than stable's".replace("%", " %")
     canary, stable = found.canary, found.stable
-    slow = "" if found.threshold is None else f" over {show.seconds(found.threshold)}"
-    of = f" {stable.bad:,.0f} of {stable.requests:,}" if width >= 75 else ""
+    slow = usual = ""
+    if found.threshold is not None:
+        slow = f" over {show.seconds(found.threshold + found.margin)}"
+        usual = f" over {show.seconds(found.threshold)}" if found.margin and width >= _WIDE else ""
+    of = f" {stable.bad:,.0f} of {stable.requests:,}{usual}" if width >= 75 else ""
     return (
         f"  canary {canary.bad:,.0f} of {canary.requests:,}{slow} ({_ratio(canary.ratio)}), "
         f"stable{of} ({_ratio(stable.ratio)})"

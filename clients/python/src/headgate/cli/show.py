@@ -122,15 +122,17 @@ def ago(age: float) -> str:
 
 def moment(at: str | None, *, zone: bool = False) -> str | None:
     """Return a time of the platform's as people write it, in UTC (``2026-11-20 06:41``), and with ``zone`` say so."""
-    if at is None:
-        return None
+    parsed = parsed_time(at)
+    return at if parsed is None else parsed.strftime("%Y-%m-%d %H:%M") + (" UTC" if zone else "")
+
+
+def parsed_time(at: str | None) -> dt.datetime | None:
+    """Return a moment of the platform's in UTC; None where it is none."""
     try:
-        parsed = dt.datetime.fromisoformat(at)
+        parsed = dt.datetime.fromisoformat(at or "")
     except ValueError:
-        return at
-    if parsed.tzinfo is not None:
-        parsed = parsed.astimezone(dt.UTC)
-    return parsed.strftime("%Y-%m-%d %H:%M") + (" UTC" if zone else "")
+        return None
+    return parsed.astimezone(dt.UTC) if parsed.tzinfo is not None else parsed.replace(tzinfo=dt.UTC)
 
 
 def short_digest(digest: str | None) -> str | None:

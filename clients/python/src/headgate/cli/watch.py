@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from headgate.cli.board import board, event_line, glyphs_for, outcome
 from headgate.cli.session import Format, say
 from headgate.client import Client
-from headgate.errors import ConnectionFailed, HeadgateError, NotFound, Refused, Timeout, Unavailable
+from headgate.errors import PASSING, HeadgateError, NotFound
 from headgate.rollout_flows import still_going
 from headgate.rollouts import Rollout, RolloutEvent
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LOOK_SECONDS = 1.0
-_PASSING = (ConnectionFailed, Unavailable, Refused, Timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def _rollouts(client: Client, model: str) -> list[Rollout]:
     """Return a model's rollouts, newest first; none while the model is not there or nobody can be asked."""
     try:
         return client.rollouts(model)
-    except (NotFound, *_PASSING):
+    except (NotFound, *PASSING):
         return []
 
 
@@ -97,7 +96,7 @@ def _looks(client: Client, watched: Watched) -> Iterator[Look]:
     while True:
         try:
             found = client.rollout(watched.model, rollout_id)
-        except _PASSING as error:
+        except PASSING as error:
             yield error
         else:
             rollout_id, state = found.id, found.state

@@ -13,13 +13,25 @@ from typing import Any
 
 from registry.errors import HeadgateError, InvalidRequest
 from registry.reports import NodeReport
-from registry.windows import ArmCounts, ShadowCounts
+from registry.windows import (
+    CANARY,
+    MOST_OUTCOMES,
+    MOST_OUTPUTS,
+    STABLE,
+    WORD_LETTERS,
+    ArmCounts,
+    Bins,
+    Difference,
+    ShadowCounts,
+    is_bin,
+)
 
 MOST_ENTRIES = 10_000
 MOST_COUNT = 2**53
 MOST_DEPTH = 32
 EXAMPLE_CHARACTERS = 16_384
-ARMS = ("stable", "canary")
+OUTPUT_LETTERS = 128
+ARMS = (STABLE, CANARY)
 _NODE = re.compile(r"[\x21-\x7e]{1,128}")
 _BOOT = re.compile(r"[0-9a-f]{32}")
 _WORD = re.compile(r"[a-z_]{1,32}")
@@ -69,7 +81,12 @@ def _check_arm(counts: ArmCounts) -> None:
     _require(counts.requests <= MOST_COUNT, "arms: more requests than there can be")
     _require(counts.errors + counts.invalid <= counts.requests, "arms: more errors than requests")
     _require(sum(counts.latency.values()) <= counts.requests, "arms: more times than requests")
-    _require(sum(counts.predictions.values()) <= MOST_COUNT, "arms: more predictions than there can be")
+    _check_bins(counts.predictions, "arms: predictions")
+
+
+def _check_bins(bins: Bins, place: str) -> None:
+    _require(all(map(is_bin, bins)), f"{place}: a name that no value is counted by")
+    _require(sum(bins.values()) <= MOST_COUNT, f"{place}: more than there can be")
 
 
 def _check_shadow(counts: ShadowCounts) -> None:
@@ -77,11 +94,24 @@ def _check_shadow(counts: ShadowCounts) -> None:
     numbers += (*counts.primary.values(), *counts.shadow.values())
     _require(all(number <= MOST_COUNT for number in numbers), "shadows: more than there can be")
     _require(all(_WORD.fullmatch(name) for name in counts.outcomes), "shadows: outcomes must be lower-case words")
-    _require(len(counts.outcomes) <= 32 and len(counts.outputs) <= 1000, "shadows: too many names")
+    _require(len(counts.outcomes) <= MOST_OUTCOMES, f"shadows: at most {MOST_OUTCOMES} outcomes")
+    _require(len(counts.outputs) <= MOST_OUTPUTS, f"shadows: at most {MOST_OUTPUTS} outputs")
+    for name, difference in counts.outputs.items():
+        _require(len(name) <= OUTPUT_LETTERS, f"outputs: a name has at most {OUTPUT_LETTERS} letters")
+        _check_difference(difference)
     for example in counts.examples:
         _require(_depth(example, 0) <= MOST_DEPTH, f"examples: at most {MOST_DEPTH} levels")
         size = len(json.dumps(dict(example)))
         _require(size <= EXAMPLE_CHARACTERS, f"examples: at most {EXAMPLE_CHARACTERS} characters each")
+
+
+def _check_difference(difference: Difference) -> None:
+    numbers = (difference.compared, difference.differed, *difference.pairs.values())
+    _require(all(number <= MOST_COUNT for number in numbers), "outputs: more than there can be")
+    _check_bins(difference.absolute, "outputs: absolute")
+    _check_bins(difference.relative, "outputs: relative")
+    words = (word for pair in difference.pairs for word in pair)
+    _require(all(len(word) <= WORD_LETTERS for word in words), f"pairs: a word has at most {WORD_LETTERS} letters")
 
 
 def _depth(value: object, above: int) -> int:
