@@ -93,11 +93,13 @@ class Controller:
         self._leases.release(LEASE, self._holder)
 
     def _due(self, rollout: Rollout) -> bool:
-        """Tell whether an interval is over, somebody moved it, or since the last look its step's pause or its whole
-        time has ended."""
+        """Tell whether an interval is over, somebody moved it or replaced its plan, or since the last look its step's
+        pause or its whole time has ended."""
         last = self._looks.get(rollout.id)
         now_ms = self._clock()
         if last is None or last.turn != rollout.turn or now_ms - last.at_ms >= rollout.spec.interval_ms:
+            return True
+        if self._operations.overruled(rollout):
             return True
         pause_ms, limit_ms = rollout.at.pause_ms or 0, rollout.spec.max_duration_ms
         pause_over = rollout.step_elapsed_ms(last.at_ms) < pause_ms <= rollout.step_elapsed_ms(now_ms)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from registry.errors import Conflict, NotFound
-from registry.log import event
+from registry.log import event, failure
 from registry.operations import Operations
 from registry.records import ModelName, VersionNumber
-from registry.traffic.actions import Abort, Action, Advance, Pause, Promote, Resume, RollBack, Yield
+from registry.traffic.actions import Abort, Action, Advance, Findings, Pause, Promote, Resume, RollBack, Yield
 from registry.traffic.fitness import require_fit
 from registry.traffic.journal import CONTROLLER, first_line, line_of
 from registry.traffic.judgement import Judgement, judged
@@ -25,6 +25,7 @@ from registry.traffic.spec import Spec
 
 ATTEMPTS = 8
 SEEN_MS = 1_000
+NOT_WEIGHED = "what the nodes counted cannot be weighed; the registry's log says why"
 MOST_SEEN = 64
 Judge = Callable[[Rollout, Sequence[ArmPart]], Judgement]
 
@@ -121,8 +122,16 @@ class RolloutOperations:
         return self._ledger.rollouts.page(model, limit)
 
     def judgement(self, rollout: Rollout) -> Judgement:
-        """Return what the nodes' windows say of it up to now."""
-        return self._judge(rollout, self._ledger.reports.arms(rollout.model, rollout.revisions))
+        """Return what the nodes' windows say of it up to now.
+
+        What cannot be weighed holds the rollout and says so; a person can still end it.
+        """
+        parts = self._ledger.reports.arms(rollout.model, rollout.revisions)
+        try:
+            return self._judge(rollout, parts)
+        except Exception as error:  # noqa: BLE001 (the edge of one weighing: whatever it is, abort must work)
+            failure("rollout.not_weighed", error, model=rollout.model, rollout=rollout.id)
+            return Judgement(Findings(failing="", shifted=NOT_WEIGHED), 0)
 
     def seen(self, rollout: Rollout) -> Judgement:
         """Return the same, up to a second old: many may watch, and a long rollout takes half a second to weigh."""
@@ -160,13 +169,17 @@ class RolloutOperations:
         """Return the rollout; ended where its plan is no longer the one that it made."""
         if rollout.ended:
             return rollout
-        current = self._ledger.plans.current(rollout.model)
-        revision = 0 if current is None else current.revision
-        if revision == rollout.plan_revision:
+        if not self.overruled(rollout):
             return rollout
         # It may have moved by itself between both reads; then the record that was read is old.
         self._require_unmoved(rollout)
-        return self._move(rollout, Yield(revision), CONTROLLER, self.judgement(rollout))
+        # The journal has no gaps: whoever came after the rollout's own revision made the next one.
+        return self._move(rollout, Yield(rollout.plan_revision + 1), CONTROLLER, self.judgement(rollout))
+
+    def overruled(self, rollout: Rollout) -> bool:
+        """Tell whether somebody has replaced the plan that it made."""
+        current = self._ledger.plans.current(rollout.model)
+        return (0 if current is None else current.revision) != rollout.plan_revision
 
     def _require_unmoved(self, rollout: Rollout) -> None:
         newest = self.rollout(rollout.model, rollout.id)

@@ -1,9 +1,10 @@
 """How a shadow compared with whoever answered, and whether it would have made a good canary. Pure.
 
-Errors and latency are weighed by the tests of a rollout: the shadow stands for the canary, the primary for stable. A
-copy is made only of what the primary answered, so the primary has no errors here. Unlike a rollout's, the verdict says
-nothing of invalid values, which are not counted for shadows; and it minds answers that a caller of the primary could
-not read. Not here: how copies are made and compared (``serving``).
+Errors are weighed by the test of a rollout: the shadow stands for the canary, the primary for stable. A copy is made
+only of what the primary answered, so the primary has no errors here. Answers that a caller of the primary could not
+read, and values that are none, count against a shadow where they are more than a few. Its times are weighed and shown,
+and never condemn it: its process comes after everybody else's, so on a busy machine they are the machine's, not its
+own. Not here: how copies are made and compared (``serving``).
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from registry.traffic.words import both_arms
 from registry.windows import ArmCounts, Difference, ShadowCounts, ShadowWindow
 
 FAULTS = ("error", "timeout")
-MOST_INCOMPARABLE = 0.1
-"""The share of a shadow's answers that may have other outputs or shapes than the primary's."""
-FEW_INCOMPARABLE = 10
+NO_NUMBERS = ("nan", "inf", "-inf")
+MOST_USELESS = 0.1
+"""The share of a shadow's answers that may have other outputs or shapes than the primary's, and of its values that may
+be NaN or infinite where the primary's are numbers."""
+FEW_USELESS = 10
 """So many say nothing yet."""
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
@@ -81,7 +84,7 @@ def verdict_json(windows: Sequence[ShadowWindow]) -> dict[str, Any]:
     periods = [_period(window.counts) for window in windows]
     requests = sum(period.canary.requests for period in periods)
     if not requests:
-        return {"good_canary": None, "reason": "nothing was compared yet", "evidence": {}}
+        return {"good_canary": None, "reason": _why_nothing(total(windows)), "evidence": {}}
     alpha = DEFAULT_ALPHA / 2
     verdicts = {
         "error-rate": error_evidence(periods, tolerance=DEFAULT_TOLERANCE, alpha=alpha),
@@ -102,16 +105,34 @@ def _opinion(verdicts: Mapping[str, Verdict], counts: ShadowCounts) -> tuple[boo
         return False, failed + _mostly_timeouts(counts)
     incomparable = counts.outcomes.get("incomparable", 0)
     answers = incomparable + counts.outcomes.get("compared", 0)
-    if incomparable >= FEW_INCOMPARABLE and incomparable > MOST_INCOMPARABLE * answers:
+    if _are_many(incomparable, answers):
         return False, (
             f"{incomparable:,} of {answers:,} answers have other outputs or shapes: callers of the primary could not "
             "read them"
         )
-    if slow.fails:
-        return False, both_arms(slow, canary="the shadow", stable="the primary")
+    values = sum(difference.compared for difference in counts.outputs.values())
+    none = sum(difference.absolute.get(name, 0) for difference in counts.outputs.values() for name in NO_NUMBERS)
+    if _are_many(none, values):
+        return False, f"{none:,} of {values:,} values are NaN or infinite where the other's are numbers"
     if requests < DEFAULT_REQUESTS:
         return None, f"too little traffic: {requests} of {DEFAULT_REQUESTS} requests"
+    if slow.fails:
+        return None, (
+            f"{both_arms(slow, canary='the shadow', stable='the primary')}; but a shadow gets only the processor time "
+            "that nobody else wants: a canary of a small share tells whether that is the machine or the version"
+        )
     return True, f"nothing speaks against it after {requests:,} requests"
+
+
+def _are_many(useless: int, of: int) -> bool:
+    return useless >= FEW_USELESS and useless > MOST_USELESS * of
+
+
+def _why_nothing(counts: ShadowCounts) -> str:
+    missed = counts.outcomes.get("not_loaded", 0)
+    if not missed:
+        return "nothing was compared yet"
+    return f"nothing was compared: it was not loaded when {missed:,} copies came; traffic/status shows where it stands"
 
 
 def _mostly_timeouts(counts: ShadowCounts) -> str:

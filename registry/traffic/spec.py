@@ -24,6 +24,7 @@ HOUR = 3_600 * SECOND
 LONGEST = 90 * 24 * HOUR
 SHORTEST_INTERVAL = 100
 LONGEST_INTERVAL = HOUR
+LEAST_ALPHA = 1e-6
 MOST_ALPHA = 0.5
 MOST_TOLERANCE = 100.0
 DEFAULT_ALPHA = 0.05
@@ -95,7 +96,7 @@ class Spec:
         names = [metric.name for metric in self.metrics]
         _require(bool(names), "metrics must name at least one; leave them out for the usual ones")
         _require(len(set(names)) == len(names), "metrics may name each one once")
-        _require(0 < self.alpha <= MOST_ALPHA, f"alpha must be above 0 and at most {MOST_ALPHA}")
+        _require(LEAST_ALPHA <= self.alpha <= MOST_ALPHA, f"alpha must be from {LEAST_ALPHA} to {MOST_ALPHA}")
         _require(0 <= self.min_requests <= MOST_REQUESTS, f"minRequests must be 0 to {MOST_REQUESTS}")
         shortest, longest = duration_text(SHORTEST_INTERVAL), duration_text(LONGEST_INTERVAL)
         _require(SHORTEST_INTERVAL <= self.interval_ms <= LONGEST_INTERVAL, f"interval must be {shortest} to {longest}")
@@ -176,7 +177,7 @@ def share_of_weight(weight: object) -> int:
     """Return a percentage as ten-thousandths; raise InvalidRequest where it is none, or finer than 0.01."""
     if isinstance(weight, (int, float)) and not isinstance(weight, bool) and 0 <= weight <= 100:
         share = round(weight * (WHOLE // 100))
-        if math.isclose(share, weight * (WHOLE // 100), abs_tol=1e-9):
+        if math.isclose(share, weight * (WHOLE // 100), abs_tol=1e-9) and (share == 0) == (weight == 0):
             return share
     raise InvalidRequest(
         "invalid_argument", f"setWeight '{quote(weight)}' is no percentage from 0 to 100 with at most two decimals"

@@ -293,7 +293,7 @@ def test_one_registry_leads() -> None:
 
 
 def test_a_damaged_rollout_stops_no_other() -> None:
-    """One that cannot be judged is said in the log, once an interval, and the others go on."""
+    """One that cannot be weighed holds, says so in the log once an interval, can be aborted; and the others go on."""
     failures = []
 
     def judge(rollout: Rollout, parts: Sequence[ArmPart]) -> Judgement:
@@ -305,12 +305,29 @@ def test_a_damaged_rollout_stops_no_other() -> None:
     story = Story(judge=judge)
     story.registry.ready("other", 2)
     story.registry.ledger.plans.append("other", 0, Plan(number(1)), "ana", "")  # type: ignore[arg-type] # a name is a name
-    story.start()
+    damaged = story.start()
     short = spec(minRequests=0)
     other = story.registry.rollouts.start("other", number(2), short, "ana")  # type: ignore[arg-type] # a name is a name
     story.after(31)
     assert story.registry.rollouts.rollout(other.model, other.id).state is RolloutState.SUCCEEDED
-    assert len(failures) == 7
+    assert len(failures) == 8  # seven looks of an interval, and one at once because it holds
+    rollouts = story.registry.rollouts
+    assert "cannot be weighed" in str(rollouts.rollout(damaged.model, damaged.id).hold)
+    assert rollouts.abort(damaged.model, damaged.id, "ana", "damaged").state is RolloutState.ABORTED
+
+
+def test_a_plan_by_hand_ends_a_rollout_at_the_next_turn() -> None:
+    """Not at the next look, which may be an hour away; and the reason names the first revision by hand."""
+    story = Story()
+    rollout = story.start(interval="1h")
+    story.after(2)
+    plans = story.registry.ledger.plans
+    for stable in (3, 1):
+        plans.append(CHURN, plans.current(CHURN).revision, Plan(number(stable)), "ana", "")  # type: ignore[union-attr]
+    story.after(1)
+    ended = story.registry.rollouts.rollout(CHURN, rollout.id)
+    assert ended.state is RolloutState.ABORTED
+    assert f"revision {rollout.plan_revision + 1}" in ended.reason
 
 
 def test_a_database_that_is_away_is_told() -> None:
