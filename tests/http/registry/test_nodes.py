@@ -100,6 +100,7 @@ for _ in range(40):
         broken(revision=-1),
         broken(held=None),
         broken(held=[{"model": "churn", "revision": 1, "awaits": ["0"]}]),
+        broken(held=[{"model": "churn", "revision": 1, "awaits": ["1"] * 10_001}]),
         broken(versions=[{"model": "-", "version": "1", "state": "ready", "memory_bytes": 1}]),
         broken(versions=[{"model": "churn", "version": "1", "state": "<b>", "memory_bytes": 1}]),
         broken(versions=[{"model": "churn", "version": "1", "state": "ready", "memory_bytes": -1}]),
