@@ -67,13 +67,15 @@ def test_an_older_platform_is_told_nothing_that_it_does_not_know(client: Client,
     assert client.promote("churn", 1).plan == Plan("1")
 
 
-def test_promoting_ends_what_was_tried(client: Client, fake: FakePlatform) -> None:
-    """All traffic is the version's: no canary, shadow or rule stays; what makes keys stick does."""
+def test_promoting_leaves_the_rest_of_the_plan(client: Client, fake: FakePlatform) -> None:
+    """As at the end of a rollout: the canary and the version's own copies go; rules and settings stay."""
     fake.situation.add("churn", 4)
-    client.set_traffic(
-        "churn", Plan("1", Canary("2", 0.1), (Shadow("3"),), (Rule("x", "y", "4"),), "x-user", allow_incompatible=True)
+    before = Plan(
+        "1", Canary("2", 0.1), (Shadow("3"), Shadow("2", 0.5)), (Rule("x", "y", "4"),), "x-user", "why", True, 2, True
     )
-    assert client.promote("churn", 2).plan == Plan("2", sticky="x-user")
+    client.set_traffic("churn", before)
+    after = client.promote("churn", 2).plan
+    assert after == replace(before, stable="2", canary=None, shadows=(Shadow("3"),), note="")
 
 
 def test_set_changes_what_is_named(run: Run, fake: FakePlatform) -> None:

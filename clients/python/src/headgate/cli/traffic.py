@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import plans, show
+from headgate.cli.replanned import going_on, tell
 from headgate.cli.session import Format, Output, open_client, read_text, say
 from headgate.nodes import NodeTraffic
 from headgate.plans import Plan, Traffic
@@ -51,6 +52,11 @@ AllowIncompatible = Annotated[
         help="Name versions that refuse some of what stable's callers send.",
     ),
 ]
+_CHANGES = (
+    "--stable 3, --canary 4=10%, --shadow 5=25%, --rule x-tenant=beta:4, --sticky HEADER, --warm, "
+    "--instances 2, --allow-incompatible, --clear-canary, --clear-shadows, --clear-rules or --clear-sticky; or a "
+    "whole plan with --file"
+)
 WholePlan = Annotated[
     str | None, typer.Option("--file", "-f", help="A whole plan as JSON, - for stdin; takes no other part.")
 ]
@@ -67,10 +73,16 @@ def promote(  # noqa: PLR0913 - Typer reads options off parameters
     expect: Expect = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Send all of a model's traffic to a version that is ready."""
+    """Make a version that is ready the stable one, and take the canary away.
+
+    Rules, other shadows, stickiness, warmth and instances of the plan stay; `traffic set --replace --stable VERSION`
+    leaves nothing else. A rollout that goes on ends by this.
+    """
     with open_client(context) as client:
-        revision = client.promote(name, version, note=note, warm=warm, instances=instances, expect=expect)
-    _print(revision, output)
+        seen, ending = client.traffic(name), going_on(client, name)
+        expected = seen.revision if expect is None else expect
+        found = client.promote(name, version, note=note, warm=warm, instances=instances, expect=expected)
+    tell(seen, found, ending, output)
 
 
 def rollback(
@@ -81,10 +93,11 @@ def rollback(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Go back to the plan before, or to that of a revision."""
+    """Go back to the plan before, or to that of a revision. A rollout that goes on ends by this."""
     with open_client(context) as client:
+        seen, ending = client.traffic(name), going_on(client, name)
         found = client.rollback(name, revision=revision)
-    _print(found, output)
+    tell(seen, found, ending, output)
 
 
 traffic.command("rollback", epilog="Example: headgate traffic rollback churn --revision 3")(rollback)
@@ -121,7 +134,10 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
     expect: Expect = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Change what is named of a model's plan, and nothing else; if nobody changed it meanwhile."""
+    """Change what is named of a model's plan, and nothing else; if nobody changed it meanwhile.
+
+    A rollout that goes on ends by this.
+    """
     given = {"canary": clear_canary, "shadows": clear_shadows, "rules": clear_rules, "sticky": clear_sticky}
     change = plans.Change(
         stable,
@@ -135,31 +151,43 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
         allow_incompatible,
         cleared=frozenset(part for part, wanted in given.items() if wanted),
     )
-    if change.empty == (file is None):
-        raise typer.BadParameter("say what to change, as --canary 4=10%, or give a whole plan with --file, not both")
+    if file is None and change.empty:
+        raise typer.BadParameter(f"say what to change: {_CHANGES}")
+    if file is not None and not change.empty:
+        raise typer.BadParameter("--file is a whole plan, so give no other part of one beside it", param_hint="--file")
+    plans.require_consistent(change)
     asked = None if file is None else plans.plan_from_document(read_text(file))
     with open_client(context) as client:
         seen = client.traffic(name)
         wanted = plans.changed(None if whole else seen.plan, change, name) if asked is None else asked
         if asked is not None and note is not None:
             wanted = replace(wanted, note=note)
+        ending = None
         if _says_nothing_new(seen.plan, wanted):
             say(f"{name}: the plan says so already (revision {seen.revision})")
             found = seen
         else:
+            ending = going_on(client, name)
             found = client.set_traffic(name, wanted, expect=seen.revision if expect is None else expect)
-    if output is Format.JSON:
-        show.print_json(found.to_json())
-    elif found is not seen:
-        _print_change(seen, found)
+    if found is seen:
+        _print_json_of(found, output)
+    else:
+        tell(seen, found, ending, output)
 
 
 @traffic.command("clear", epilog="Example: headgate traffic clear churn")
 def clear_traffic(context: typer.Context, name: Name, expect: Expect = None, output: Output = Format.TABLE) -> None:
-    """Take all traffic away: only versions and aliases that are named answer then."""
+    """Take all traffic away: only versions and aliases that are named answer then. A rollout ends by this."""
     with open_client(context) as client:
-        found = client.clear_traffic(name, expect=expect)
-    _print(found, output)
+        seen, ending = client.traffic(name), going_on(client, name)
+        found = seen
+        if seen.plan is not None or expect is not None:
+            found = client.clear_traffic(name, expect=seen.revision if expect is None else expect)
+    if found is seen:
+        say(f"{name}: nobody has traffic already")
+        _print_json_of(found, output)
+    else:
+        tell(seen, found, ending, output)
 
 
 @traffic.command("history", epilog="Example: headgate traffic history churn")
@@ -215,10 +243,9 @@ def _beside(plan: Plan | None) -> str | None:
     return ", ".join(said)
 
 
-def _print_change(before: Traffic, after: Traffic) -> None:
-    print(f"{after.model}: revision {before.revision or 'none'} → {after.revision}")
-    rows = plans.differences(before.plan, after.plan)
-    show.print_table(("part", "before", "now"), rows, empty="only the note is another one")
+def _print_json_of(unchanged: Traffic, output: Format) -> None:
+    if output is Format.JSON:
+        show.print_json(unchanged.to_json())
 
 
 def _print(found: Traffic, output: Format) -> None:
