@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import show
-from headgate.cli.session import Format, ListByDefault, Output, open_client, printable, say
+from headgate.cli.session import Format, ListByDefault, Output, Patience, open_client, printable, say
 from headgate.client import Client
 from headgate.errors import HeadgateError
 from headgate.names import model_name, version_number
@@ -99,7 +99,7 @@ def admit(
     name: Name,
     version: Number,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the version is ready or rejected.")] = True,
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for it.")] = 120.0,
+    timeout: Patience = 120.0,
     output: Output = Format.TABLE,
 ) -> None:
     """Check a rejected version again, from the start."""

@@ -11,7 +11,7 @@ import typer
 from headgate.cli import show
 from headgate.cli.board import board, glyphs_for, outcome
 from headgate.cli.rollout_options import METRICS, Asked, spec
-from headgate.cli.session import FAILED, Format, Output, open_client, read_text, say
+from headgate.cli.session import FAILED, Format, Output, finite, open_client, read_text, say
 from headgate.cli.watch import LOOK_SECONDS, Watched, follow, watch, watch_all
 from headgate.rollouts import Rollout
 
@@ -23,26 +23,36 @@ Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str, typer.Argument(help="Who is to become stable.")]
 Id = Annotated[str | None, typer.Argument(metavar="[ID]", help="Without one: the rollout that goes on.")]
 Why = Annotated[str, typer.Option("--why", help="Why, for the journal.")]
-Every = Annotated[float, typer.Option("--every", min=0.05, help="Seconds between two looks.")]
-Timeout = Annotated[float | None, typer.Option("--timeout", min=0, help="Look for at most so many seconds.")]
+Every = Annotated[float, typer.Option("--every", min=0.05, callback=finite, help="Seconds between two looks.")]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", min=0, callback=finite, help="Look for at most so many seconds.")
+]
 
 Steps = Annotated[
     str | None,
-    typer.Option("--steps", metavar="PERCENT[:PAUSE],…", help="By default 5:10m,25:10m,50:30m. No pause: it waits."),
+    typer.Option(
+        "--steps",
+        metavar="STEPS",
+        help="PERCENT:PAUSE, separated by commas; without :PAUSE it waits for you. Default: 5:10m,25:10m,50:30m.",
+    ),
 ]
 Metrics = Annotated[
     list[str] | None,
     typer.Option(
         "--metric",
-        metavar="NAME[:TOLERANCE][:max=LIMIT]",
-        help=f"As error-rate:1.25:max=0.02; may be repeated: {', '.join(METRICS)}.",
+        metavar="METRIC",
+        help=f"What may fail it: {', '.join(METRICS)}; then :TOLERANCE and :max=LIMIT as "
+        "invalid:2:max=0.1. The limit of latency is in seconds. Repeatable. "
+        "Default: error-rate, latency and invalid at 1.25.",
     ),
 ]
 MinRequests = Annotated[
-    int | None, typer.Option("--min-requests", min=0, help="That it must answer in a step before the next.")
+    int | None,
+    typer.Option("--min-requests", min=0, help="That it must answer in a step before the next. Default: 200."),
 ]
 Alpha = Annotated[
-    float | None, typer.Option("--alpha", help="How often a version that is no worse may be rolled back.")
+    float | None,
+    typer.Option("--alpha", help="How often, at most, a version that is no worse may be rolled back. Default: 0.05."),
 ]
 AllowIncompatible = Annotated[
     bool, typer.Option("--allow-incompatible", help="It may refuse some of what stable's callers send.")
@@ -61,8 +71,8 @@ def start(  # noqa: PLR0913 - Typer reads options off parameters
     steps: Steps = None,
     metric: Metrics = None,
     min_requests: MinRequests = None,
-    interval: Annotated[str | None, typer.Option("--interval", help="Between two looks, as 30s.")] = None,
-    max_duration: Annotated[str | None, typer.Option("--max-duration", help="Then it expires, as 24h.")] = None,
+    interval: Annotated[str | None, typer.Option("--interval", help="Between two looks. Default: 30s.")] = None,
+    max_duration: Annotated[str | None, typer.Option("--max-duration", help="Then it expires. Default: 24h.")] = None,
     alpha: Alpha = None,
     note: Annotated[str | None, typer.Option("--note", help="Why, for the journal.")] = None,
     allow_incompatible: AllowIncompatible = False,

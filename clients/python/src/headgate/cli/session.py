@@ -6,6 +6,7 @@ Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 
 from __future__ import annotations
 
 import difflib
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,6 +91,16 @@ class ListByDefault(TyperGroup):
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             args = ["list", *args]
         return super().resolve_command(ctx, args)
+
+
+def finite(number: float | None) -> float | None:
+    """Return a number that was given as an option; raise typer.BadParameter for NaN and infinity."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"{number} is no number to count with; write one such as 1.5")
+    return number
+
+
+Patience = Annotated[float, typer.Option("--timeout", min=0, callback=finite, help="Seconds to wait for it.")]
 
 
 def read_text(file: str) -> str:

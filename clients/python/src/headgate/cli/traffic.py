@@ -19,39 +19,40 @@ traffic = typer.Typer(
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str, typer.Argument(help="The version's number.")]
-Expect = Annotated[int | None, typer.Option("--expect", min=0, help="Only if the plan still has this revision.")]
+Expect = Annotated[
+    int | None, typer.Option("--expect", min=0, metavar="REVISION", help="Only if the plan still has this revision.")
+]
 Warm = Annotated[
     bool | None,
     typer.Option("--warm/--no-warm", help="Have nodes load it ahead and keep it; else as in the plan before."),
 ]
 Instances = Annotated[
     int | None,
-    typer.Option("--instances", min=1, max=64, help="Processes of it on a node; else as in the plan before."),
+    typer.Option(
+        "--instances", min=1, max=64, metavar="1..64", help="Processes of it on a node; else as in the plan before."
+    ),
 ]
 
 Stable = Annotated[str | None, typer.Option("--stable", metavar="VERSION", help="Answers what nothing else claims.")]
 CanaryOption = Annotated[
-    str | None, typer.Option("--canary", metavar="VERSION=SHARE", help="Answers a share, as 4=10%.")
+    str | None, typer.Option("--canary", metavar="CANARY", help="VERSION=SHARE: answers a share, as 4=10%.")
 ]
 Shadows = Annotated[
     list[str] | None,
-    typer.Option("--shadow", metavar="VERSION[=SAMPLE]", help="Gets copies, as 5=25%; may be repeated."),
+    typer.Option("--shadow", metavar="SHADOW", help="VERSION or VERSION=SAMPLE: gets copies, as 5=25%. Repeatable."),
 ]
 Rules = Annotated[
     list[str] | None,
-    typer.Option("--rule", metavar="HEADER=VALUE:VERSION", help="As x-tenant=beta:4; may be repeated."),
+    typer.Option("--rule", metavar="RULE", help="Sends a header's value to a version, as x-tenant=beta:4. Repeatable."),
 ]
 Sticky = Annotated[
     str | None, typer.Option("--sticky", metavar="HEADER", help="The header whose value stays on one arm.")
 ]
 Note = Annotated[str | None, typer.Option("--note", help="Why, for the journal.")]
-AllowIncompatible = Annotated[
-    bool | None,
-    typer.Option(
-        "--allow-incompatible/--no-allow-incompatible",
-        help="Name versions that refuse some of what stable's callers send.",
-    ),
+Allow = Annotated[
+    bool, typer.Option("--allow-incompatible", help="Versions may refuse some of what stable's callers send.")
 ]
+Forbid = Annotated[bool, typer.Option("--no-allow-incompatible", help="They may not any more.")]
 _CHANGES = (
     "--stable 3, --canary 4=10%, --shadow 5=25%, --rule x-tenant=beta:4, --sticky HEADER, --warm, "
     "--instances 2, --allow-incompatible, --clear-canary, --clear-shadows, --clear-rules or --clear-sticky; or a "
@@ -122,9 +123,11 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
     rule: Rules = None,
     sticky: Sticky = None,
     note: Note = None,
-    warm: Warm = None,
+    warm: Annotated[bool, typer.Option("--warm", help="Have nodes load all versions ahead, and keep them.")] = False,
+    no_warm: Annotated[bool, typer.Option("--no-warm", help="They load when asked for, again.")] = False,
     instances: Instances = None,
-    allow_incompatible: AllowIncompatible = None,
+    allow: Allow = False,
+    forbid: Forbid = False,
     clear_canary: Annotated[bool, typer.Option("--clear-canary", help="Without a canary.")] = False,
     clear_shadows: Annotated[bool, typer.Option("--clear-shadows", help="Without the present shadows.")] = False,
     clear_rules: Annotated[bool, typer.Option("--clear-rules", help="Without the present rules.")] = False,
@@ -146,9 +149,9 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
         tuple(rule or ()),
         sticky,
         note,
-        warm,
+        _yes_or_no("--warm", "--no-warm", yes=warm, no=no_warm),
         instances,
-        allow_incompatible,
+        _yes_or_no("--allow-incompatible", "--no-allow-incompatible", yes=allow, no=forbid),
         cleared=frozenset(part for part, wanted in given.items() if wanted),
     )
     if file is None and change.empty:
@@ -222,6 +225,13 @@ def show_status(context: typer.Context, name: Name, output: Output = Format.TABL
         [_node_row(node) for node in found.nodes],
         empty="no node has reported yet",
     )
+
+
+def _yes_or_no(yes_option: str, no_option: str, *, yes: bool, no: bool) -> bool | None:
+    """Return what two options say that are each other's contrary: two, since a pair of them is cut in narrow help."""
+    if yes and no:
+        raise typer.BadParameter(f"{yes_option} and {no_option} contradict each other; say one of them")
+    return yes or (False if no else None)
 
 
 def _node_row(node: NodeTraffic) -> list[object]:
