@@ -178,6 +178,17 @@ def at_share(canary: Canary) -> str:
     return f"{canary.version} at {percent(canary.share)}"
 
 
+def in_short(plan: Plan | None) -> str | None:
+    """Return who gets a model's traffic, on one line: ``1, canary 2 at 10 %, 1 shadow, 2 rules``; None without one."""
+    if plan is None:
+        return None
+    said = [plan.stable] + ([f"canary {at_share(plan.canary)}"] if plan.canary else [])
+    for count, what in ((len(plan.shadows), "shadow"), (len(plan.rules), "rule")):
+        if count:
+            said.append(f"{count} {what}" + ("s" if count > 1 else ""))
+    return ", ".join(said)
+
+
 def percent(share: float) -> str:
     """Return a share from 0 to 1 in percent, with as many decimals as it needs, at most two."""
     return f"{share * 100:.2f}".rstrip("0").rstrip(".") + " %"

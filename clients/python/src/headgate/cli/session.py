@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from headgate.cli.hints import in_commands
 from headgate.client import Client
 from headgate.errors import BadSettings, HeadgateError, ModelFault, NotFound, ServerFault, VersionRejected
 
@@ -53,9 +54,17 @@ def open_client(context: typer.Context) -> Iterator[Client]:
         except NotFound as error:
             near = _nearest(client, str(error.details.get("model", ""))) if error.code == "unknown_model" else None
             if near is None:
+                error.message = _in_commands(error, context)
                 raise
             message = f"{error.message}; did you mean {near}?"
             raise NotFound(message, code=error.code, details=error.details, request_id=error.request_id) from error
+        except HeadgateError as error:
+            error.message = _in_commands(error, context)
+            raise
+
+
+def _in_commands(error: HeadgateError, context: typer.Context) -> str:
+    return in_commands(error.message, error.code, str(context.params.get("name") or "MODEL"))
 
 
 def _nearest(client: Client, name: str) -> str | None:
