@@ -168,4 +168,15 @@ def test_a_shadow_is_judged(run: Run, fake: FakePlatform, client: Client) -> Non
     assert "where they disagree most" in shown and "12 (0.40%)" in shown
     found = client.shadow_comparison("churn", 5)
     assert (found.good_canary, found.outputs[""].relative.p90, len(found.examples)) == (False, None, 1)
-    assert "nobody can say yet" in run("traffic", "shadow", "churn", "4").stdout
+
+
+def test_what_is_no_shadow_is_told(run: Run) -> None:
+    """A version that nothing is copied to is an error with those that are; a shadow that saw nothing yet is none."""
+    run("traffic", "set", "churn", "--stable", "1", "--shadow", "3")
+    result = run("traffic", "shadow", "churn", "4")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: version 4 is no shadow of churn; it has: 3; ")
+    shown = run("traffic", "shadow", "churn", "3").stdout
+    assert "nobody can say yet" in shown and "nothing counted yet" in shown
+    run("traffic", "set", "churn", "--clear-shadows")
+    assert "it has none" in run("traffic", "shadow", "churn", "4").stderr

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import show
-from headgate.cli.board import board, glyphs_for, outcome
+from headgate.cli.board import answered, board, glyphs_for
 from headgate.cli.rollout_options import METRICS, Asked, spec
 from headgate.cli.session import FAILED, Format, Output, finite, open_client, read_text, say
 from headgate.cli.watch import LOOK_SECONDS, Watched, follow, watch, watch_all
@@ -106,7 +106,7 @@ def start(  # noqa: PLR0913 - Typer reads options off parameters
             ended = follow(client, Watched(name, started.id, every, timeout))
         except KeyboardInterrupt:
             _leave(name)
-    _print(ended, output)
+    _print(ended, output, journal=False)  # it went by while it was waited for
     _end(ended)
 
 
@@ -201,14 +201,15 @@ def abort(
         _told(client.abort_rollout(name, rollout, why=why), output)
 
 
-def _print(found: Rollout, output: Format) -> None:
+def _print(found: Rollout, output: Format, *, journal: bool = True) -> None:
     if output is Format.JSON:
         show.print_json(found)
         return
     from rich.console import Console
 
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=show.PIPE_WIDTH)
-    console.print(board(found, dt.datetime.now(dt.UTC), console.width, glyphs_for(console.encoding)))
+    now, glyphs = dt.datetime.now(dt.UTC), glyphs_for(console.encoding)
+    console.print(board(found, now, console.width, glyphs, journal=journal))
 
 
 def _told(found: Rollout, output: Format) -> None:
@@ -216,7 +217,7 @@ def _told(found: Rollout, output: Format) -> None:
     if output is Format.JSON:
         show.print_json(found)
     elif found.ended:
-        say(outcome(found))
+        say(answered(found))
     else:
         say(f"{found.model}: the rollout of version {found.version} is {found.state}, at {found.weight:g} %")
 
