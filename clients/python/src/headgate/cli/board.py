@@ -214,9 +214,7 @@ def _arms(rollout: Rollout, width: int) -> Table:
 def _evidence(rollout: Rollout, width: int, glyphs: Glyphs) -> Iterator[RenderableType]:
     yield _text((f"evidence against version {rollout.version}", "bold"), ("  at 1 it is rolled back", "dim"))
     if not rollout.ended:
-        yield _text(
-            (f"  nodes report every {_REPORT_SECONDS} s or so: counts are up to {_REPORT_SECONDS} s old", "dim")
-        )
+        yield _text((f"  counts are up to {_REPORT_SECONDS} s old, as nodes report by default", "dim"))
     if not rollout.evidence:
         yield _text(("  none yet", "dim"))
     for name, found in rollout.evidence.items():
