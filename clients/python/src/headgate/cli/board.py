@@ -234,7 +234,8 @@ def _metric(name: str, found: Evidence, width: int, glyphs: Glyphs) -> Iterator[
         (f"{name:<{_LABEL}}", ""), (glyphs.full * filled, style), (glyphs.empty * (length - filled), "dim"),
         (f" {_strength(found.evidence)}{over}", style), (holds, "dim"),
     )  # fmt: skip
-    yield _text((_counted(name, found, width), "dim"))
+    for line in _counted(name, found, width).split("\n"):
+        yield _text((line, "dim"))
 
 
 def _strength(evidence: float) -> str:
