@@ -27,7 +27,12 @@ _ADVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
             "wait for its end, or `headgate rollout promote {model}`, or `headgate rollout abort {model}`",
         ),
     ),
-    "incompatible_signature": ((r'"allow_incompatible": true insists', "--allow-incompatible insists"),),
+    "incompatible_signature": (
+        (
+            r'"allow_incompatible": true insists',
+            "--allow-incompatible of `headgate traffic set {model}` or `headgate rollout start` insists",
+        ),
+    ),
 }
 _OPTIONS = (
     (r"\bthresholdRange\.max of ([a-z-]+)", r"max= of --metric \1"),
