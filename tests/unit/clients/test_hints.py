@@ -31,7 +31,7 @@ from tests.support.fake_platform import Failure, FakePlatform
         ),
         ("not_found", "it has no such rollout; GET …/rollouts lists those", "`headgate rollout list churn` lists"),
         ("already_exists", "wait for its end, or promote or abort it", "or `headgate rollout abort churn`"),
-        ("incompatible_signature", 'send: x. "allow_incompatible": true insists', "--allow-incompatible of `headgate traffic set churn`"),
+        ("incompatible_signature", '"allow_incompatible": true insists', "of `headgate traffic set churn`"),
         ("invalid_argument", "the pauses take 2h, and maxDuration is 1h", "and --max-duration is 1h"),
         ("invalid_argument", "minRequests must be 0 to 1000000", "--min-requests must be 0"),
         ("invalid_argument", "alpha must be above 0 and at most 0.5", "--alpha must be above"),

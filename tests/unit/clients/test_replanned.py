@@ -78,11 +78,29 @@ def test_a_rollout_that_ends_by_it_is_told(run: Run, fake: FakePlatform, words: 
     assert "rollout" not in run("promote", "churn", "3").stderr
 
 
-@pytest.mark.parametrize("words", [("--clear-canary", "--canary", "2=10%"), ("--clear-sticky", "--sticky", "x-user")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--clear-canary", "--canary", "2=10%"),
+        ("--clear-sticky", "--sticky", "x-user"),
+        ("--warm", "--no-warm"),
+        ("--allow-incompatible", "--no-allow-incompatible"),
+    ],
+)
 def test_out_and_in_contradict_each_other(run: Run, words: tuple[str, ...]) -> None:
-    """What there is one of cannot be taken out and put in at once."""
+    """What there is one of cannot be taken out and put in at once, nor said and unsaid."""
     result = run("traffic", "set", "churn", *words)
     assert (result.exit_code, "say one of them" in " ".join(result.stderr.split())) == (2, True)
+
+
+def test_a_setting_is_said_and_unsaid(run: Run) -> None:
+    """Warmth and what may be incompatible stay from plan to plan until they are taken back."""
+    run("traffic", "set", "churn", "--warm", "--allow-incompatible")
+    shown = run("traffic", "show", "churn").stdout
+    assert "warm" in shown and "incompatible" in shown
+    run("traffic", "set", "churn", "--no-warm", "--no-allow-incompatible")
+    shown = run("traffic", "show", "churn").stdout
+    assert "warm" not in shown and "incompatible" not in shown
 
 
 @pytest.mark.parametrize(
