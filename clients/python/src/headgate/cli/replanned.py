@@ -26,10 +26,15 @@ def going_on(client: Client, name: str) -> Rollout | None:
 
 
 def tell(before: Traffic, after: Traffic, ending: Rollout | None, output: Format) -> None:
-    """Print what a change came to; ``ending`` went on before it, and a plan that is made by hand ends it."""
+    """Print what a change came to; ``ending`` went on before it, and a plan that is made by hand ends it.
+
+    Where ``after`` is ``before`` itself, nothing was changed: only JSON is printed then.
+    """
     if output is Format.JSON:
         show.print_json(after.to_json())
-    else:
+    if after is before:
+        return
+    if output is Format.TABLE:
         back = _GONE_BACK.fullmatch(after.why)
         how = f": the plan of {back[1]}" if back else ""
         print(f"{after.model}: revision {before.revision or 'none'} → {after.revision}{how}")

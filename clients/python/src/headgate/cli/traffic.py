@@ -172,10 +172,7 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
         else:
             ending = going_on(client, name)
             found = client.set_traffic(name, wanted, expect=seen.revision if expect is None else expect)
-    if found is seen:
-        _print_json_of(found, output)
-    else:
-        tell(seen, found, ending, output)
+    tell(seen, found, ending, output)
 
 
 @traffic.command("clear", epilog="Example: headgate traffic clear churn")
@@ -188,9 +185,7 @@ def clear_traffic(context: typer.Context, name: Name, expect: Expect = None, out
             found = client.clear_traffic(name, expect=seen.revision if expect is None else expect)
     if found is seen:
         say(f"{name}: nobody has traffic already")
-        _print_json_of(found, output)
-    else:
-        tell(seen, found, ending, output)
+    tell(seen, found, ending, output)
 
 
 @traffic.command("history", epilog="Example: headgate traffic history churn")
@@ -251,11 +246,6 @@ def _beside(plan: Plan | None) -> str | None:
     said += [f"shadow {shadow.version} at {plans.percent(shadow.sample)}" for shadow in plan.shadows]
     said += [f"rule {rule.header}={rule.equals} to {rule.version}" for rule in plan.rules]
     return ", ".join(said)
-
-
-def _print_json_of(unchanged: Traffic, output: Format) -> None:
-    if output is Format.JSON:
-        show.print_json(unchanged.to_json())
 
 
 def _print(found: Traffic, output: Format) -> None:
