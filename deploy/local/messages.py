@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.local.settings import LocalSettings
 
 TAIL_LINES = 12
+_CLIENTS_DEFAULTS = ("http://127.0.0.1:5000", "http://127.0.0.1:8080")
 
 
 def reachable(host: str) -> str:
@@ -46,10 +47,20 @@ def ready_text(settings: LocalSettings, home: Path, seconds: float) -> str:
             f"  Logs          {home / 'logs'}",
             "",
             "Try it, in another terminal (Ctrl-C here stops everything):",
+            *_exports(settings),
             f"  MLFLOW_TRACKING_URI={registry} .venv/bin/python docs/examples/train.py",
+            "  .venv/bin/headgate status",
             f"  curl {serving}/models",
         )
     )
+
+
+def _exports(settings: LocalSettings) -> tuple[str, ...]:
+    """Return what tells the client where everything is, for a shell; nothing where it would look there anyway."""
+    registry, serving = registry_url(settings), serving_url(settings)
+    if (registry, serving) == _CLIENTS_DEFAULTS:
+        return ()
+    return (f"  export HEADGATE_REGISTRY_URL={registry} HEADGATE_SERVING_URL={serving}",)
 
 
 def starting_text(names: Sequence[str], home: Path) -> str:

@@ -149,8 +149,15 @@ class Situation:
         """Return a version's JSON."""
         model = self.find(record["model"])
         stable = self.stable(record["model"])
+        roles = roles_of(model.journal[-1]["plan"] if model.journal else None, record["version"])
         aliases = sorted(a for a, v in model.aliases.items() if v == record["version"])
-        return {"signature": None, **record, "aliases": aliases, "stable": stable == record["version"]}
+        return {
+            "signature": None,
+            **record,
+            "aliases": aliases,
+            "stable": stable == record["version"],
+            "traffic": roles,
+        }
 
     def model_shown(self, name: str) -> dict[str, Any]:
         """Return a model's JSON."""
@@ -162,3 +169,16 @@ class Situation:
             "version_count": len(model.versions),
             "versions": [self.shown(v) for v in reversed(model.versions[-5:])],
         }
+
+
+def roles_of(plan: dict[str, Any] | None, version: str) -> list[str]:
+    """Return as what a plan names a version, in the platform's words."""
+    if plan is None:
+        return []
+    canary = plan.get("canary") or {"version": None, "share": 0}
+    return [
+        *(["stable"] if plan["stable"] == version else []),
+        *([f"canary {canary['share'] * 100:g}%"] if canary["version"] == version else []),
+        *("shadow" for shadow in plan.get("shadows", ()) if shadow["version"] == version),
+        *(["rule"] if any(rule["version"] == version for rule in plan.get("rules", ())) else []),
+    ]

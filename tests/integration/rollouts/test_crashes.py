@@ -91,8 +91,8 @@ def test_another_registry_takes_over(shared: str, tmp_path: Path) -> None:
     """Of two on one PostgreSQL one leads; when it is killed the other goes on with the rollout within the lease's
     time, and nodes report to whichever answers."""
     with registries(shared, tmp_path, 2) as both:
-        until(lambda: leader(shared) is not None, 10, "a leader")
         rollout = begin(both[0], steps=[{"setWeight": weight, "pause": "500ms"} for weight in WEIGHTS])
+        until(lambda: leader(shared) is not None, 10, "a leader")
         node = Node(both[0].url, both[1].url)
         node.start()
         first = next(registry for registry in both if registry.pid == leader(shared))

@@ -125,7 +125,7 @@ def test_promote_rollback_and_history(run: Run, fake: FakePlatform) -> None:
     revision = document(run("promote", "churn", "2", "--note", "better", "-o", "json"))
     assert isinstance(revision, dict)
     assert (revision["plan"]["stable"], revision["revision"], revision["plan"]["note"]) == ("2", 2, "better")
-    assert "stable    1" in run("rollback", "churn").stdout
+    assert run("rollback", "churn").stdout.splitlines()[0] == "churn: revision 2 → 3: the plan of revision 1"
     assert "rolled back to revision 1" in run("traffic", "history", "churn").stdout
 
 

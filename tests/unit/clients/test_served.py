@@ -78,8 +78,9 @@ def test_promoting_keeps_what_the_plan_before_said(client: Client, fake: FakePla
 def test_the_command_line_says_warm_and_instances(run: Run, fake: FakePlatform) -> None:
     """Options set them, and the plan shows them where they are not as usual."""
     fake.situation.add("churn")
-    shown = run("promote", "churn", "1", "--warm", "--instances", "2").stdout
-    assert "warm       yes" in shown
-    assert "instances  2" in shown
-    assert "warm" not in run("promote", "churn", "1", "--no-warm", "--instances", "1").stdout
+    shown = " ".join(run("promote", "churn", "1", "--warm", "--instances", "2").stdout.split())
+    assert "warm - yes" in shown
+    assert "instances - 2" in shown
+    run("promote", "churn", "1", "--no-warm", "--instances", "1")
+    assert "warm" not in run("traffic", "show", "churn").stdout
     assert run("promote", "churn", "1", "--instances", "65").exit_code == 2

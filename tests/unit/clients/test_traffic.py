@@ -67,13 +67,15 @@ def test_an_older_platform_is_told_nothing_that_it_does_not_know(client: Client,
     assert client.promote("churn", 1).plan == Plan("1")
 
 
-def test_promoting_ends_what_was_tried(client: Client, fake: FakePlatform) -> None:
-    """All traffic is the version's: no canary, shadow or rule stays; what makes keys stick does."""
+def test_promoting_leaves_the_rest_of_the_plan(client: Client, fake: FakePlatform) -> None:
+    """As at the end of a rollout: the canary and the version's own copies go; rules and settings stay."""
     fake.situation.add("churn", 4)
-    client.set_traffic(
-        "churn", Plan("1", Canary("2", 0.1), (Shadow("3"),), (Rule("x", "y", "4"),), "x-user", allow_incompatible=True)
+    before = Plan(
+        "1", Canary("2", 0.1), (Shadow("3"), Shadow("2", 0.5)), (Rule("x", "y", "4"),), "x-user", "why", True, 2, True
     )
-    assert client.promote("churn", 2).plan == Plan("2", sticky="x-user")
+    client.set_traffic("churn", before)
+    after = client.promote("churn", 2).plan
+    assert after == replace(before, stable="2", canary=None, shadows=(Shadow("3"),), note="")
 
 
 def test_set_changes_what_is_named(run: Run, fake: FakePlatform) -> None:
@@ -166,4 +168,15 @@ def test_a_shadow_is_judged(run: Run, fake: FakePlatform, client: Client) -> Non
     assert "where they disagree most" in shown and "12 (0.40%)" in shown
     found = client.shadow_comparison("churn", 5)
     assert (found.good_canary, found.outputs[""].relative.p90, len(found.examples)) == (False, None, 1)
-    assert "nobody can say yet" in run("traffic", "shadow", "churn", "4").stdout
+
+
+def test_what_is_no_shadow_is_told(run: Run) -> None:
+    """A version that nothing is copied to is an error with those that are; a shadow that saw nothing yet is none."""
+    run("traffic", "set", "churn", "--stable", "1", "--shadow", "3")
+    result = run("traffic", "shadow", "churn", "4")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: version 4 is no shadow of churn; it has: 3; ")
+    shown = run("traffic", "shadow", "churn", "3").stdout
+    assert "nobody can say yet" in shown and "nothing counted yet" in shown
+    run("traffic", "set", "churn", "--clear-shadows")
+    assert "it has none" in run("traffic", "shadow", "churn", "4").stderr

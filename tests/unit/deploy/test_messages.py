@@ -27,6 +27,14 @@ def test_the_ready_block_names_every_url_and_where_state_lives() -> None:
         assert expected in text
 
 
+def test_the_ready_block_says_where_the_client_must_look() -> None:
+    """With other ports than usual there is a line to paste; with the usual ones the command alone will do."""
+    usual = messages.ready_text(LocalSettings.load({}), HOME, 1.0)
+    assert "export" not in usual and ".venv/bin/headgate status" in usual
+    moved = messages.ready_text(LocalSettings.load({"HEADGATE_SERVING_PORT": "8090"}), HOME, 1.0)
+    assert "  export HEADGATE_REGISTRY_URL=http://127.0.0.1:5000 HEADGATE_SERVING_URL=http://127.0.0.1:8090" in moved
+
+
 def test_the_ready_block_never_shows_the_databases_password() -> None:
     """Only the kind of the database is told."""
     environ = {"HEADGATE_DATABASE_URL": "postgresql://u:hunter2@db/x", "HEADGATE_S3_ENDPOINT": "https://s3.example.org"}

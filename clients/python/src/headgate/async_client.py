@@ -183,7 +183,9 @@ class AsyncClient:
         instances: int | None = None,
         expect: int | None = None,
     ) -> Traffic:
-        """Send all of the model's traffic to a version; raise RevisionConflict where somebody else changed the plan.
+        """Make a version stable and take the canary away; rules, other shadows and settings of the plan stay.
+
+        Raises RevisionConflict where somebody else changed the plan meanwhile, and ends a rollout that goes on.
 
         Args:
             name: Of the model.

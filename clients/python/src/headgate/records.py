@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headgate.plans import Plan
+
 Json = Mapping[str, Any]
 
 
@@ -33,7 +35,8 @@ class Version:
         runtime: ``inline`` or ``host``.
         digest: The artifact's identity.
         size: Bytes of all files.
-        stable: Whether the plan in force sends its traffic here.
+        stable: Whether it is the stable version of the plan in force.
+        traffic: As what that plan names it, in words: ``stable``, ``canary 10%``, ``shadow``, ``rule``.
     """
 
     model: str
@@ -54,6 +57,7 @@ class Version:
     created_at: str | None = None
     aliases: tuple[str, ...] = ()
     stable: bool = False
+    traffic: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -85,6 +89,8 @@ class Version:
             created_at=raw.get("created_at"),
             aliases=tuple(raw.get("aliases") or ()),
             stable=bool(raw.get("stable", False)),
+            # An older platform only says who is stable.
+            traffic=tuple(raw.get("traffic", ("stable",) if raw.get("stable") else ())),
         )
 
 
@@ -98,6 +104,7 @@ class Model:
     revision: int
     version_count: int
     versions: tuple[Version, ...]
+    plan: Plan | None = None
 
     @classmethod
     def from_json(cls, raw: Json) -> Model:
@@ -113,6 +120,7 @@ class Model:
             revision=int(revision.get("revision") or 0),
             version_count=int(raw.get("version_count", len(versions))),
             versions=versions,
+            plan=Plan.from_json(plan) if plan else None,
         )
 
 

@@ -227,5 +227,8 @@ def _registry(
 ) -> Request:
     if document is None:
         return Request(Server.REGISTRY, method, _API + path, headers=headers or {})
-    body = json.dumps(document, allow_nan=False).encode()
+    try:
+        body = json.dumps(document, allow_nan=False).encode()
+    except ValueError as error:
+        raise InvalidRequest("NaN and infinity are no numbers that can be asked for; give finite ones") from error
     return Request(Server.REGISTRY, method, _API + path, headers={"Content-Type": _JSON, **(headers or {})}, body=body)

@@ -8,7 +8,7 @@ asking (``rollout_flows.py``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from headgate.names import version_number
@@ -267,6 +267,18 @@ class Rollout:
         """Whether nothing moves it any more."""
         return self.state in ENDED
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the contract's form, JSON-ready: a file with it asks for the same again."""
+        asked = {"metrics": [], "note": "", "allow_incompatible": False} | self.asked.to_json()
+        come_to = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("asked", *_MAPPED)}
+        return {
+            **come_to,
+            **asked,
+            "evidence": {name: asdict(one) for name, one in self.evidence.items()},
+            "arms": {name: asdict(one) for name, one in self.arms.items()},
+            "journal": [asdict(one) for one in self.journal],
+        }
+
     @classmethod
     def from_json(cls, raw: Json) -> Rollout:
         """Read a rollout."""
@@ -291,6 +303,9 @@ class Rollout:
             arms={str(name): Arm.from_json(one) for name, one in (raw.get("arms") or {}).items()},
             journal=tuple(RolloutEvent.from_json(line) for line in raw.get("journal") or ()),
         )
+
+
+_MAPPED = ("evidence", "arms", "journal")
 
 
 def _number(raw: Any) -> float | None:

@@ -6,7 +6,7 @@ decided, and only the caller knows whether that changes anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headgate import answers, requests
 from headgate.errors import HeadgateError, NotFound, RevisionConflict
@@ -22,7 +22,7 @@ NO_PLAN = Plan("1")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Who shall have all of a model's traffic. What is None stays as it is in the plan that is replaced."""
+    """Who shall be stable. What is None stays as it is in the plan that is replaced."""
 
     version: str | int
     note: str = ""
@@ -48,17 +48,27 @@ def history(name: str) -> Flow[list[Traffic]]:
 
 
 def promote(name: str, wanted: Wanted, expect: int | None = None) -> Flow[Traffic]:
-    """Send all of a model's traffic to a version, if the plan is still the one that was seen."""
+    """Make a version stable and take the canary away, if the plan is still the one that was seen; the rest stays."""
     seen = yield from traffic(name)
-    before = seen.plan or NO_PLAN
-    plan = Plan(
-        version_number(wanted.version),
-        sticky=before.sticky,
+    plan = promoted(seen.plan or NO_PLAN, wanted)
+    return (yield from set_traffic(name, plan, seen.revision if expect is None else expect))
+
+
+def promoted(before: Plan, wanted: Wanted) -> Plan:
+    """Return the plan in which a version is stable, as at the end of a rollout: rules, other shadows and settings stay.
+
+    Who is stable is nobody's canary and needs no copies of what it answers itself.
+    """
+    version = version_number(wanted.version)
+    return replace(
+        before,
+        stable=version,
+        canary=None,
+        shadows=tuple(shadow for shadow in before.shadows if shadow.version != version),
         note=wanted.note,
         warm=before.warm if wanted.warm is None else wanted.warm,
         instances=before.instances if wanted.instances is None else wanted.instances,
     )
-    return (yield from set_traffic(name, plan, seen.revision if expect is None else expect))
 
 
 def set_traffic(name: str, plan: Plan, expect: int | None = None) -> Flow[Traffic]:

@@ -7,6 +7,7 @@ and again (``watch.py``).
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 JOURNAL_LINES = 5
+_BY_HAND = re.compile(r"(?:aborted|promoted) by hand(?:: (.*))?", re.DOTALL)
+_REPORT_SECONDS = 10
 _STEPS_SHOWN = 6
 _LABEL = 12
 _LONGEST_BAR = 40
@@ -52,19 +55,21 @@ def glyphs_for(encoding: str | None) -> Glyphs:
     return Glyphs() if (encoding or "").lower().replace("-", "").startswith("utf") else PLAIN
 
 
-def board(rollout: Rollout, now: dt.datetime, width: int, glyphs: Glyphs) -> RenderableType:
-    """Draw a rollout as it stands at ``now``, in ``width`` columns."""
+def board(rollout: Rollout, now: dt.datetime, width: int, glyphs: Glyphs, *, journal: bool = True) -> RenderableType:
+    """Draw a rollout as it stands at ``now``, in ``width`` columns; its newest journal lines with ``journal``."""
     from rich.console import Group
 
     rows: list[RenderableType] = [_heading(rollout, now, glyphs), ""]
     rows += [*_steps(rollout, now, glyphs), ""]
     rows += [_arms(rollout, width), ""]
     rows += list(_evidence(rollout, width, glyphs))
-    if rollout.holding and not rollout.ended:
-        rows += ["", _text(("waits  ", "yellow"), (rollout.holding, ""))]
+    if rollout.holding and not rollout.ended and not _counted_down(rollout):
+        label = "waits for you  " if _waits_for_a_person(rollout) else "waits  "
+        rows += ["", _text((label, "yellow"), (rollout.holding, ""))]
     if rollout.ended:
         rows += ["", _text((outcome(rollout), f"bold {_STATE_STYLES.get(rollout.state, '')}"))]
-    rows += ["", _text(("journal (UTC), newest first", "bold")), *(_line(event) for event in newest(rollout))]
+    if journal:
+        rows += ["", _text(("journal (UTC), newest first", "bold")), *(_line(event) for event in newest(rollout))]
     return Group(*rows)
 
 
@@ -78,6 +83,27 @@ def outcome(rollout: Rollout) -> str:
         "expired": f"the rollout of {model} version {version} expired and {stable} has all traffic again",
     }.get(rollout.state, f"the rollout of {model} version {version} is {rollout.state}")
     return printable(f"{said}: {rollout.reason}" if rollout.reason else said)
+
+
+def answered(rollout: Rollout) -> str:
+    """Return what came of a person's ending a rollout: how it ended, who has the traffic, and the plan's revision."""
+    version, model, (by_hand, why) = rollout.version, rollout.model, _by_hand(rollout.reason)
+    if not by_hand or rollout.state not in ("aborted", "succeeded"):
+        return outcome(rollout)
+    told = f" ({why})" if why else ""
+    revision = next((f", revision {e.revision}" for e in reversed(rollout.journal) if e.revision is not None), "")
+    if rollout.state == "succeeded":
+        return printable(f"{model} version {version} is stable now{told}{revision}")
+    return printable(
+        f"the rollout of {model} version {version} was aborted{told}; "
+        f"version {rollout.stable} has all traffic again{revision}"
+    )
+
+
+def _by_hand(reason: str) -> tuple[bool, str]:
+    """Tell whether a person ended it, and why in their words."""
+    done = _BY_HAND.fullmatch(reason)
+    return done is not None, (done[1] or "") if done else ""
 
 
 def event_line(event: RolloutEvent) -> str:
@@ -142,6 +168,18 @@ def _left(rollout: Rollout, pause: str | None, now: dt.datetime) -> str:
     return f"{show.period(left)} left" if left > 0 else "its time is over"
 
 
+def _counted_down(rollout: Rollout) -> bool:
+    """Tell whether what it waits for is the clock, which the present step shows already."""
+    return rollout.state == "running" and (rollout.holding or "").endswith("of its pause are left")
+
+
+def _waits_for_a_person(rollout: Rollout) -> bool:
+    asked = rollout.asked.steps
+    pauseless = 0 <= rollout.step < len(asked) and asked[rollout.step].pause is None
+    holding = rollout.holding or ""
+    return "look, then resume" in holding or (pauseless and "until somebody" in holding)
+
+
 def _arms(rollout: Rollout, width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
@@ -167,6 +205,8 @@ def _arms(rollout: Rollout, width: int) -> Table:
 
 def _evidence(rollout: Rollout, width: int, glyphs: Glyphs) -> Iterator[RenderableType]:
     yield _text((f"evidence against version {rollout.version}", "bold"), ("  at 1 it is rolled back", "dim"))
+    if not rollout.ended:
+        yield _text((f"  counts are up to {_REPORT_SECONDS} s old, as nodes report by default", "dim"))
     if not rollout.evidence:
         yield _text(("  none yet", "dim"))
     for name, found in rollout.evidence.items():
@@ -178,19 +218,27 @@ def _metric(name: str, found: Evidence, width: int, glyphs: Glyphs) -> Iterator[
         yield _text((f"{name:<{_LABEL}}", ""), (found.message or "nothing can be said yet", "dim"))
         return
     style = "green" if found.evidence < 0.5 else "yellow" if found.evidence < 1 else "bold red"
-    length = max(10, min(_LONGEST_BAR, width - _LABEL - 20))
+    length = max(10, min(_LONGEST_BAR, width - _LABEL - 24))
     filled = round(max(0.0, min(1.0, found.evidence)) * length)
     over = f" {glyphs.failed}" if found.evidence >= 1 else ""
     holds = " (holds only)" if name == "predictions" else ""
     yield _text(
         (f"{name:<{_LABEL}}", ""), (glyphs.full * filled, style), (glyphs.empty * (length - filled), "dim"),
-        (f" {found.evidence:6.2f}{over}", style), (holds, "dim") if width >= 70 else ("", ""),
+        (f" {_strength(found.evidence)}{over}", style), (holds, "dim"),
     )  # fmt: skip
-    yield _text((_counted(name, found, width), "dim"))
+    for line in _counted(name, found, width).split("\n"):
+        yield _text((line, "dim"))
+
+
+def _strength(evidence: float) -> str:
+    """Return evidence in six characters, so that no number of it breaks a line."""
+    return "> 999" if evidence >= 999.995 else "< -99" if evidence <= -99.995 else f"{evidence:6.2f}"
 
 
 def _counted(name: str, found: Evidence, width: int) -> str:
-    """Tell what one metric counted, on one line of 60 columns or more."""
+    """Tell what one metric counted, on one line, or on one for each arm where there are less than 75 columns."""
+    if not (found.canary.requests or found.stable.requests):
+        return "  nothing counted yet"
     if name == "predictions":
         if found.distance is None:
             return "  nothing compared yet"
@@ -200,10 +248,10 @@ def _counted(name: str, found: Evidence, width: int) -> str:
     if found.threshold is not None:
         slow = f" over {show.seconds(found.threshold + found.margin)}"
         usual = f" over {show.seconds(found.threshold)}" if found.margin and width >= _WIDE else ""
-    of = f" {stable.bad:,.0f} of {stable.requests:,}{usual}" if width >= 75 else ""
+    gap = ", " if width >= 75 else "\n  "
     return (
-        f"  canary {canary.bad:,.0f} of {canary.requests:,}{slow} ({_ratio(canary.ratio)}), "
-        f"stable{of} ({_ratio(stable.ratio)})"
+        f"  canary {canary.bad:,.0f} of {canary.requests:,}{slow} ({_ratio(canary.ratio)}){gap}"
+        f"stable {stable.bad:,.0f} of {stable.requests:,}{usual} ({_ratio(stable.ratio)})"
     )
 
 

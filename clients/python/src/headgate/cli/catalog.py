@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import show
-from headgate.cli.session import Format, ListByDefault, Output, open_client, printable, say
+from headgate.cli import plans, show
+from headgate.cli.session import Format, ListByDefault, Output, Patience, open_client, printable, say
 from headgate.client import Client
 from headgate.errors import HeadgateError
 from headgate.names import model_name, version_number
@@ -56,7 +56,12 @@ def show_model(context: typer.Context, name: Name, output: Output = Format.TABLE
         show.print_json(model)
         return
     show.print_facts(
-        {"model": model.name, "stable": model.stable, "revision": model.revision or None, "aliases": model.aliases}
+        {
+            "model": model.name,
+            "traffic": plans.in_short(model.plan),
+            "revision": model.revision or None,
+            "aliases": model.aliases,
+        }
     )
     print()
     _version_table(list(model.versions))
@@ -99,7 +104,7 @@ def admit(
     name: Name,
     version: Number,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the version is ready or rejected.")] = True,
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for it.")] = 120.0,
+    timeout: Patience = 120.0,
     output: Output = Format.TABLE,
 ) -> None:
     """Check a rejected version again, from the start."""
@@ -149,8 +154,8 @@ def _list_models(context: typer.Context, query: str, limit: int, output: Format)
         show.print_json(found)
         return
     show.print_table(
-        ("model", "versions", "newest", "stable", "aliases"),
-        [(m.name, show.counted(m), _newest(m), m.stable, m.aliases) for m in found],
+        ("model", "versions", "newest", "traffic", "aliases"),
+        [(m.name, show.counted(m), _newest(m), plans.in_short(m.plan), m.aliases) for m in found],
         empty="no models yet; `headgate register ./model --name NAME` registers one",
     )
 
@@ -200,8 +205,7 @@ def _version_table(found: list[Version]) -> None:
 
 
 def _version_row(v: Version) -> list[object]:
-    traffic = "stable" if v.stable else None
-    return [v.version, v.state, traffic, v.aliases, _flavours(v), show.size(v.size), show.moment(v.created_at)]
+    return [v.version, v.state, v.traffic, v.aliases, _flavours(v), show.size(v.size), show.moment(v.created_at)]
 
 
 def _flavours(v: Version) -> tuple[str, ...]:
@@ -217,7 +221,7 @@ def _version_facts(v: Version) -> dict[str, object]:
         "version": v.version,
         "state": v.state,
         "reason": v.reason,
-        "traffic": "stable" if v.stable else "",
+        "traffic": v.traffic,
         "aliases": v.aliases,
         "tier": v.tier,
         "runtime": v.runtime,

@@ -5,19 +5,24 @@ from __future__ import annotations
 import datetime as dt
 import importlib.metadata
 import os
+from collections.abc import Mapping
 
 import typer
 
-from headgate.cli import checks, show
+from headgate.cli import checks, plans, show
+from headgate.cli.replanned import going_on
 from headgate.cli.session import FAILED, USAGE, Format, Output, open_client
 from headgate.errors import BadSettings
 from headgate.records import Model, ProcessStatus, Status
+from headgate.rollouts import Rollout
 
 
 def status(context: typer.Context, output: Output = Format.TABLE) -> None:
     """Show both processes, all models, and where their traffic goes; exit code 1 unless both are ready."""
     with open_client(context) as client:
         found = client.status()
+        # Only a plan with a canary can be a rollout's, so nobody else is asked for one.
+        going = {m.name: going_on(client, m.name) for m in found.models if m.plan is not None and m.plan.canary}
     if output is Format.JSON:
         show.print_json(found)
     else:
@@ -28,15 +33,20 @@ def status(context: typer.Context, output: Output = Format.TABLE) -> None:
         if found.registry.reachable and found.registry.kind in (None, found.registry.name):
             print()
             show.print_table(
-                ("model", "versions", "stable", "revision", "serving", "aliases"),
+                ("model", "versions", "traffic", "revision", "serving", "aliases"),
                 [
-                    (m.name, show.counted(m), m.stable, m.revision or None, _in_step(m, found), m.aliases)
+                    (m.name, show.counted(m), _traffic(m, going), m.revision or None, _in_step(m, found), m.aliases)
                     for m in found.models
                 ],
                 empty="no models",
             )
     if not (found.registry.ready and found.serving.ready):
         raise typer.Exit(FAILED)
+
+
+def _traffic(model: Model, going: Mapping[str, Rollout | None]) -> str | None:
+    said, rollout = plans.in_short(model.plan), going.get(model.name)
+    return said if rollout is None else f"{said}; rollout of {rollout.version} {rollout.state}"
 
 
 def doctor(context: typer.Context, output: Output = Format.TABLE) -> None:

@@ -9,7 +9,9 @@ import typer
 
 from headgate.cli import show
 from headgate.cli.session import Format, Output, open_client
+from headgate.errors import NotFound
 from headgate.nodes import Node, OutputComparison, ShadowComparison
+from headgate.plans import Traffic
 
 nodes = typer.Typer(help="Serving nodes: list them.", no_args_is_help=True)
 
@@ -43,6 +45,8 @@ def shadow(
     """Show how a shadow compares with who answers, and whether it would have been a good canary."""
     with open_client(context) as client:
         found = client.shadow_comparison(name, version)
+        if not (found.requests or found.outcomes):
+            _require_shadow(client.traffic(name), found.version)
     if output is Format.JSON:
         show.print_json(found)
         return
@@ -62,13 +66,24 @@ def shadow(
             )
 
 
+def _require_shadow(traffic: Traffic, version: str) -> None:
+    """Raise NotFound where a version that was never compared is no shadow either, so that nothing will come."""
+    shadows = [] if traffic.plan is None else [shadow.version for shadow in traffic.plan.shadows]
+    said = f": {', '.join(shadows)}" if shadows else " none"
+    if version not in shadows:
+        raise NotFound(
+            f"version {version} is no shadow of {traffic.model}; it has{said}; "
+            f"`headgate traffic set {traffic.model} --shadow {version}` makes it one"
+        )
+
+
 def _facts(found: ShadowComparison) -> Iterator[tuple[str, object]]:
     yield "model", found.model
     yield "shadow", found.version
     good = {True: "yes", False: "no", None: "nobody can say yet"}[found.good_canary]
     yield "good canary", f"{good}: {found.reason}" if found.reason else good
     yield "since", show.moment(found.since, zone=True)
-    yield "requests", str(found.requests)
+    yield "requests", str(found.requests) if found.requests else "nothing counted yet"
     yield "copies", found.outcomes
     compared = found.outcomes.get("compared", 0)
     yield "differing", f"{found.differing} of {compared} ({found.differing / compared:.2%})" if compared else None

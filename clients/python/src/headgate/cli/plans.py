@@ -6,6 +6,7 @@ Not here: asking the platform (``traffic.py``).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -72,6 +73,15 @@ def changed(before: Plan | None, change: Change, name: str) -> Plan:
     )
 
 
+def require_consistent(change: Change) -> None:
+    """Raise typer.BadParameter where a part that there is one of is both taken out and put in."""
+    for part, put_in in (("canary", change.canary), ("sticky", change.sticky)):
+        if part in change.cleared and put_in is not None:
+            raise typer.BadParameter(
+                f"--clear-{part} takes it out and --{part} puts one in; say one of them", param_hint=f"--clear-{part}"
+            )
+
+
 def plan_from_document(text: str) -> Plan:
     """Return the plan that a JSON document has, bare or as ``traffic show --output json`` prints it.
 
@@ -93,12 +103,33 @@ def plan_from_document(text: str) -> Plan:
 def read_object(text: str) -> Mapping[str, Any]:
     """Return the JSON object that ``text`` is; raise typer.BadParameter where it is none."""
     try:
-        document = json.loads(text)
-    except ValueError as error:
+        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"this is not JSON: {quoted(error, 120)}", param_hint="--file") from error
     if not isinstance(document, dict):
         raise typer.BadParameter("this is JSON, but no object in braces", param_hint="--file")
     return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs as a dict; one that is said twice is refused, since one of the two would be lost silently."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise typer.BadParameter(f"{quoted(key)} is there twice; say it once", param_hint="--file")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise typer.BadParameter(f"{name} is no JSON number; write a finite one", param_hint="--file")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise typer.BadParameter(f"{quoted(text)} is too large for a number", param_hint="--file")
+    return number
 
 
 def require_known(document: Any, known: Any, what: str) -> None:
@@ -147,6 +178,17 @@ def at_share(canary: Canary) -> str:
     return f"{canary.version} at {percent(canary.share)}"
 
 
+def in_short(plan: Plan | None) -> str | None:
+    """Return who gets a model's traffic, on one line: ``1, canary 2 at 10 %, 1 shadow, 2 rules``; None without one."""
+    if plan is None:
+        return None
+    said = [plan.stable] + ([f"canary {at_share(plan.canary)}"] if plan.canary else [])
+    for count, what in ((len(plan.shadows), "shadow"), (len(plan.rules), "rule")):
+        if count:
+            said.append(f"{count} {what}" + ("s" if count > 1 else ""))
+    return ", ".join(said)
+
+
 def percent(share: float) -> str:
     """Return a share from 0 to 1 in percent, with as many decimals as it needs, at most two."""
     return f"{share * 100:.2f}".rstrip("0").rstrip(".") + " %"
@@ -182,6 +224,9 @@ def _cleared(plan: Plan, cleared: frozenset[str]) -> Plan:
 
 def _weighted(text: str, option: str, otherwise: float | None) -> tuple[str, float]:
     version, given, share = text.partition("=")
+    if not version.strip():
+        form = "VERSION=SHARE, as 4=10%" if otherwise is None else "VERSION or VERSION=SAMPLE, as 5=25%"
+        raise typer.BadParameter(f"{quoted(text)} names no version: write {form}", param_hint=option)
     if not given and otherwise is None:
         raise typer.BadParameter(f"{quoted(text)} names no share: write it as 4=10%", param_hint=option)
     return version_number(version.strip()), share_of(share, option) if given else otherwise or 0.0
@@ -197,7 +242,7 @@ def _with_shadow(plan: Plan, shadow: Shadow) -> Plan:
 def _rule(text: str) -> Rule:
     header, has_header, rest = text.partition("=")
     equals, has_version, version = rest.rpartition(":")
-    if not (has_header and has_version and header.strip()):
+    if not (has_header and has_version and header.strip() and version.strip()):
         raise typer.BadParameter(
             f"{quoted(text)} is no rule: write header=value:version, as x-tenant=beta:4", param_hint="--rule"
         )

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import show
-from headgate.cli.session import Format, Output, open_client, say
+from headgate.cli.session import Format, Output, Patience, open_client, say
 from headgate.records import Version
 from headgate.registration import Progress
 
@@ -29,7 +29,7 @@ def register(  # noqa: PLR0913 - Typer reads options off parameters
         str | None, typer.Option("--alias", help="Point this alias at the version once it is ready.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the version is ready or rejected.")] = True,
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for it.")] = 120.0,
+    timeout: Patience = 120.0,
     output: Output = Format.TABLE,
 ) -> None:
     """Register a saved MLflow model; an interrupted upload goes on where it stopped."""

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from headgate.cli import show
-from headgate.cli.board import board, glyphs_for, outcome
+from headgate.cli.board import answered, board, glyphs_for
 from headgate.cli.rollout_options import METRICS, Asked, spec
-from headgate.cli.session import FAILED, Format, Output, open_client, read_text, say
+from headgate.cli.session import FAILED, Format, Output, finite, open_client, read_text, say
 from headgate.cli.watch import LOOK_SECONDS, Watched, follow, watch, watch_all
 from headgate.rollouts import Rollout
 
@@ -23,26 +23,36 @@ Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str, typer.Argument(help="Who is to become stable.")]
 Id = Annotated[str | None, typer.Argument(metavar="[ID]", help="Without one: the rollout that goes on.")]
 Why = Annotated[str, typer.Option("--why", help="Why, for the journal.")]
-Every = Annotated[float, typer.Option("--every", min=0.05, help="Seconds between two looks.")]
-Timeout = Annotated[float | None, typer.Option("--timeout", min=0, help="Look for at most so many seconds.")]
+Every = Annotated[float, typer.Option("--every", min=0.05, callback=finite, help="Seconds between two looks.")]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", min=0, callback=finite, help="Look for at most so many seconds.")
+]
 
 Steps = Annotated[
     str | None,
-    typer.Option("--steps", metavar="PERCENT[:PAUSE],…", help="By default 5:10m,25:10m,50:30m. No pause: it waits."),
+    typer.Option(
+        "--steps",
+        metavar="STEPS",
+        help="PERCENT:PAUSE, separated by commas; without :PAUSE it waits for you. Default: 5:10m,25:10m,50:30m.",
+    ),
 ]
 Metrics = Annotated[
     list[str] | None,
     typer.Option(
         "--metric",
-        metavar="NAME[:TOLERANCE][:max=LIMIT]",
-        help=f"As error-rate:1.25:max=0.02; may be repeated: {', '.join(METRICS)}.",
+        metavar="METRIC",
+        help=f"What may fail it: {', '.join(METRICS)}; then :TOLERANCE and :max=LIMIT as "
+        "invalid:2:max=0.1. The limit of latency is in seconds. Repeatable. "
+        "Default: error-rate, latency and invalid at 1.25.",
     ),
 ]
 MinRequests = Annotated[
-    int | None, typer.Option("--min-requests", min=0, help="That it must answer in a step before the next.")
+    int | None,
+    typer.Option("--min-requests", min=0, help="That it must answer in a step before the next. Default: 200."),
 ]
 Alpha = Annotated[
-    float | None, typer.Option("--alpha", help="How often a version that is no worse may be rolled back.")
+    float | None,
+    typer.Option("--alpha", help="How often, at most, a version that is no worse may be rolled back. Default: 0.05."),
 ]
 AllowIncompatible = Annotated[
     bool, typer.Option("--allow-incompatible", help="It may refuse some of what stable's callers send.")
@@ -61,8 +71,8 @@ def start(  # noqa: PLR0913 - Typer reads options off parameters
     steps: Steps = None,
     metric: Metrics = None,
     min_requests: MinRequests = None,
-    interval: Annotated[str | None, typer.Option("--interval", help="Between two looks, as 30s.")] = None,
-    max_duration: Annotated[str | None, typer.Option("--max-duration", help="Then it expires, as 24h.")] = None,
+    interval: Annotated[str | None, typer.Option("--interval", help="Between two looks. Default: 30s.")] = None,
+    max_duration: Annotated[str | None, typer.Option("--max-duration", help="Then it expires. Default: 24h.")] = None,
     alpha: Alpha = None,
     note: Annotated[str | None, typer.Option("--note", help="Why, for the journal.")] = None,
     allow_incompatible: AllowIncompatible = False,
@@ -96,7 +106,7 @@ def start(  # noqa: PLR0913 - Typer reads options off parameters
             ended = follow(client, Watched(name, started.id, every, timeout))
         except KeyboardInterrupt:
             _leave(name)
-    _print(ended, output)
+    _print(ended, output, journal=False)  # it went by while it was waited for
     _end(ended)
 
 
@@ -191,14 +201,15 @@ def abort(
         _told(client.abort_rollout(name, rollout, why=why), output)
 
 
-def _print(found: Rollout, output: Format) -> None:
+def _print(found: Rollout, output: Format, *, journal: bool = True) -> None:
     if output is Format.JSON:
         show.print_json(found)
         return
     from rich.console import Console
 
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=show.PIPE_WIDTH)
-    console.print(board(found, dt.datetime.now(dt.UTC), console.width, glyphs_for(console.encoding)))
+    now, glyphs = dt.datetime.now(dt.UTC), glyphs_for(console.encoding)
+    console.print(board(found, now, console.width, glyphs, journal=journal))
 
 
 def _told(found: Rollout, output: Format) -> None:
@@ -206,7 +217,7 @@ def _told(found: Rollout, output: Format) -> None:
     if output is Format.JSON:
         show.print_json(found)
     elif found.ended:
-        say(outcome(found))
+        say(answered(found))
     else:
         say(f"{found.model}: the rollout of version {found.version} is {found.state}, at {found.weight:g} %")
 

@@ -5,6 +5,7 @@ Defaults that are not the client's own are the platform's: what is not said is n
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from headgate.rollouts import STEPS, Metric, RolloutSpec, Step
 
 METRICS = ("error-rate", "latency", "invalid", "quality")
 _DURATION = re.compile(r"(?:[0-9]{1,9}d)?(?:[0-9]{1,9}h)?(?:[0-9]{1,9}m)?(?:[0-9]{1,9}s)?(?:[0-9]{1,9}ms)?")
+
+_TWO_STEPS = re.compile(r"[0-9a-z%]\s+[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def spec(version: str, asked: Asked, document: str | None) -> RolloutSpec:
         wanted,
         steps=wanted.steps if asked.steps is None else steps(asked.steps),
         metrics=tuple(metric(text) for text in asked.metrics) or wanted.metrics,
-        alpha=wanted.alpha if asked.alpha is None else asked.alpha,
+        alpha=wanted.alpha if asked.alpha is None else _alpha(asked.alpha),
         min_requests=wanted.min_requests if asked.min_requests is None else asked.min_requests,
         interval=wanted.interval if asked.interval is None else duration(asked.interval, "--interval"),
         max_duration=wanted.max_duration
@@ -59,6 +62,11 @@ def steps(text: str) -> tuple[Step, ...]:
     """Return steps that are written ``5:10m,25:10m,50:30m``; a step without a pause waits for ``resume``."""
     found = []
     for part in text.split(","):
+        if _TWO_STEPS.search(part.strip()):
+            raise typer.BadParameter(
+                f"separate steps by commas, not spaces: {quoted(','.join(text.replace(',', ' ').split()))}",
+                param_hint="--steps",
+            )
         weight, has_pause, pause = part.strip().partition(":")
         try:
             share = float(weight.strip().removesuffix("%"))
@@ -83,9 +91,9 @@ def metric(text: str) -> Metric:
     for part in rest:
         try:
             if part.startswith("max="):
-                found = replace(found, maximum=float(part.removeprefix("max=")))
+                found = replace(found, maximum=_finite(part.removeprefix("max=")))
             else:
-                found = replace(found, tolerance=float(part))
+                found = replace(found, tolerance=_finite(part))
         except ValueError as error:
             raise typer.BadParameter(
                 f"{quoted(part)} in {quoted(text)} is no number: write name:tolerance:max=limit, "
@@ -98,7 +106,9 @@ def metric(text: str) -> Metric:
 def duration(text: str, option: str) -> str:
     """Return ``text`` if it is a duration, such as ``30s`` or ``1h30m``; raise typer.BadParameter otherwise."""
     if not text or not _DURATION.fullmatch(text):
-        raise typer.BadParameter(f"{quoted(text)} is no duration: write 30s, 10m or 1h30m", param_hint=option)
+        bare = text.isascii() and text.isdecimal() and len(text) < 10
+        right = f"do you mean {text}s or {text}m?" if bare else "write 30s, 10m or 1h30m"
+        raise typer.BadParameter(f"{quoted(text)} is no duration: {right}", param_hint=option)
     return text
 
 
@@ -110,8 +120,23 @@ def seconds(text: str | None) -> float | None:
     return sum(int(count) * units[unit] for count, unit in re.findall(r"([0-9]+)(ms|[dhms])", text))
 
 
+def _alpha(alpha: float) -> float:
+    if not 0 < alpha < 1:  # NaN is neither
+        raise typer.BadParameter(f"{alpha:g} cannot be: alpha is above 0 and below 1, as 0.05", param_hint="--alpha")
+    return alpha
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
 def _from_document(text: str, number: str) -> RolloutSpec:
     document = read_object(text)
+    if "id" in document and "state" in document:  # as the platform shows one: how far it came is not asked for
+        document = {key: value for key, value in document.items() if key in _EVERYTHING}
     about = document.get("version", number)
     if str(about) != number:
         raise typer.BadParameter(f"the file is about version {quoted(about)}, not {number}", param_hint="--file")

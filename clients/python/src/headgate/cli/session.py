@@ -6,6 +6,7 @@ Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed, 2 
 from __future__ import annotations
 
 import difflib
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from headgate.cli.hints import in_commands
 from headgate.client import Client
 from headgate.errors import BadSettings, HeadgateError, ModelFault, NotFound, ServerFault, VersionRejected
 
@@ -52,9 +54,17 @@ def open_client(context: typer.Context) -> Iterator[Client]:
         except NotFound as error:
             near = _nearest(client, str(error.details.get("model", ""))) if error.code == "unknown_model" else None
             if near is None:
+                error.message = _in_commands(error, context)
                 raise
             message = f"{error.message}; did you mean {near}?"
             raise NotFound(message, code=error.code, details=error.details, request_id=error.request_id) from error
+        except HeadgateError as error:
+            error.message = _in_commands(error, context)
+            raise
+
+
+def _in_commands(error: HeadgateError, context: typer.Context) -> str:
+    return in_commands(error.message, error.code, str(context.params.get("name") or "MODEL"))
 
 
 def _nearest(client: Client, name: str) -> str | None:
@@ -90,6 +100,16 @@ class ListByDefault(TyperGroup):
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             args = ["list", *args]
         return super().resolve_command(ctx, args)
+
+
+def finite(number: float | None) -> float | None:
+    """Return a number that was given as an option; raise typer.BadParameter for NaN and infinity."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"{number} is no number to count with; write one such as 1.5")
+    return number
+
+
+Patience = Annotated[float, typer.Option("--timeout", min=0, callback=finite, help="Seconds to wait for it.")]
 
 
 def read_text(file: str) -> str:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from headgate.cli.session import printable
 from headgate.cli.widths import fit
+from headgate.plans import Plan
 from headgate.records import Model
+from headgate.rollouts import Rollout
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
 
 PIPE_WIDTH = 120
 """Characters in a line where there is no terminal; a word that is longer makes the line longer."""
@@ -169,6 +172,8 @@ def _can_print(c: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, (Plan, Rollout)):
+        return value.to_json()  # the contract's form, so that it can be sent back
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         instance: DataclassInstance = value
         return {field.name: _plain(getattr(instance, field.name)) for field in dataclasses.fields(instance)}

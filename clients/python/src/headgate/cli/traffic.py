@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headgate.cli import plans, show
+from headgate.cli.replanned import going_on, tell
 from headgate.cli.session import Format, Output, open_client, read_text, say
 from headgate.nodes import NodeTraffic
 from headgate.plans import Plan, Traffic
@@ -18,39 +19,45 @@ traffic = typer.Typer(
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Version = Annotated[str, typer.Argument(help="The version's number.")]
-Expect = Annotated[int | None, typer.Option("--expect", min=0, help="Only if the plan still has this revision.")]
+Expect = Annotated[
+    int | None, typer.Option("--expect", min=0, metavar="REVISION", help="Only if the plan still has this revision.")
+]
 Warm = Annotated[
     bool | None,
     typer.Option("--warm/--no-warm", help="Have nodes load it ahead and keep it; else as in the plan before."),
 ]
 Instances = Annotated[
     int | None,
-    typer.Option("--instances", min=1, max=64, help="Processes of it on a node; else as in the plan before."),
+    typer.Option(
+        "--instances", min=1, max=64, metavar="1..64", help="Processes of it on a node; else as in the plan before."
+    ),
 ]
 
 Stable = Annotated[str | None, typer.Option("--stable", metavar="VERSION", help="Answers what nothing else claims.")]
 CanaryOption = Annotated[
-    str | None, typer.Option("--canary", metavar="VERSION=SHARE", help="Answers a share, as 4=10%.")
+    str | None, typer.Option("--canary", metavar="CANARY", help="VERSION=SHARE: answers a share, as 4=10%.")
 ]
 Shadows = Annotated[
     list[str] | None,
-    typer.Option("--shadow", metavar="VERSION[=SAMPLE]", help="Gets copies, as 5=25%; may be repeated."),
+    typer.Option("--shadow", metavar="SHADOW", help="VERSION or VERSION=SAMPLE: gets copies, as 5=25%. Repeatable."),
 ]
 Rules = Annotated[
     list[str] | None,
-    typer.Option("--rule", metavar="HEADER=VALUE:VERSION", help="As x-tenant=beta:4; may be repeated."),
+    typer.Option("--rule", metavar="RULE", help="Sends a header's value to a version, as x-tenant=beta:4. Repeatable."),
 ]
 Sticky = Annotated[
     str | None, typer.Option("--sticky", metavar="HEADER", help="The header whose value stays on one arm.")
 ]
 Note = Annotated[str | None, typer.Option("--note", help="Why, for the journal.")]
-AllowIncompatible = Annotated[
-    bool | None,
-    typer.Option(
-        "--allow-incompatible/--no-allow-incompatible",
-        help="Name versions that refuse some of what stable's callers send.",
-    ),
+Allow = Annotated[
+    bool, typer.Option("--allow-incompatible", help="Versions may refuse some of what stable's callers send.")
 ]
+Forbid = Annotated[bool, typer.Option("--no-allow-incompatible", help="They may not any more.")]
+_CHANGES = (
+    "--stable 3, --canary 4=10%, --shadow 5=25%, --rule x-tenant=beta:4, --sticky HEADER, --warm, "
+    "--instances 2, --allow-incompatible, --clear-canary, --clear-shadows, --clear-rules or --clear-sticky; or a "
+    "whole plan with --file"
+)
 WholePlan = Annotated[
     str | None, typer.Option("--file", "-f", help="A whole plan as JSON, - for stdin; takes no other part.")
 ]
@@ -67,10 +74,16 @@ def promote(  # noqa: PLR0913 - Typer reads options off parameters
     expect: Expect = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Send all of a model's traffic to a version that is ready."""
+    """Make a version that is ready the stable one, and take the canary away.
+
+    Rules, other shadows, stickiness, warmth and instances of the plan stay; `traffic set --replace --stable VERSION`
+    leaves nothing else. A rollout that goes on ends by this.
+    """
     with open_client(context) as client:
-        revision = client.promote(name, version, note=note, warm=warm, instances=instances, expect=expect)
-    _print(revision, output)
+        seen, ending = client.traffic(name), going_on(client, name)
+        expected = seen.revision if expect is None else expect
+        found = client.promote(name, version, note=note, warm=warm, instances=instances, expect=expected)
+    tell(seen, found, ending, output)
 
 
 def rollback(
@@ -81,10 +94,11 @@ def rollback(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Go back to the plan before, or to that of a revision."""
+    """Go back to the plan before, or to that of a revision. A rollout that goes on ends by this."""
     with open_client(context) as client:
+        seen, ending = client.traffic(name), going_on(client, name)
         found = client.rollback(name, revision=revision)
-    _print(found, output)
+    tell(seen, found, ending, output)
 
 
 traffic.command("rollback", epilog="Example: headgate traffic rollback churn --revision 3")(rollback)
@@ -109,9 +123,11 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
     rule: Rules = None,
     sticky: Sticky = None,
     note: Note = None,
-    warm: Warm = None,
+    warm: Annotated[bool, typer.Option("--warm", help="Have nodes load all versions ahead, and keep them.")] = False,
+    no_warm: Annotated[bool, typer.Option("--no-warm", help="They load when asked for, again.")] = False,
     instances: Instances = None,
-    allow_incompatible: AllowIncompatible = None,
+    allow: Allow = False,
+    forbid: Forbid = False,
     clear_canary: Annotated[bool, typer.Option("--clear-canary", help="Without a canary.")] = False,
     clear_shadows: Annotated[bool, typer.Option("--clear-shadows", help="Without the present shadows.")] = False,
     clear_rules: Annotated[bool, typer.Option("--clear-rules", help="Without the present rules.")] = False,
@@ -121,7 +137,10 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
     expect: Expect = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Change what is named of a model's plan, and nothing else; if nobody changed it meanwhile."""
+    """Change what is named of a model's plan, and nothing else; if nobody changed it meanwhile.
+
+    A rollout that goes on ends by this.
+    """
     given = {"canary": clear_canary, "shadows": clear_shadows, "rules": clear_rules, "sticky": clear_sticky}
     change = plans.Change(
         stable,
@@ -130,36 +149,43 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
         tuple(rule or ()),
         sticky,
         note,
-        warm,
+        _yes_or_no("--warm", "--no-warm", yes=warm, no=no_warm),
         instances,
-        allow_incompatible,
+        _yes_or_no("--allow-incompatible", "--no-allow-incompatible", yes=allow, no=forbid),
         cleared=frozenset(part for part, wanted in given.items() if wanted),
     )
-    if change.empty == (file is None):
-        raise typer.BadParameter("say what to change, as --canary 4=10%, or give a whole plan with --file, not both")
+    if file is None and change.empty:
+        raise typer.BadParameter(f"say what to change: {_CHANGES}")
+    if file is not None and not change.empty:
+        raise typer.BadParameter("--file is a whole plan, so give no other part of one beside it", param_hint="--file")
+    plans.require_consistent(change)
     asked = None if file is None else plans.plan_from_document(read_text(file))
     with open_client(context) as client:
         seen = client.traffic(name)
         wanted = plans.changed(None if whole else seen.plan, change, name) if asked is None else asked
         if asked is not None and note is not None:
             wanted = replace(wanted, note=note)
+        ending = None
         if _says_nothing_new(seen.plan, wanted):
             say(f"{name}: the plan says so already (revision {seen.revision})")
             found = seen
         else:
+            ending = going_on(client, name)
             found = client.set_traffic(name, wanted, expect=seen.revision if expect is None else expect)
-    if output is Format.JSON:
-        show.print_json(found.to_json())
-    elif found is not seen:
-        _print_change(seen, found)
+    tell(seen, found, ending, output)
 
 
 @traffic.command("clear", epilog="Example: headgate traffic clear churn")
 def clear_traffic(context: typer.Context, name: Name, expect: Expect = None, output: Output = Format.TABLE) -> None:
-    """Take all traffic away: only versions and aliases that are named answer then."""
+    """Take all traffic away: only versions and aliases that are named answer then. A rollout ends by this."""
     with open_client(context) as client:
-        found = client.clear_traffic(name, expect=expect)
-    _print(found, output)
+        seen, ending = client.traffic(name), going_on(client, name)
+        found = seen
+        if seen.plan is not None or expect is not None:
+            found = client.clear_traffic(name, expect=seen.revision if expect is None else expect)
+    if found is seen:
+        say(f"{name}: nobody has traffic already")
+    tell(seen, found, ending, output)
 
 
 @traffic.command("history", epilog="Example: headgate traffic history churn")
@@ -196,6 +222,13 @@ def show_status(context: typer.Context, name: Name, output: Output = Format.TABL
     )
 
 
+def _yes_or_no(yes_option: str, no_option: str, *, yes: bool, no: bool) -> bool | None:
+    """Return what two options say that are each other's contrary: two, since a pair of them is cut in narrow help."""
+    if yes and no:
+        raise typer.BadParameter(f"{yes_option} and {no_option} contradict each other; say one of them")
+    return yes or (False if no else None)
+
+
 def _node_row(node: NodeTraffic) -> list[object]:
     state = "lost" if node.lost else "arrived" if node.arrived else "on its way"
     return [node.node, show.ago(node.age_seconds), state, node.in_force, node.awaits, node.versions]
@@ -213,12 +246,6 @@ def _beside(plan: Plan | None) -> str | None:
     said += [f"shadow {shadow.version} at {plans.percent(shadow.sample)}" for shadow in plan.shadows]
     said += [f"rule {rule.header}={rule.equals} to {rule.version}" for rule in plan.rules]
     return ", ".join(said)
-
-
-def _print_change(before: Traffic, after: Traffic) -> None:
-    print(f"{after.model}: revision {before.revision or 'none'} → {after.revision}")
-    rows = plans.differences(before.plan, after.plan)
-    show.print_table(("part", "before", "now"), rows, empty="only the note is another one")
 
 
 def _print(found: Traffic, output: Format) -> None:
