@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from headgate import (
@@ -90,7 +91,8 @@ def test_a_whole_plan_goes_there_and_back(client: Client, name: str) -> None:
         client.set_traffic(name, plan, expect=made.revision - 1)
     assert caught.value.revision == made.revision
     assert client.history(name)[0].plan == plan
-    assert client.promote(name, 2).plan == Plan("2", sticky="x-user")
+    # Whoever promotes has decided on the canary, and on nothing else in the plan.
+    assert client.promote(name, 2).plan == replace(plan, stable="2", canary=None, note="")
 
 
 def test_a_change_is_seen_to_arrive(client: Client, name: str, platform: Platform) -> None:

@@ -28,7 +28,7 @@ _REPORT_SECONDS = 10
 _STEPS_SHOWN = 6
 _LABEL = 12
 _LONGEST_BAR = 40
-_WIDE = 100
+_WIDE, _WIDE_WITH_TIMES = 75, 95
 _STATE_STYLES = {
     "running": "cyan", "paused": "yellow", "succeeded": "green", "failed": "red", "aborted": "yellow",
     "expired": "yellow",
@@ -236,7 +236,7 @@ def _strength(evidence: float) -> str:
 
 
 def _counted(name: str, found: Evidence, width: int) -> str:
-    """Tell what one metric counted, on one line, or on one for each arm where there are less than 75 columns."""
+    """Tell what one metric counted, on one line, or on one for each arm where there is not the room."""
     if not (found.canary.requests or found.stable.requests):
         return "  nothing counted yet"
     if name == "predictions":
@@ -247,8 +247,8 @@ def _counted(name: str, found: Evidence, width: int) -> str:
     slow = usual = ""
     if found.threshold is not None:
         slow = f" over {show.seconds(found.threshold + found.margin)}"
-        usual = f" over {show.seconds(found.threshold)}" if found.margin and width >= _WIDE else ""
-    gap = ", " if width >= 75 else "\n  "
+        usual = f" over {show.seconds(found.threshold)}"
+    gap = ", " if width >= (_WIDE if found.threshold is None else _WIDE_WITH_TIMES) else "\n  "
     return (
         f"  canary {canary.bad:,.0f} of {canary.requests:,}{slow} ({_ratio(canary.ratio)}){gap}"
         f"stable {stable.bad:,.0f} of {stable.requests:,}{usual} ({_ratio(stable.ratio)})"
