@@ -98,12 +98,13 @@ class ReaderProcess(asyncio.Protocol):
 
     def end(self) -> None:
         """End the process at once: it keeps nothing that could be lost. Idempotent."""
-        self._ended = True
         if self.idle_timer is not None:
             self.idle_timer.cancel()
         if self._transport is not None:
             self._transport.abort()
-        self._kill()
+        if not self._ended:  # once: without the descriptor, asyncio's kill would reap it behind its own back
+            self._ended = True
+            self._kill()
         if not self._answer.done():
             self._answer.set_exception(ReaderDied())
             self._answer.exception()  # seen, whether or not anybody still waits
