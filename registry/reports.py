@@ -1,4 +1,4 @@
-"""What a node tells the registry, over and over: what it serves, what it still waits for, and its windows.
+"""What a node tells the registry, over and over: what it serves, what it still waits for, and what it has counted.
 
 Reports of one process (``boot``) are numbered from 1. The registry takes each number once, in order: a report that was
 sent again, because its answer was lost, changes nothing. Values only. Not here: windows (``windows.py``).
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from registry.observed import Answered, FeatureWindow
 from registry.records import ModelName, VersionNumber, parse_model_name, parse_version
 from registry.windows import ArmCounts, ArmWindow, ShadowCounts, ShadowWindow, count_from
 
@@ -72,7 +73,8 @@ class NodeReport:
         revision: Of the snapshot that the node acts on.
         held: Models for which it is still the plan before.
         versions: What is loaded, or on its way, or in trouble.
-        arms: Windows of arms, and ``shadows`` of shadows, since the last report.
+        arms: Windows of arms, ``shadows`` of shadows, and ``features`` of rows, since the last report.
+        answers: Predictions since then that are kept for labels.
     """
 
     node: str
@@ -83,6 +85,8 @@ class NodeReport:
     versions: tuple[LoadedVersion, ...] = ()
     arms: tuple[ArmWindow, ...] = ()
     shadows: tuple[ShadowWindow, ...] = ()
+    features: tuple[FeatureWindow, ...] = ()
+    answers: tuple[Answered, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the wire form, JSON-ready."""
@@ -114,6 +118,8 @@ class NodeReport:
                 }
                 for w in self.shadows
             ],
+            "features": [window.to_json() for window in self.features],
+            "answers": [answered.to_json() for answered in self.answers],
         }
 
     @classmethod
@@ -148,4 +154,7 @@ class NodeReport:
                 )
                 for w in raw["shadows"]
             ),
+            # Nodes of the release before send neither.
+            features=tuple(FeatureWindow.from_json(window) for window in raw.get("features", ())),
+            answers=tuple(Answered.from_json(answered) for answered in raw.get("answers", ())),
         )

@@ -19,7 +19,8 @@ class ServableVersion:
 
     ``lock`` is the sealed file of locked requirements that its environment is built from; None where the platform's own
     environment satisfies it. ``instances`` is how many processes the plan gives it. ``background`` says that the plan
-    names it as a shadow only, and no alias names it: its processes come after everybody else's.
+    names it as a shadow only, and no alias names it: its processes come after everybody else's. ``baseline`` is the
+    sealed document that its live rows are counted by (``baselines.py``); None where it has none yet.
     """
 
     version: VersionNumber
@@ -33,6 +34,7 @@ class ServableVersion:
     lock: Digest | None = None
     instances: int = 1
     background: bool = False
+    baseline: Digest | None = None
 
 
 def as_planned(
@@ -83,6 +85,7 @@ class ModelSnapshot:
                     "lock": v.lock,
                     "instances": v.instances,
                     "background": v.background,
+                    "baseline": v.baseline,
                 }
                 for v in self.versions.values()
             },
@@ -111,6 +114,7 @@ class ModelSnapshot:
                     lock=None if v.get("lock") is None else parse_digest(v["lock"]),  # files of older nodes have none
                     instances=int(v.get("instances", 1)),
                     background=bool(v.get("background", False)),
+                    baseline=None if v.get("baseline") is None else parse_digest(v["baseline"]),
                 )
                 for number, v in raw["versions"].items()
             },

@@ -271,3 +271,62 @@ leases = Table(
     Column("holder", Name, nullable=False),
     Column("until_ms", BigInteger, nullable=False),
 )
+
+# What a version's live rows are compared with: the newest, as the digest of a sealed document.
+baselines = Table(
+    "headgate_baselines",
+    metadata,
+    Column("model", Name, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["headgate_versions.model", "headgate_versions.number"]),
+)
+
+# What nodes saw of a version's rows: one open window a baseline, which grows until it is sealed, then its verdict.
+feature_windows = Table(
+    "headgate_feature_windows",
+    metadata,
+    Column("model", Name, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("baseline", Text, nullable=False),  # its digest; empty: there was none, and counts are samples
+    Column("state", Text, nullable=False),  # open, sealed (no more is added), judged
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("counts", Text, nullable=False),  # empty once judged
+    Column("verdict", Text),
+    ForeignKeyConstraint(["model", "version"], ["headgate_versions.model", "headgate_versions.number"]),
+    Index(
+        "ix_headgate_feature_windows_open",
+        "model",
+        "version",
+        "baseline",
+        unique=True,
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index("ix_headgate_feature_windows_state_last_ms", "state", "last_ms"),
+)
+
+# Predictions that labels may join, a row for each request; `labels` maps the number of a row to its label.
+predictions = Table(
+    "headgate_predictions",
+    metadata,
+    Column("model", Name, primary_key=True),
+    Column("request", Name, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("arm", Name, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("rows", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("labelled_ms", BigInteger, nullable=False),  # when the last label came; 0: none yet
+    ForeignKeyConstraint(["model", "version"], ["headgate_versions.model", "headgate_versions.number"]),
+    Index("ix_headgate_predictions_model_at_ms", "model", "at_ms"),
+    Index("ix_headgate_predictions_model_version_labelled_ms", "model", "version", "labelled_ms"),
+)

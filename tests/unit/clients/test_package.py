@@ -49,14 +49,24 @@ def test_import_is_light() -> None:
 
 
 def test_help_is_quick() -> None:
-    """The first page of help takes under 0.4 s of processor time, the interpreter's start included."""
-    spent = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "headgate.cli", "--help"], capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < 0.4
+    """The first page of help loads nothing heavy, and takes at most twice the time of what draws it.
+
+    Processor time, the interpreter's start included; measured in turns, because a busy machine slows both.
+    """
+    heavy = ("numpy", "pandas", "mlflow", "httpx", "pyarrow")
+    ours = (
+        "import sys; from headgate.cli.app import app; app(['--help'], standalone_mode=False);"
+        f"sys.exit(any(name in sys.modules for name in {heavy!r}))"
+    )
+    spent = [(_processor_seconds("import typer, typer.rich_utils"), _processor_seconds(ours)) for _ in range(5)]
+    assert min(one for _, one in spent) < 2 * min(one for one, _ in spent)
+
+
+def _processor_seconds(code: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_no_server_code_is_imported() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse  # type: ignore[import-untyped]
+import scipy.sparse
 
 from serving.runtimes.host.child.values import OutputInvalid, lay_array, lay_output, plain, take_array
 from serving.runtimes.host.child.wire import Buffer
