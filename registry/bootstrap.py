@@ -21,9 +21,10 @@ from registry.adapters.uv_resolver import UvResolver
 from registry.admission.admit import Admission
 from registry.background import Background
 from registry.controller import Controller
-from registry.edge.gate import Gate
+from registry.edge.gate import ASGIApp
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.counted import Counted
 from registry.http.health import Life, health_routes
 from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
@@ -43,6 +44,7 @@ from registry.traffic.arrival import seen_nodes
 SWEEP_SECONDS = 600
 LOOK_SECONDS = 0.5
 NODES_SECONDS = 5.0
+VERSIONS_SECONDS = 10.0
 WINDOWS_KEPT_MS = 7 * 24 * 3_600_000
 NODES_KEPT_MS = 24 * 3_600_000
 TRANSFERS = 64
@@ -73,7 +75,7 @@ def now_ms() -> int:
 class Process:
     """The registry, ready to be served: ``leave`` is called when it is told to stop."""
 
-    gate: Gate
+    app: ASGIApp
     leave: Callable[[], None]
 
 
@@ -103,6 +105,7 @@ def build(settings: RegistrySettings) -> Process:
         Admission(artifacts, ledger.versions, now_ms, metrics.admitted, resolver=UvResolver(settings.home)),
         prepare=artifacts.ensure_bucket,
         pause=settings.reconcile_seconds,
+        turned=metrics.turned,
     )
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
     controller = _deliver(rollouts, ledger, metrics, background)
@@ -128,7 +131,7 @@ def build(settings: RegistrySettings) -> Process:
         watch.leave()
 
     app = build_fastapi(lifespan)
-    app.include_router(health_routes(metrics.collected, life))
+    app.include_router(health_routes(metrics.page, life))
     app.include_router(version_routes(operations))
     app.include_router(upload_routes(operations))
     app.include_router(traffic_routes(operations))
@@ -136,7 +139,8 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(node_routes(operations, now_ms))
     app.include_router(alias_routes(operations))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
-    return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), leave)
+    gate = build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)
+    return Process(Counted(gate, gate.table, metrics.requested), leave)
 
 
 def _deliver(
@@ -148,10 +152,15 @@ def _deliver(
     )
 
     def count() -> None:
-        metrics.nodes_are(sum(not node.lost for node in seen_nodes(ledger.reports.nodes(), now_ms())))
+        metrics.nodes_are(seen_nodes(ledger.reports.nodes(), now_ms()))
+        metrics.snapshot_is(ledger.snapshots.revision())
+
+    def count_versions() -> None:
+        metrics.versions_are(ledger.versions.counts())
 
     background.every("rollouts", LOOK_SECONDS, controller.turn)
     background.every("nodes", NODES_SECONDS, count)
+    background.every("versions", VERSIONS_SECONDS, count_versions)
     background.every("gone-models", SWEEP_SECONDS, lambda: metrics.models_are(ledger.models.names()))
     return controller
 

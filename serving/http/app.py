@@ -19,6 +19,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from registry.edge.documents import PAGE_POLICY, describe_errors, page
+from registry.edge.exposition import CONTENT_TYPE
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, quote
 from registry.plans import Plan
@@ -30,7 +31,7 @@ from serving.pool.warming import START_SECONDS, Warming
 from serving.routing.choose import Ask, choose
 from serving.routing.split import Decision, RoutedVersion
 from serving.routing.table import RoutedModel, Routes
-from serving.telemetry.metrics import CONTENT_TYPE, Metrics, Readings
+from serving.telemetry.metrics import Metrics, Readings
 from serving.workers.pages import join_pages
 from serving.workers.siblings import Siblings
 

@@ -1,47 +1,85 @@
-"""The counts of finished requests, kept as plain numbers and shown as Prometheus families when somebody asks.
+"""The counts of finished requests, kept as plain numbers and written as Prometheus' text when somebody asks.
 
 prometheus_client takes a lock for every observation, and a request makes six of them: a tenth of all its time in this
 process. Here times are put on a list, and the list is counted into buckets as a whole once it is long enough. For the
-event loop's thread; a scrape calls ``settle`` there, and may read the families beside it. Not here: which labels there
-are and when a series goes (``metrics.py``).
+event loop's thread; a scrape calls ``settle`` there, and may write the text beside it. Not here: which labels there are
+and when a series goes (``metrics.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Sequence
 
 import numpy as np
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-from prometheus_client.core import Metric as Family
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
-from serving.telemetry.catalogue import BATCH_ROWS, REQUEST_SECONDS, REQUESTS, STAGE_SECONDS
+from registry.edge.exposition import Metric, head_of, histogram_template, labelled
+from serving.telemetry.catalogue import BATCH_ROWS, LOAD_SECONDS, REQUEST_SECONDS, REQUESTS, STAGE_SECONDS
 from serving.telemetry.finished import Finished
 
 STAGES = ("decode", "queue", "predict", "encode")
 PENDING = 256
 Labels = tuple[str, str]
 _BOUNDS = np.array(REQUEST_SECONDS.buckets)
-_SHOWN: tuple[str, ...] = tuple(
-    str(floatToGoString(bound))  # type: ignore[no-untyped-call]  # the library gives it no types
-    for bound in (*REQUEST_SECONDS.buckets, float("inf"))
-)
+_BUCKETS = len(REQUEST_SECONDS.buckets) + 1
 assert STAGE_SECONDS.buckets == REQUEST_SECONDS.buckets, "all times are counted into the same buckets"
+
+# One text for all versions: names and numbers are put in. No name holds a control character, so these mark where.
+_MODEL, _VERSION = "\x01", "\x02"
+_PAIR = (_MODEL, _VERSION)
+_REQUEST_LINES = histogram_template(REQUEST_SECONDS, _PAIR)
+_STAGE_LINES = [histogram_template(STAGE_SECONDS, (*_PAIR, stage)) for stage in STAGES]
+_BATCH_LINES = histogram_template(BATCH_ROWS, _PAIR)
+_LOAD_LINES = histogram_template(LOAD_SECONDS, _PAIR)
+
+
+class _Sizes:
+    """A histogram of a few numbers, counted one by one."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, metric: Metric) -> None:
+        self._bounds = metric.buckets
+        self._counts = [0] * (len(metric.buckets) + 1)
+        self._sum = 0.0
+
+    def count(self, size: float) -> None:
+        self._counts[bisect_left(self._bounds, size)] += 1
+        self._sum += size
+
+    def filled(self) -> tuple[float, ...]:
+        return _filled(np.cumsum(self._counts).tolist(), self._sum)
+
+
+class Batches:
+    """Counts the batches of one version, by how many rows they had."""
+
+    __slots__ = ("sizes",)
+
+    def __init__(self) -> None:
+        self.sizes = _Sizes(BATCH_ROWS)
+
+    def batch(self, rows: int, requests: int) -> None:
+        """Count one."""
+        self.sizes.count(rows)
+
+    def refused(self, reason: str) -> None:
+        """Do nothing: a refused request is counted when it has its answer."""
 
 
 class Tally:
-    """The requests of one model and version, and its batches, by how many rows they had."""
+    """The requests of one model and version, its batches and its loads."""
 
-    __slots__ = ("_counts", "_pending", "_sums", "batches", "labels", "requests")
+    __slots__ = ("_counts", "_pending", "_sums", "batches", "labels", "loads", "requests")
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
-        self.batches: dict[int, int] | None = None
+        self.batches: Batches | None = None
+        self.loads: _Sizes | None = None
         self.requests: dict[tuple[str, str, str], int] = {}
         self._pending: list[tuple[float, float, float, float, float]] = []
         # One row for the whole request, one for each stage.
-        self._counts = np.zeros((1 + len(STAGES), len(_SHOWN)), dtype=np.int64)
+        self._counts = np.zeros((1 + len(STAGES), _BUCKETS), dtype=np.int64)
         self._sums = np.zeros(1 + len(STAGES))
 
     def count(self, arm: str, protocol: str, status: str) -> None:
@@ -55,23 +93,41 @@ class Tally:
         if len(self._pending) >= PENDING:
             self.settle()
 
+    def loaded(self, seconds: float) -> None:
+        """Count a load."""
+        if self.loads is None:
+            self.loads = _Sizes(LOAD_SECONDS)
+        self.loads.count(seconds)
+
     def settle(self) -> None:
         """Count what is still on the list."""
         if self._pending:
             times = np.array(self._pending)
             self._pending.clear()
             for row, bucket in enumerate(_BOUNDS.searchsorted(times).T):
-                self._counts[row] += np.bincount(bucket, minlength=len(_SHOWN))
+                self._counts[row] += np.bincount(bucket, minlength=_BUCKETS)
             self._sums += times.sum(axis=0)
 
-    def histograms(self) -> Iterator[tuple[list[tuple[str, float]], float]]:
-        """Yield cumulative buckets and sum: of the whole request, then of each stage."""
-        for counts, total in zip(self._counts.cumsum(axis=1).tolist(), self._sums.tolist(), strict=True):
-            yield [(bound, float(count)) for bound, count in zip(_SHOWN, counts, strict=True)], total
+    def request_lines(self) -> str:
+        """Return the series of ``headgate_requests_total``."""
+        model, version = self.labels
+        return "".join(
+            f"{REQUESTS.name}{labelled(REQUESTS.labels, (model, version, *key))} {count}.0\n"
+            for key, count in list(self.requests.items())
+        )
+
+    def times(self) -> list[tuple[float, ...]]:
+        """Return what fills the lines of the whole request, then of each stage."""
+        counts, sums = self._counts.cumsum(axis=1).tolist(), self._sums.tolist()
+        return [_filled(row, total) for row, total in zip(counts, sums, strict=True)]
+
+    def named(self, lines: str) -> str:
+        """Put the model and the version into lines."""
+        return lines.replace(_MODEL, self.labels[0]).replace(_VERSION, self.labels[1])
 
 
-class Tallies(Collector):
-    """All tallies; what a ``CollectorRegistry`` asks for its families."""
+class Tallies:
+    """All tallies."""
 
     def __init__(self) -> None:
         self._tallies: dict[Labels, Tally] = {}
@@ -92,30 +148,25 @@ class Tallies(Collector):
         for tally in self._tallies.values():
             tally.settle()
 
-    def collect(self) -> Iterator[Family]:
-        """Yield the families as they stand."""
-        requests = CounterMetricFamily(REQUESTS.name, REQUESTS.sentence, labels=REQUESTS.labels)
-        seconds = HistogramMetricFamily(REQUEST_SECONDS.name, REQUEST_SECONDS.sentence, labels=REQUEST_SECONDS.labels)
-        stages = HistogramMetricFamily(STAGE_SECONDS.name, STAGE_SECONDS.sentence, labels=STAGE_SECONDS.labels)
-        batches = HistogramMetricFamily(BATCH_ROWS.name, BATCH_ROWS.sentence, labels=BATCH_ROWS.labels)
+    def text(self) -> str:
+        """Return the families as they stand."""
+        requests, seconds, stages = [head_of(REQUESTS)], [head_of(REQUEST_SECONDS)], [head_of(STAGE_SECONDS)]
+        batches, loads = [head_of(BATCH_ROWS)], [head_of(LOAD_SECONDS)]
         for tally in list(self._tallies.values()):
             if tally.batches is not None:
-                batches.add_metric(tally.labels, *_by_rows(dict(tally.batches)))
+                batches.append(tally.named(_BATCH_LINES % tally.batches.sizes.filled()))
+            if tally.loads is not None:
+                loads.append(tally.named(_LOAD_LINES % tally.loads.filled()))
             if not tally.requests:
                 continue
-            for key, count in list(tally.requests.items()):
-                requests.add_metric([*tally.labels, *key], count)
-            whole, *parts = tally.histograms()
-            seconds.add_metric(tally.labels, *whole)
-            for stage, part in zip(STAGES, parts, strict=True):
-                stages.add_metric((*tally.labels, stage), *part)
-        yield from (requests, seconds, stages, batches)
+            requests.append(tally.request_lines())
+            whole, *parts = tally.times()
+            seconds.append(tally.named(_REQUEST_LINES % whole))
+            lines = (stage % part for stage, part in zip(_STAGE_LINES, parts, strict=True))
+            stages.append(tally.named("".join(lines)))
+        return "".join((*requests, *seconds, *stages, *batches, *loads))
 
 
-def _by_rows(batches: dict[int, int]) -> tuple[list[tuple[str, float]], float]:
-    """Return cumulative buckets and sum of how many rows batches had."""
-    buckets = [
-        (str(floatToGoString(bound)), float(sum(n for rows, n in batches.items() if rows <= bound)))  # type: ignore[no-untyped-call]  # the library gives it no types
-        for bound in (*BATCH_ROWS.buckets, float("inf"))
-    ]
-    return buckets, float(sum(rows * n for rows, n in batches.items()))
+def _filled(cumulative: Sequence[int], total: float) -> tuple[float, ...]:
+    """Return what a histogram's template takes."""
+    return (*cumulative, cumulative[-1], total)

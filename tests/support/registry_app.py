@@ -79,7 +79,7 @@ class RegistryInMemory:
         app = build_fastapi(lifespan)
         watch = RevisionWatch(self.ledger.snapshots)
         for routes in (
-            health_routes(self.metrics.collected, Life()),
+            health_routes(self.metrics.page, Life()),
             version_routes(self.operations),
             upload_routes(self.operations),
             traffic_routes(self.operations),
