@@ -26,7 +26,7 @@ from registry.edge.gate import ASGIApp, Gate, RouteTable
 from registry.environment import platform_version
 from registry.errors import Unavailable
 from registry.snapshots import ServableVersion
-from serving.http.app import NodeView, build_app, load_here, page_here, unload_here
+from serving.http.app import NodeView, build_app, load_here, packed_page_here, unload_here
 from serving.http.body import BodyReader
 from serving.http.front import Front
 from serving.http.lane import PredictLane
@@ -215,7 +215,7 @@ class Node:
 
     async def _answer_sibling(self, message: Message) -> Message:
         if message["op"] == "page":
-            return {"page": (await page_here(self._view)).decode()}
+            return {"page": await packed_page_here(self._view)}
         work = load_here if message["op"] == "load" else unload_here
         await work(self._view, str(message["model"]), str(message["version"]))
         return {}

@@ -86,7 +86,7 @@ class Family:
     """All series of one gauge or counter, as plain numbers. Written by one thread; read by any.
 
     Series beyond ``most`` are not kept unless ``overflow`` says how two values become one: those share the labels
-    ``other``.
+    ``other``. The text's names are kept until a series comes or goes: then only numbers are written.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Family:
         self._most = most
         self._overflow = overflow
         self._values: dict[Labels, float] = {}
-        self._heads: dict[Labels, str] = {}
+        self._template: tuple[tuple[Labels, ...], str] = ((), _percent(head_of(metric)))
 
     def __len__(self) -> int:
         return len(self._values)
@@ -108,38 +108,38 @@ class Family:
                 return
             labels = (OTHER,) * len(labels)
             value = self._overflow(self._values[labels], value) if labels in self._values else value
-        self._values[labels] = value
+        self._values[labels] = float(value)
 
     def add(self, labels: Labels, by: float = 1) -> None:
         """Let a series rise."""
         values = self._values
         if labels not in values and len(values) >= self._most:
             labels = (OTHER,) * len(labels)
-        values[labels] = values.get(labels, 0) + by
+        values[labels] = values.get(labels, 0.0) + by
 
     def replace(self, values: Mapping[Labels, float]) -> None:
         """Let these be all series there are."""
         self._values = {}
         for labels, value in values.items():
             self.set(labels, value)
-        self._heads = {labels: head for labels, head in list(self._heads.items()) if labels in self._values}
 
     def drop(self, gone: Callable[[Labels], bool]) -> None:
         """Remove the series whose labels are gone."""
         for labels in [labels for labels in self._values if gone(labels)]:
             del self._values[labels]
-            self._heads.pop(labels, None)
 
     def text(self) -> str:
         """Return the family as Prometheus reads it."""
-        lines = [head_of(self.metric)]
-        heads, name = self._heads, self.metric.name
-        for labels, value in list(self._values.items()):
-            head = heads.get(labels)
-            if head is None:
-                head = heads[labels] = f"{name}{labelled(self.metric.labels, labels)} "
-            lines.append(f"{head}{number(value)}\n")
-        return "".join(lines)
+        now = self._values.copy()
+        names, values = tuple(now), tuple(now.values())
+        known, template = self._template
+        if known != names:
+            shown, own = self.metric.name, self.metric.labels
+            lines = (f"{shown}{_percent(labelled(own, labels))} %s\n" for labels in names)
+            template = _percent(head_of(self.metric)) + "".join(lines)
+            self._template = names, template
+        # Of a float, %s is what repr says; only what is no number is spelt otherwise.
+        return template % (values if math.isfinite(sum(values)) else tuple(map(number, values)))
 
 
 def number(value: float) -> str:

@@ -163,6 +163,7 @@ class Metrics:
     def read(self, now: Readings) -> None:
         """Take over what is only looked at when somebody asks. On the event loop, before ``page``."""
         self._tallies.settle()
+        self._shadowed.settle()
         states: Counts[State] = Counts()
         memory: dict[tuple[str, ...], float] = {}
         queued: dict[tuple[str, ...], float] = {}

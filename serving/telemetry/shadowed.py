@@ -41,6 +41,7 @@ class ShadowTallies:
 
     def __init__(self) -> None:
         self._tallies: dict[Labels, ShadowTally] = {}
+        self._copies, self._share = Family(SHADOWED), Family(SHADOW_DIFFERENCE)
 
     def of(self, labels: Labels) -> ShadowTally:
         """Return the tally of a model and version, begun if need be."""
@@ -51,14 +52,18 @@ class ShadowTallies:
 
     def drop(self, labels: Labels) -> None:
         """Forget a model and version."""
-        self._tallies.pop(labels, None)
+        if self._tallies.pop(labels, None) is not None:
+            self._copies.drop(lambda shown: shown[:2] == labels)
+            self._share.drop(lambda shown: shown == labels)
+
+    def settle(self) -> None:
+        """Take over what was counted; on the event loop, before ``text``."""
+        for tally in self._tallies.values():
+            for outcome, count in tally.outcomes.items():
+                self._copies.set((*tally.labels, outcome), count)
+            if tally.share is not None:
+                self._share.set(tally.labels, tally.share)
 
     def text(self) -> str:
-        """Return both families as they stand."""
-        copies, share = Family(SHADOWED), Family(SHADOW_DIFFERENCE)
-        for tally in list(self._tallies.values()):
-            for outcome, count in list(tally.outcomes.items()):
-                copies.set((*tally.labels, outcome), count)
-            if tally.share is not None:
-                share.set(tally.labels, tally.share)
-        return copies.text() + share.text()
+        """Return both families."""
+        return self._copies.text() + self._share.text()

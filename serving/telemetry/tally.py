@@ -9,7 +9,7 @@ and when a series goes (``metrics.py``).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -27,28 +27,37 @@ assert STAGE_SECONDS.buckets == REQUEST_SECONDS.buckets, "all times are counted 
 # One text for all versions: names and numbers are put in. No name holds a control character, so these mark where.
 _MODEL, _VERSION = "\x01", "\x02"
 _PAIR = (_MODEL, _VERSION)
-_REQUEST_LINES = histogram_template(REQUEST_SECONDS, _PAIR)
-_STAGE_LINES = [histogram_template(STAGE_SECONDS, (*_PAIR, stage)) for stage in STAGES]
+_TIME_LINES = (
+    histogram_template(REQUEST_SECONDS, _PAIR),
+    *(histogram_template(STAGE_SECONDS, (*_PAIR, stage)) for stage in STAGES),
+)
 _BATCH_LINES = histogram_template(BATCH_ROWS, _PAIR)
 _LOAD_LINES = histogram_template(LOAD_SECONDS, _PAIR)
 
 
 class _Sizes:
-    """A histogram of a few numbers, counted one by one."""
+    """A histogram of a few numbers, counted one by one; its text is kept until the next."""
 
-    __slots__ = ("_bounds", "_counts", "_sum")
+    __slots__ = ("_bounds", "_counts", "_number", "_sum", "_template", "_text")
 
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, metric: Metric, template: str) -> None:
         self._bounds = metric.buckets
+        self._template = template
         self._counts = [0] * (len(metric.buckets) + 1)
         self._sum = 0.0
+        self._number = 0
+        self._text = (-1, "")
 
     def count(self, size: float) -> None:
         self._counts[bisect_left(self._bounds, size)] += 1
         self._sum += size
+        self._number += 1
 
-    def filled(self) -> tuple[float, ...]:
-        return _filled(np.cumsum(self._counts).tolist(), self._sum)
+    def lines(self, labels: Labels) -> str:
+        number = self._number  # before the counts: the loop may count on beside this
+        if self._text[0] != number:
+            self._text = number, _filled(self._template, list(accumulate(self._counts)), self._sum, labels)
+        return self._text[1]
 
 
 class Batches:
@@ -57,7 +66,7 @@ class Batches:
     __slots__ = ("sizes",)
 
     def __init__(self) -> None:
-        self.sizes = _Sizes(BATCH_ROWS)
+        self.sizes = _Sizes(BATCH_ROWS, _BATCH_LINES)
 
     def batch(self, rows: int, requests: int) -> None:
         """Count one."""
@@ -70,17 +79,31 @@ class Batches:
 class Tally:
     """The requests of one model and version, its batches and its loads."""
 
-    __slots__ = ("_counts", "_pending", "_sums", "batches", "labels", "loads", "requests")
+    __slots__ = (
+        "_counts",
+        "_heads",
+        "_pending",
+        "_settled",
+        "_sums",
+        "_text",
+        "batches",
+        "labels",
+        "loads",
+        "requests",
+    )
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
         self.batches: Batches | None = None
         self.loads: _Sizes | None = None
         self.requests: dict[tuple[str, str, str], int] = {}
+        self._heads: dict[tuple[str, str, str], str] = {}
         self._pending: list[tuple[float, float, float, float, float]] = []
         # One row for the whole request, one for each stage.
         self._counts = np.zeros((1 + len(STAGES), _BUCKETS), dtype=np.int64)
         self._sums = np.zeros(1 + len(STAGES))
+        self._settled = 0
+        self._text = (-1, "", "")
 
     def count(self, arm: str, protocol: str, status: str) -> None:
         """Count an answer by its status class, such as ``2xx``."""
@@ -96,7 +119,7 @@ class Tally:
     def loaded(self, seconds: float) -> None:
         """Count a load."""
         if self.loads is None:
-            self.loads = _Sizes(LOAD_SECONDS)
+            self.loads = _Sizes(LOAD_SECONDS, _LOAD_LINES)
         self.loads.count(seconds)
 
     def settle(self) -> None:
@@ -107,23 +130,23 @@ class Tally:
             for row, bucket in enumerate(_BOUNDS.searchsorted(times).T):
                 self._counts[row] += np.bincount(bucket, minlength=_BUCKETS)
             self._sums += times.sum(axis=0)
+            self._settled += 1
 
     def request_lines(self) -> str:
         """Return the series of ``headgate_requests_total``."""
-        model, version = self.labels
-        return "".join(
-            f"{REQUESTS.name}{labelled(REQUESTS.labels, (model, version, *key))} {count}.0\n"
-            for key, count in list(self.requests.items())
-        )
+        heads = self._heads
+        for key in self.requests.keys() - heads.keys():
+            heads[key] = f"{REQUESTS.name}{labelled(REQUESTS.labels, (*self.labels, *key))}"
+        return "".join([f"{heads[key]} {count}.0\n" for key, count in self.requests.items() if key in heads])
 
-    def times(self) -> list[tuple[float, ...]]:
-        """Return what fills the lines of the whole request, then of each stage."""
-        counts, sums = self._counts.cumsum(axis=1).tolist(), self._sums.tolist()
-        return [_filled(row, total) for row, total in zip(counts, sums, strict=True)]
-
-    def named(self, lines: str) -> str:
-        """Put the model and the version into lines."""
-        return lines.replace(_MODEL, self.labels[0]).replace(_VERSION, self.labels[1])
+    def time_lines(self) -> tuple[str, str]:
+        """Return the series of the whole request's time, and of its stages'; kept until there are newer times."""
+        settled = self._settled  # before the counts: the loop may count on beside this
+        if self._text[0] != settled:
+            counts, sums = self._counts.cumsum(axis=1).tolist(), self._sums.tolist()
+            parts = [_filled(*one, self.labels) for one in zip(_TIME_LINES, counts, sums, strict=True)]
+            self._text = settled, parts[0], "".join(parts[1:])
+        return self._text[1:]
 
 
 class Tallies:
@@ -154,19 +177,19 @@ class Tallies:
         batches, loads = [head_of(BATCH_ROWS)], [head_of(LOAD_SECONDS)]
         for tally in list(self._tallies.values()):
             if tally.batches is not None:
-                batches.append(tally.named(_BATCH_LINES % tally.batches.sizes.filled()))
+                batches.append(tally.batches.sizes.lines(tally.labels))
             if tally.loads is not None:
-                loads.append(tally.named(_LOAD_LINES % tally.loads.filled()))
+                loads.append(tally.loads.lines(tally.labels))
             if not tally.requests:
                 continue
             requests.append(tally.request_lines())
-            whole, *parts = tally.times()
-            seconds.append(tally.named(_REQUEST_LINES % whole))
-            lines = (stage % part for stage, part in zip(_STAGE_LINES, parts, strict=True))
-            stages.append(tally.named("".join(lines)))
+            whole, parts = tally.time_lines()
+            seconds.append(whole)
+            stages.append(parts)
         return "".join((*requests, *seconds, *stages, *batches, *loads))
 
 
-def _filled(cumulative: Sequence[int], total: float) -> tuple[float, ...]:
-    """Return what a histogram's template takes."""
-    return (*cumulative, cumulative[-1], total)
+def _filled(template: str, cumulative: list[int], total: float, labels: Labels) -> str:
+    """Return the lines of one histogram: its numbers, then the names, put into their template."""
+    lines = template % (*cumulative, cumulative[-1], total)
+    return lines.replace(_MODEL, labels[0]).replace(_VERSION, labels[1])

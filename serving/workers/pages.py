@@ -7,13 +7,25 @@ says. Not here: how the pages come (``siblings.py``).
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Iterator, Mapping
 
 LABEL = "worker"
 _HEAD = b"# HELP "
-_SAMPLES = (b"", b"_total", b"_bucket", b"_count", b"_sum", b"_info")
-"""What a family's samples may add to its name. A page of a thousand versions has 100,000 lines: they are not taken one
-by one."""
+_SAMPLES = {b"histogram": (b"_bucket", b"_count", b"_sum"), b"summary": (b"", b"_count", b"_sum")}
+"""What samples add to their family's name, by its type. A page of a thousand versions has 100,000 lines: they are not
+taken one by one."""
+
+
+def packed(page: bytes) -> str:
+    """Return a page as workers send it to one another: ten megabytes of it would hold both their loops up."""
+    return base64.b64encode(zlib.compress(page, 1)).decode()
+
+
+def unpacked(text: str) -> bytes:
+    """Return the page that ``packed`` was given."""
+    return zlib.decompress(base64.b64decode(text))
 
 
 def join_pages(pages: Mapping[int, bytes]) -> bytes:
@@ -24,7 +36,8 @@ def join_pages(pages: Mapping[int, bytes]) -> bytes:
         label = b'%s="%d"' % (LABEL.encode(), number)
         for name, head, lines in _families(pages[number]):
             heads.setdefault(name, head)
-            samples.setdefault(name, []).append(_labelled(name, lines, label))
+            begins = [name + suffix for suffix in _SAMPLES.get(head.rstrip().rpartition(b" ")[2], (b"",))]
+            samples.setdefault(name, []).append(_labelled(begins, lines, label))
     return b"".join(part for name, head in heads.items() for part in (head, *samples[name]))
 
 
@@ -37,11 +50,10 @@ def _families(page: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         yield help_.split(b" ", 1)[0], _HEAD + help_ + b"\n" + type_ + b"\n", lines + b"\n" if lines else b""
 
 
-def _labelled(name: bytes, lines: bytes, label: bytes) -> bytes:
+def _labelled(begins: list[bytes], lines: bytes, label: bytes) -> bytes:
     """Give every line one more label, its first."""
     lines = b"\n" + lines
-    for suffix in _SAMPLES:
-        begin = b"\n" + name + suffix
-        lines = lines.replace(begin + b"{", begin + b"{" + label + b",")
-        lines = lines.replace(begin + b" ", begin + b"{" + label + b"} ")
+    for begin in begins:
+        lines = lines.replace(b"\n%b{" % begin, b"\n%b{%b," % (begin, label))
+        lines = lines.replace(b"\n%b " % begin, b"\n%b{%b} " % (begin, label))
     return lines[1:]
