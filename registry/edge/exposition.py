@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -64,10 +65,19 @@ def head_of(metric: Metric) -> str:
     return f"# HELP {metric.name} {sentence}\n# TYPE {metric.name} {metric.kind}\n"
 
 
-def labelled(names: Sequence[str], values: Sequence[str]) -> str:
+def labelled(names: Labels, values: Sequence[str]) -> str:
     """Return labels as a series bears them, by name; nothing where there are none."""
-    pairs = sorted(zip(names, values, strict=True))
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs) + "}" if pairs else ""
+    if not names:
+        return ""
+    order, pattern = _pattern(names)
+    return pattern % tuple([_escaped(values[place]) for place in order])
+
+
+@cache
+def _pattern(names: Labels) -> tuple[tuple[int, ...], str]:
+    """Return which value comes where, and the text that takes them."""
+    order = tuple(sorted(range(len(names)), key=names.__getitem__))
+    return order, "{" + ",".join(f'{names[place]}="%s"' for place in order) + "}"
 
 
 def histogram_template(metric: Metric, values: Sequence[str]) -> str:
@@ -82,11 +92,29 @@ def histogram_template(metric: Metric, values: Sequence[str]) -> str:
     return "".join((*lines, f"{metric.name}_count{labels} %d.0\n", f"{metric.name}_sum{labels} %r\n"))
 
 
+class _Group:
+    """Series of one family with the same first two labels; their text is kept until one of them moves."""
+
+    __slots__ = ("_text", "moved", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[Labels, float] = {}
+        self.moved = 0
+        self._text = (-1, "")
+
+    def text(self, name: str, labels: Labels) -> str:
+        moved = self.moved  # before the values: they may move on beside this
+        if self._text[0] != moved:
+            lines = [f"{name}{labelled(labels, own)} {number(value)}\n" for own, value in list(self.values.items())]
+            self._text = moved, "".join(lines)
+        return self._text[1]
+
+
 class Family:
     """All series of one gauge or counter, as plain numbers. Written by one thread; read by any.
 
     Series beyond ``most`` are not kept unless ``overflow`` says how two values become one: those share the labels
-    ``other``. The text's names are kept until a series comes or goes: then only numbers are written.
+    ``other``. What is shown of a version moves seldom, so its text is kept.
     """
 
     def __init__(
@@ -95,51 +123,69 @@ class Family:
         self.metric = metric
         self._most = most
         self._overflow = overflow
-        self._values: dict[Labels, float] = {}
-        self._template: tuple[tuple[Labels, ...], str] = ((), _percent(head_of(metric)))
+        self._groups: dict[Labels, _Group] = {}
+        self._size = 0
 
     def __len__(self) -> int:
-        return len(self._values)
+        return self._size
+
+    def get(self, labels: Labels) -> float | None:
+        """Return the value of a series, or None."""
+        group = self._groups.get(labels[:2])
+        return None if group is None else group.values.get(labels)
 
     def set(self, labels: Labels, value: float) -> None:
         """Let a series have a value."""
-        if labels not in self._values and len(self._values) >= self._most:
+        if self._size >= self._most and self.get(labels) is None:
             if self._overflow is None:
                 return
             labels = (OTHER,) * len(labels)
-            value = self._overflow(self._values[labels], value) if labels in self._values else value
-        self._values[labels] = float(value)
+            before = self.get(labels)
+            value = value if before is None else self._overflow(before, value)
+        self._put(labels, value)
 
     def add(self, labels: Labels, by: float = 1) -> None:
         """Let a series rise."""
-        values = self._values
-        if labels not in values and len(values) >= self._most:
+        before = self.get(labels)
+        if before is None and self._size >= self._most:
             labels = (OTHER,) * len(labels)
-        values[labels] = values.get(labels, 0.0) + by
+            before = self.get(labels)
+        self._put(labels, (before or 0.0) + by)
 
     def replace(self, values: Mapping[Labels, float]) -> None:
         """Let these be all series there are."""
-        self._values = {}
+        self.drop(lambda labels: labels not in values)
+        if self._overflow is not None:
+            self.drop(lambda labels: labels[0] == OTHER)
         for labels, value in values.items():
             self.set(labels, value)
 
     def drop(self, gone: Callable[[Labels], bool]) -> None:
         """Remove the series whose labels are gone."""
-        for labels in [labels for labels in self._values if gone(labels)]:
-            del self._values[labels]
+        for key, group in list(self._groups.items()):
+            lost = [labels for labels in group.values if gone(labels)]
+            for labels in lost:
+                del group.values[labels]
+            self._size -= len(lost)
+            group.moved += bool(lost)
+            if not group.values:
+                del self._groups[key]
 
     def text(self) -> str:
         """Return the family as Prometheus reads it."""
-        now = self._values.copy()
-        names, values = tuple(now), tuple(now.values())
-        known, template = self._template
-        if known != names:
-            shown, own = self.metric.name, self.metric.labels
-            lines = (f"{shown}{_percent(labelled(own, labels))} %s\n" for labels in names)
-            template = _percent(head_of(self.metric)) + "".join(lines)
-            self._template = names, template
-        # Of a float, %s is what repr says; only what is no number is spelt otherwise.
-        return template % (values if math.isfinite(sum(values)) else tuple(map(number, values)))
+        name, labels = self.metric.name, self.metric.labels
+        groups = [group.text(name, labels) for group in list(self._groups.values())]
+        return head_of(self.metric) + "".join(groups)
+
+    def _put(self, labels: Labels, value: float) -> None:
+        group = self._groups.get(labels[:2])
+        if group is None:
+            group = self._groups[labels[:2]] = _Group()
+        before = group.values.get(labels)
+        if before != value:
+            group.values[labels] = value
+            group.moved += 1
+            self._size += before is None
 
 
 def number(value: float) -> str:
@@ -155,7 +201,9 @@ def written(families: Iterable[str]) -> bytes:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    if "\\" in value or "\n" in value or '"' in value:
+        return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return value
 
 
 def _percent(value: str) -> str:

@@ -1,7 +1,7 @@
 """A process that shows a thousand versions: ``python -m tests.bench.scraped serving|registry PORT``.
 
 The node and the registry themselves, on fakes of what they stand on; what they show is counted by their own metrics. At
-each ``/livez`` all of it moves. Not here: measuring (``scrape.py``).
+each ``/livez`` it moves. Not here: measuring (``scrape.py``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ MODELS, VERSIONS = 100, 10
 FEATURES = 20
 GAUGES = 8
 """How many gauges the registry shows of each feature."""
+JUDGED = 20
+"""One of so many versions has a new verdict since the last scrape: they come every five minutes at most."""
 PAIRS = [(f"model-{m}", str(v)) for m in range(MODELS) for v in range(1, VERSIONS + 1)]
 
 
@@ -71,14 +73,10 @@ def registry() -> tuple[ASGIApp, Callable[[], None]]:
     def move() -> None:
         nonlocal turn
         turn += 1
-        for number, family in enumerate(families):
-            family.replace(
-                {
-                    (*pair, f"feature_{feature}"): (turn * 37 + feature + number) % 100 / 7
-                    for pair in PAIRS
-                    for feature in range(FEATURES)
-                }
-            )
+        for model, version in PAIRS[turn % JUDGED :: JUDGED] if turn > 1 else PAIRS:
+            for number, family in enumerate(families):
+                for feature in range(FEATURES):
+                    family.set((model, version, f"feature_{feature}"), (turn * 37 + feature + number) % 100 / 7)
 
     return Counted(here.app, here.app.table, here.metrics.requested), move
 
