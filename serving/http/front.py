@@ -167,7 +167,7 @@ def _for_app(scope: Scope, watched: _Watched) -> tuple[Scope, Receive, Send]:
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [pair for pair in message["headers"] if pair[0] != b"x-request-id"]
+            kept = [pair for pair in message["headers"] if pair[0] not in (b"x-request-id", b"x-content-type-options")]
             message = {**message, "headers": [*kept, *extra]}
         elif head:
             message = {**message, "body": b""}

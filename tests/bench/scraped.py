@@ -14,7 +14,6 @@ from pathlib import Path
 from registry.edge.exposition import Family, Metric
 from registry.edge.gate import ASGIApp, Receive, Scope, Send
 from registry.edge.server import listen, serve
-from registry.http.counted import Counted
 from tests.support.registry_app import RegistryInMemory
 from tests.support.serving_fakes import servable, snapshot
 from tests.support.serving_node import FakeWorld
@@ -78,7 +77,7 @@ def registry() -> tuple[ASGIApp, Callable[[], None]]:
                 for feature in range(FEATURES):
                     family.set((model, version, f"feature_{feature}"), (turn * 37 + feature + number) % 100 / 7)
 
-    return Counted(here.app, here.app.table, here.metrics.requested), move
+    return here.app, move
 
 
 def _moving(app: ASGIApp, move: Callable[[], None]) -> ASGIApp:
