@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +23,8 @@ from registry.admission.admit import Admission
 from registry.background import Background
 from registry.controller import Controller
 from registry.edge.gate import ASGIApp
+from registry.edge.tracing import open_tracer
+from registry.environment import platform_version
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.counted import Counted
@@ -100,6 +103,14 @@ def build(settings: RegistrySettings) -> Process:
     operations = Operations(catalog, ledger, artifacts, wake=wake, upload_limit=settings.upload_bytes)
     metrics = RegistryMetrics()
     rollouts = RolloutOperations(operations, now_ms, ended=metrics.rollout_ended)
+    tracer = open_tracer(
+        settings.otlp_endpoint,
+        settings.otlp_sample,
+        metrics.traced,
+        service="headgate-registry",
+        version=platform_version(),
+        instance=f"{socket.gethostname()}:{settings.registry_port}",
+    )
     background = Background(
         Reconciler(catalog, ledger),
         Admission(artifacts, ledger.versions, now_ms, metrics.admitted, resolver=UvResolver(settings.home)),
@@ -117,12 +128,16 @@ def build(settings: RegistrySettings) -> Process:
         with suppress(Unavailable):  # the background tries again: a registry without S3 still answers what it can
             await asyncio.to_thread(artifacts.ensure_bucket)
         background.start()
+        if tracer is not None:
+            tracer.start()
         yield
         await watch.close()
         await asyncio.to_thread(background.stop)
         with suppress(Unavailable):  # it runs out by itself
             await asyncio.to_thread(controller.leave)
         database.close()
+        if tracer is not None:
+            await asyncio.to_thread(tracer.close)
 
     life = Life()
 
@@ -140,7 +155,7 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(alias_routes(operations))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
     gate = build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)
-    return Process(Counted(gate, gate.table, metrics.requested), leave)
+    return Process(Counted(gate, gate.table, metrics.requested, tracer), leave)
 
 
 def _deliver(

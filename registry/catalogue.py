@@ -5,7 +5,7 @@ Not here: counting (``telemetry.py``).
 
 from __future__ import annotations
 
-from registry.edge.exposition import BUILD_INFO, LONG_SECONDS, PROCESS, SECONDS, Metric
+from registry.edge.exposition import BUILD_INFO, LONG_SECONDS, PROCESS, SECONDS, TRACES, Metric
 
 HTTP_REQUESTS = Metric(
     "headgate_http_requests_total",
@@ -111,6 +111,7 @@ CATALOGUE: tuple[Metric, ...] = (
     TURNS,
     TURN_DONE,
     LEADS,
+    TRACES,
     BUILD_INFO,
     *PROCESS,
 )

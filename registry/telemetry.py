@@ -77,6 +77,10 @@ class RegistryMetrics:
         self._requests.labels(route, method, code).inc()
         self._seconds.labels(route, method).observe(seconds)
 
+    def traced(self, outcome: str, requests: int) -> None:
+        """Count requests by what became of their spans."""
+        self._made.traced(outcome, requests)
+
     def admitted(self, verdict: VersionState, seconds: float) -> None:
         """Count one admission, and how long it took."""
         self._admissions.labels(verdict.value).inc()

@@ -23,6 +23,7 @@ from typing import Protocol
 
 from registry import log
 from registry.edge.gate import ASGIApp, Gate, RouteTable
+from registry.edge.tracing import open_tracer
 from registry.environment import platform_version
 from registry.errors import Unavailable
 from registry.snapshots import ServableVersion
@@ -31,6 +32,7 @@ from serving.http.body import BodyReader
 from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.routes import SERVING_ROUTES
+from serving.http.traced import TracedLane
 from serving.pool.grant import default_budget
 from serving.pool.limits import PoolLimits
 from serving.pool.pool import Pool
@@ -149,7 +151,16 @@ class Node:
             broken=lambda: self._broken,
             load_seconds=settings.load_seconds,
         )
-        front = Front(lane, build_app(view, platform_version()), self.start, self.stop)
+        self._tracer = open_tracer(
+            settings.otlp_endpoint,
+            settings.otlp_sample,
+            self._metrics.collected.traced,
+            service="headgate-serving",
+            version=platform_version(),
+            instance=_node_name(settings, worker),
+        )
+        traced = lane if self._tracer is None else TracedLane(lane, self._tracer)
+        front = Front(traced, build_app(view, platform_version()), self.start, self.stop)
         self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts)
 
     async def start(self) -> None:
@@ -158,6 +169,8 @@ class Node:
         await self._parts.runtime.start()
         if self._siblings is not None:
             await self._siblings.start()
+        if self._tracer is not None:
+            self._tracer.start()
         loop = asyncio.get_running_loop()
         works = (
             self._follower.run(),
@@ -194,6 +207,8 @@ class Node:
             ends.push_async_callback(self.pool.close)
             ends.push_async_callback(self._reporter.close)
             ends.push_async_callback(self.shadows.close)
+            if self._tracer is not None:
+                ends.push_async_callback(asyncio.to_thread, self._tracer.close)
         log.event("node_stopped")
 
     def _build_reporter(self, settings: ServingSettings, worker: Worker | None) -> Reporter:

@@ -13,7 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from registry.edge.exposition import BUILD_INFO, Metric
+from registry.edge.exposition import BUILD_INFO, TRACES, Metric
 
 
 class Collected:
@@ -25,6 +25,11 @@ class Collected:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.gauge(BUILD_INFO).labels(version).set(1)
+        self._traces = self.counter(TRACES, ("sent",), ("dropped",), ("failed",))
+
+    def traced(self, outcome: str, requests: int) -> None:
+        """Count requests by what became of their spans."""
+        self._traces.labels(outcome).inc(requests)
 
     def counter(self, metric: Metric, *known: tuple[str, ...]) -> Counter:
         """Return a counter; series with ``known`` labels begin at 0, so that their first rise can be seen."""

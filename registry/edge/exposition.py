@@ -48,6 +48,12 @@ class Metric:
 BUILD_INFO = Metric(
     "headgate_build_info", "gauge", ("version",), "Always 1; the label is the platform's version.", joins="one"
 )
+TRACES = Metric(
+    "headgate_traces_total",
+    "counter",
+    ("outcome",),
+    "Recorded requests whose spans were sent, dropped (they came too fast), or failed (nobody took them).",
+)
 PROCESS = (
     Metric("process_cpu_seconds_total", "counter", (), "Processor time that the process itself has used."),
     Metric("process_resident_memory_bytes", "gauge", (), "Resident memory of the process itself, without its models'."),

@@ -5,7 +5,7 @@ Not here: counting (``metrics.py``).
 
 from __future__ import annotations
 
-from registry.edge.exposition import BUILD_INFO, LONG_SECONDS, PROCESS, SECONDS, Metric
+from registry.edge.exposition import BUILD_INFO, LONG_SECONDS, PROCESS, SECONDS, TRACES, Metric
 
 _PAIR = ("model", "version")
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
@@ -131,6 +131,7 @@ CATALOGUE: tuple[Metric, ...] = (
     REPORT_AGE,
     COUNTS_LOST,
     CACHED,
+    TRACES,
     BUILD_INFO,
     *PROCESS,
 )

@@ -79,16 +79,16 @@ def test_a_hundred_thousand_models_are_capped_and_scraped_in_a_second() -> None:
     assert sum(s.value for s in found) == 200_000
     rest = [s.value for s in found if s.labels["model"] == "other"]
     assert rest == [100_000 - MAX_GROUPS] * 2
-    for name in ("headgate_refused_total", "headgate_plan_revision"):
-        assert len(list(samples(text, name))) <= MAX_GROUPS + 1
+    for shown_name in ("headgate_refused_total", "headgate_plan_revision"):
+        assert len(list(samples(text, shown_name))) <= MAX_GROUPS + 1
 
 
 def test_ended_rollouts_of_many_models_are_capped() -> None:
     """What the registry counts for each model is bounded too, and goes when the model does (M02)."""
     metrics = RegistryInMemory().metrics
     ended = replace(rollout(), state=RolloutState.SUCCEEDED)
-    for number in range(MAX_GROUPS + 50):
-        metrics.rollout_ended(replace(ended, model=ModelName(f"model-{number}")))
+    for name in [ModelName(f"model-{number}") for number in range(MAX_GROUPS + 50)]:
+        metrics.rollout_ended(replace(ended, model=name))
     outcomes = {"outcome": "succeeded"}
     assert sample(metrics.page(), "headgate_rollouts_total", model="other", **outcomes) == 50
     metrics.models_are({"model-1"})

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.integration
-HEAVY = ("mlflow", "pandas", "sklearn", "pyarrow", "boto3", "botocore", "sqlalchemy", "onnxruntime")
+HEAVY = ("mlflow", "pandas", "sklearn", "pyarrow", "boto3", "botocore", "sqlalchemy", "onnxruntime", "opentelemetry")
 
 
 def environment(home: Path, port: int, **more: str) -> dict[str, str]:
