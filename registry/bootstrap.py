@@ -23,7 +23,8 @@ from registry.admission.admit import Admission
 from registry.background import Background
 from registry.controller import Controller
 from registry.edge.gate import ASGIApp
-from registry.edge.tracing import open_tracer
+from registry.edge.traces import Tracer
+from registry.edge.tracing import open_tracer, sending
 from registry.environment import platform_version
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
@@ -37,7 +38,7 @@ from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
 from registry.operations import Guard, Operations
-from registry.ports import Ledger
+from registry.ports import Catalog, Ledger
 from registry.reconciler import Reconciler
 from registry.rollouts import RolloutOperations
 from registry.settings import RegistrySettings
@@ -91,26 +92,11 @@ def build(settings: RegistrySettings) -> Process:
     wake = Wake()
 
     artifacts = S3Artifacts(s3_client(settings.s3_endpoint, settings.s3_region), settings.s3_bucket)
-    mlflow_config = MlflowConfig(
-        database_url=settings.database,
-        bucket=settings.s3_bucket,
-        s3=s3_client(settings.s3_endpoint, settings.s3_region, connections=TRANSFERS),
-        guard=Guard(ledger, wake),
-    )
-    mlflow = Mounted(build_mlflow_app(mlflow_config), MLFLOW_ROUTES, mlflow_problem)
-    catalog = open_catalog(mlflow_config)
-
+    mlflow, catalog = _mlflow(settings, Guard(ledger, wake))
     operations = Operations(catalog, ledger, artifacts, wake=wake, upload_limit=settings.upload_bytes)
     metrics = RegistryMetrics()
     rollouts = RolloutOperations(operations, now_ms, ended=metrics.rollout_ended)
-    tracer = open_tracer(
-        settings.otlp_endpoint,
-        settings.otlp_sample,
-        metrics.traced,
-        service="headgate-registry",
-        version=platform_version(),
-        instance=f"{socket.gethostname()}:{settings.registry_port}",
-    )
+    tracer = _tracer(settings, metrics)
     background = Background(
         Reconciler(catalog, ledger),
         Admission(artifacts, ledger.versions, now_ms, metrics.admitted, resolver=UvResolver(settings.home)),
@@ -128,16 +114,13 @@ def build(settings: RegistrySettings) -> Process:
         with suppress(Unavailable):  # the background tries again: a registry without S3 still answers what it can
             await asyncio.to_thread(artifacts.ensure_bucket)
         background.start()
-        if tracer is not None:
-            tracer.start()
-        yield
+        async with sending(tracer):
+            yield
         await watch.close()
         await asyncio.to_thread(background.stop)
         with suppress(Unavailable):  # it runs out by itself
             await asyncio.to_thread(controller.leave)
         database.close()
-        if tracer is not None:
-            await asyncio.to_thread(tracer.close)
 
     life = Life()
 
@@ -156,6 +139,28 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(snapshot_routes(ledger.snapshots, watch))
     gate = build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)
     return Process(Counted(gate, gate.table, metrics.requested, tracer), leave)
+
+
+def _mlflow(settings: RegistrySettings, guard: Guard) -> tuple[Mounted, Catalog]:
+    """Start MLflow in this process; return it as it is mounted, and its registry as ours sees it."""
+    config = MlflowConfig(
+        database_url=settings.database,
+        bucket=settings.s3_bucket,
+        s3=s3_client(settings.s3_endpoint, settings.s3_region, connections=TRANSFERS),
+        guard=guard,
+    )
+    return Mounted(build_mlflow_app(config), MLFLOW_ROUTES, mlflow_problem), open_catalog(config)
+
+
+def _tracer(settings: RegistrySettings, metrics: RegistryMetrics) -> Tracer | None:
+    return open_tracer(
+        settings.otlp_endpoint,
+        settings.otlp_sample,
+        metrics.traced,
+        service="headgate-registry",
+        version=platform_version(),
+        instance=f"{socket.gethostname()}:{settings.registry_port}",
+    )
 
 
 def _deliver(

@@ -1,8 +1,10 @@
-"""Makes a process's tracer, or none: where no endpoint is set, nothing of OpenTelemetry is imported."""
+"""Makes a process's tracer and runs it, or neither: where no endpoint is set, nothing of OpenTelemetry is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from registry.edge.traces import Tracer
 
@@ -19,3 +21,16 @@ def open_tracer(
     from registry.edge.otlp import OtlpExporter  # late: half a second, and an extra that need not be installed
 
     return Tracer(ratio, OtlpExporter(endpoint, service, version, instance), count)
+
+
+@asynccontextmanager
+async def sending(tracer: Tracer | None) -> AsyncIterator[None]:
+    """Have the tracer send for as long as the block runs, if there is one."""
+    if tracer is None:
+        yield
+        return
+    tracer.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(tracer.close)
