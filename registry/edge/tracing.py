@@ -1,4 +1,4 @@
-"""Makes a process's tracer and runs it, or neither: where no endpoint is set, nothing of OpenTelemetry is imported."""
+"""Makes a process's tracer and runs it, or neither: without an endpoint, OpenTelemetry's SDK is not imported."""
 
 from __future__ import annotations
 
