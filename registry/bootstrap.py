@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,9 +22,13 @@ from registry.adapters.uv_resolver import UvResolver
 from registry.admission.admit import Admission
 from registry.background import Background
 from registry.controller import Controller
-from registry.edge.gate import Gate
+from registry.edge.gate import ASGIApp
+from registry.edge.traces import Tracer
+from registry.edge.tracing import open_tracer, sending
+from registry.environment import platform_version
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.counted import Counted
 from registry.http.health import Life, health_routes
 from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
@@ -33,7 +38,7 @@ from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
 from registry.operations import Guard, Operations
-from registry.ports import Ledger
+from registry.ports import Catalog, Ledger
 from registry.reconciler import Reconciler
 from registry.rollouts import RolloutOperations
 from registry.settings import RegistrySettings
@@ -43,6 +48,7 @@ from registry.traffic.arrival import seen_nodes
 SWEEP_SECONDS = 600
 LOOK_SECONDS = 0.5
 NODES_SECONDS = 5.0
+VERSIONS_SECONDS = 10.0
 WINDOWS_KEPT_MS = 7 * 24 * 3_600_000
 NODES_KEPT_MS = 24 * 3_600_000
 TRANSFERS = 64
@@ -73,7 +79,7 @@ def now_ms() -> int:
 class Process:
     """The registry, ready to be served: ``leave`` is called when it is told to stop."""
 
-    gate: Gate
+    app: ASGIApp
     leave: Callable[[], None]
 
 
@@ -86,23 +92,17 @@ def build(settings: RegistrySettings) -> Process:
     wake = Wake()
 
     artifacts = S3Artifacts(s3_client(settings.s3_endpoint, settings.s3_region), settings.s3_bucket)
-    mlflow_config = MlflowConfig(
-        database_url=settings.database,
-        bucket=settings.s3_bucket,
-        s3=s3_client(settings.s3_endpoint, settings.s3_region, connections=TRANSFERS),
-        guard=Guard(ledger, wake),
-    )
-    mlflow = Mounted(build_mlflow_app(mlflow_config), MLFLOW_ROUTES, mlflow_problem)
-    catalog = open_catalog(mlflow_config)
-
+    mlflow, catalog = _mlflow(settings, Guard(ledger, wake))
     operations = Operations(catalog, ledger, artifacts, wake=wake, upload_limit=settings.upload_bytes)
     metrics = RegistryMetrics()
     rollouts = RolloutOperations(operations, now_ms, ended=metrics.rollout_ended)
+    tracer = _tracer(settings, metrics)
     background = Background(
         Reconciler(catalog, ledger),
         Admission(artifacts, ledger.versions, now_ms, metrics.admitted, resolver=UvResolver(settings.home)),
         prepare=artifacts.ensure_bucket,
         pause=settings.reconcile_seconds,
+        turned=metrics.turned,
     )
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
     controller = _deliver(rollouts, ledger, metrics, background)
@@ -114,7 +114,8 @@ def build(settings: RegistrySettings) -> Process:
         with suppress(Unavailable):  # the background tries again: a registry without S3 still answers what it can
             await asyncio.to_thread(artifacts.ensure_bucket)
         background.start()
-        yield
+        async with sending(tracer):
+            yield
         await watch.close()
         await asyncio.to_thread(background.stop)
         with suppress(Unavailable):  # it runs out by itself
@@ -128,7 +129,7 @@ def build(settings: RegistrySettings) -> Process:
         watch.leave()
 
     app = build_fastapi(lifespan)
-    app.include_router(health_routes(metrics.collected, life))
+    app.include_router(health_routes(metrics.page, life))
     app.include_router(version_routes(operations))
     app.include_router(upload_routes(operations))
     app.include_router(traffic_routes(operations))
@@ -136,7 +137,30 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(node_routes(operations, now_ms))
     app.include_router(alias_routes(operations))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
-    return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), leave)
+    gate = build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)
+    return Process(Counted(gate, gate.table, metrics.requested, tracer), leave)
+
+
+def _mlflow(settings: RegistrySettings, guard: Guard) -> tuple[Mounted, Catalog]:
+    """Start MLflow in this process; return it as it is mounted, and its registry as ours sees it."""
+    config = MlflowConfig(
+        database_url=settings.database,
+        bucket=settings.s3_bucket,
+        s3=s3_client(settings.s3_endpoint, settings.s3_region, connections=TRANSFERS),
+        guard=guard,
+    )
+    return Mounted(build_mlflow_app(config), MLFLOW_ROUTES, mlflow_problem), open_catalog(config)
+
+
+def _tracer(settings: RegistrySettings, metrics: RegistryMetrics) -> Tracer | None:
+    return open_tracer(
+        settings.otlp_endpoint,
+        settings.otlp_sample,
+        metrics.traced,
+        service="headgate-registry",
+        version=platform_version(),
+        instance=f"{socket.gethostname()}:{settings.registry_port}",
+    )
 
 
 def _deliver(
@@ -148,10 +172,15 @@ def _deliver(
     )
 
     def count() -> None:
-        metrics.nodes_are(sum(not node.lost for node in seen_nodes(ledger.reports.nodes(), now_ms())))
+        metrics.nodes_are(seen_nodes(ledger.reports.nodes(), now_ms()))
+        metrics.snapshot_is(ledger.snapshots.revision())
+
+    def count_versions() -> None:
+        metrics.versions_are(ledger.versions.counts())
 
     background.every("rollouts", LOOK_SECONDS, controller.turn)
     background.every("nodes", NODES_SECONDS, count)
+    background.every("versions", VERSIONS_SECONDS, count_versions)
     background.every("gone-models", SWEEP_SECONDS, lambda: metrics.models_are(ledger.models.names()))
     return controller
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from registry.variables import PREFIX, unknown_variables
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+_TRACES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 
 class SettingsProblem(Exception):
@@ -62,6 +65,14 @@ class PlatformSettings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         (), description="Host names, separated by commas, that requests may bear besides loopback ones; `*` admits all."
     )
+    otlp_endpoint: HttpUrl | None = Field(
+        None,
+        description="Where traces go: the base URL of an OTLP/HTTP collector; without it nothing is traced. Needs the "
+        "extra `otel`.",
+    )
+    otlp_sample: float = Field(
+        0.1, ge=0, le=1, description="The share of requests to trace, of those whose caller does not say."
+    )
     s3_endpoint: HttpUrl | None = Field(
         None, description="The URL of the S3 service; without it, the one that the AWS configuration names."
     )
@@ -69,6 +80,15 @@ class PlatformSettings(BaseSettings):
         "headgate", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="The bucket that holds all artifacts."
     )
     s3_region: str = Field("us-east-1", min_length=1, description="The region that requests to S3 are signed for.")
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _need_the_extra(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not can_trace():
+            raise ValueError(
+                "this installation cannot send traces: pip install headgate-platform[otel], or leave it unset"
+            )
+        return endpoint
 
     @classmethod
     def settings_customise_sources(
@@ -98,6 +118,22 @@ class PlatformSettings(BaseSettings):
         if problems:
             raise SettingsProblem(problems)
         return settings
+
+
+def can_trace() -> bool:
+    """Tell whether the extra ``otel`` is installed."""
+    try:
+        return all(find_spec(name) is not None for name in _TRACES)
+    except ModuleNotFoundError:  # not even the package above it
+        return False
+
+
+def platform_version() -> str:
+    """Return the version of the installed platform."""
+    try:
+        return version("headgate-platform")
+    except PackageNotFoundError:
+        return "0"
 
 
 def require_consent(host: str, auth: str | None, variable: str) -> None:

@@ -16,6 +16,7 @@ KNOWN: frozenset[str] = frozenset(
     for name in (
         # both processes and `make up`
         "HOME", "AUTH", "LOG_LEVEL", "ALLOWED_HOSTS", "S3_ENDPOINT", "S3_BUCKET", "S3_REGION",
+        "OTLP_ENDPOINT", "OTLP_SAMPLE",
         # registry
         "REGISTRY_HOST", "REGISTRY_PORT", "DATABASE_URL", "RECONCILE_SECONDS", "UPLOAD_BYTES", "UPLOAD_TTL_HOURS",
         # serving

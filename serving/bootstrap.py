@@ -18,19 +18,21 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
 from registry import log
 from registry.edge.gate import ASGIApp, Gate, RouteTable
+from registry.edge.tracing import open_tracer
+from registry.environment import platform_version
 from registry.errors import Unavailable
 from registry.snapshots import ServableVersion
-from serving.http.app import NodeView, build_app, load_here, page_here, unload_here
+from serving.http.app import NodeView, build_app, load_here, packed_page_here, unload_here
 from serving.http.body import BodyReader
 from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.routes import SERVING_ROUTES
+from serving.http.traced import TracedLane
 from serving.pool.grant import default_budget
 from serving.pool.limits import PoolLimits
 from serving.pool.pool import Pool
@@ -149,7 +151,16 @@ class Node:
             broken=lambda: self._broken,
             load_seconds=settings.load_seconds,
         )
-        front = Front(lane, build_app(view, platform_version()), self.start, self.stop)
+        self._tracer = open_tracer(
+            settings.otlp_endpoint,
+            settings.otlp_sample,
+            self._metrics.collected.traced,
+            service="headgate-serving",
+            version=platform_version(),
+            instance=_node_name(settings, worker),
+        )
+        traced = lane if self._tracer is None else TracedLane(lane, self._tracer)
+        front = Front(traced, build_app(view, platform_version()), self.start, self.stop)
         self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts)
 
     async def start(self) -> None:
@@ -158,6 +169,8 @@ class Node:
         await self._parts.runtime.start()
         if self._siblings is not None:
             await self._siblings.start()
+        if self._tracer is not None:
+            self._tracer.start()
         loop = asyncio.get_running_loop()
         works = (
             self._follower.run(),
@@ -194,6 +207,8 @@ class Node:
             ends.push_async_callback(self.pool.close)
             ends.push_async_callback(self._reporter.close)
             ends.push_async_callback(self.shadows.close)
+            if self._tracer is not None:
+                ends.push_async_callback(asyncio.to_thread, self._tracer.close)
         log.event("node_stopped")
 
     def _build_reporter(self, settings: ServingSettings, worker: Worker | None) -> Reporter:
@@ -215,7 +230,7 @@ class Node:
 
     async def _answer_sibling(self, message: Message) -> Message:
         if message["op"] == "page":
-            return {"page": (await page_here(self._view)).decode()}
+            return {"page": await packed_page_here(self._view)}
         work = load_here if message["op"] == "load" else unload_here
         await work(self._view, str(message["model"]), str(message["version"]))
         return {}
@@ -302,11 +317,3 @@ def state_of(settings: ServingSettings, worker: Worker | None = None) -> Path:
     """Return the directory that holds a serving node's own state, or that of one of its workers."""
     state = settings.home.absolute() / "serving"
     return state if worker is None else state / "workers" / str(worker.number)
-
-
-def platform_version() -> str:
-    """Return the version of the installed platform."""
-    try:
-        return version("headgate-platform")
-    except PackageNotFoundError:
-        return "0"

@@ -75,6 +75,7 @@ def problem_headers(error: HeadgateError, request_id: str, extra: Iterable[tuple
     headers = [
         (b"content-type", b"application/json"),
         (b"x-request-id", request_id.encode("latin-1", "replace")),
+        (b"x-content-type-options", b"nosniff"),  # some of its words are the caller's
         *extra,
     ]
     if error.retry_after is not None:

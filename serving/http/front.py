@@ -17,7 +17,8 @@ from registry.edge.gate import ASGIApp, Message, Receive, Scope, Send
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, Unavailable
 from serving.http.body import ClientGoneError
-from serving.http.lane import PredictLane, is_predict
+from serving.http.lane import Lane, is_predict
+from serving.http.traced import TRACEPARENT
 from serving.telemetry.finished import Finished
 
 SLOW_SECONDS = 1.0
@@ -41,7 +42,7 @@ class Front:
     """It may be run as an errand: whoever needs a task below asks for it."""
 
     def __init__(
-        self, lane: PredictLane, app: ASGIApp, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
+        self, lane: Lane, app: ASGIApp, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
     ) -> None:
         self._lane = lane
         self._app = app
@@ -139,12 +140,13 @@ async def _refuse(scope: Scope, watched: _Watched, error: HeadgateError, direct:
 
 
 def _decided(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """Return the headers that say who answered, where that was decided before the error."""
-    done = scope.get("headgate.finished")
+    """Return the headers that say who answered, where that was decided before the error, and in which trace."""
+    done, traced = scope.get("headgate.finished"), scope.get(TRACEPARENT)
+    headers = [] if traced is None else [(b"traceparent", traced)]
     if done is None or not done.arm:
-        return []
+        return headers
     told = {"model": done.model, "version": done.version, "arm": done.arm, "revision": str(done.revision)}
-    return [(f"x-headgate-{name}".encode(), text.encode("latin-1")) for name, text in told.items()]
+    return headers + [(f"x-headgate-{name}".encode(), text.encode("latin-1")) for name, text in told.items()]
 
 
 async def _discard(watched: _Watched) -> None:
@@ -167,7 +169,7 @@ def _for_app(scope: Scope, watched: _Watched) -> tuple[Scope, Receive, Send]:
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [pair for pair in message["headers"] if pair[0] != b"x-request-id"]
+            kept = [pair for pair in message["headers"] if pair[0] not in (b"x-request-id", b"x-content-type-options")]
             message = {**message, "headers": [*kept, *extra]}
         elif head:
             message = {**message, "body": b""}

@@ -39,6 +39,14 @@ class Predicts(Protocol):
         ...
 
 
+class Lane(Protocol):
+    """What answers the three routes: the lane itself, or what stands around it."""
+
+    async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply:
+        """Answer one request; raise HeadgateError, or ClientGoneError where nobody waits any more."""
+        ...
+
+
 def is_predict(method: str, path: str) -> bool:
     """Tell whether the lane answers this; the gate has let through what exists and nothing else."""
     return method == "POST" and path.endswith("/predict") and path.startswith("/models/")

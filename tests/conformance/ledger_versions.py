@@ -32,6 +32,21 @@ class VersionPromises:
             user="ana",
         )
 
+    def test_versions_are_counted_by_state(self, ledger: Ledger) -> None:
+        """Of every model that is there; what is gone with its model counts no more."""
+        add(ledger, 1)
+        add(ledger, 2, VersionState.REJECTED)
+        add(ledger, 3, VersionState.PENDING)
+        ledger.versions.observe(replace(catalog_version(1), model=ModelName("other")))
+        counts = ledger.versions.counts()
+        assert {state: counts.get(state, 0) for state in VersionState if counts.get(state)} == {
+            VersionState.READY: 1,
+            VersionState.REJECTED: 1,
+            VersionState.PENDING: 2,
+        }
+        ledger.models.remove(ModelName("other"))
+        assert ledger.versions.counts()[VersionState.PENDING] == 1
+
     def test_observe_is_idempotent(self, ledger: Ledger) -> None:
         """Seen again, a version stays as it is, whatever became of it, and nodes are told nothing."""
         add(ledger, 1)

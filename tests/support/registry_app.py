@@ -18,6 +18,7 @@ from registry.admission.admit import Admission
 from registry.controller import Controller
 from registry.edge.gate import Gate, Receive, Scope, Send
 from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.counted import Counted
 from registry.http.health import Life, health_routes
 from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
@@ -55,8 +56,10 @@ class RegistryInMemory:
         self.guard = Guard(self.ledger, self._wake)
         self.reconciler = Reconciler(self.catalog, self.ledger)
         self.resolver = MemoryResolver()
-        self.admission = Admission(self.artifacts, self.ledger.versions, self.clock, resolver=self.resolver)
         self.metrics = RegistryMetrics()
+        self.admission = Admission(
+            self.artifacts, self.ledger.versions, self.clock, self.metrics.admitted, resolver=self.resolver
+        )
         self.rollouts = RolloutOperations(self.operations, self.clock, ended=self.metrics.rollout_ended, judge=judge)
         self.controller = Controller(
             self.rollouts,
@@ -66,12 +69,13 @@ class RegistryInMemory:
             clock=self.clock,
             holder="this one",
         )
-        self.app = self._app()
+        self.gate = self._gate()
+        self.app = Counted(self.gate, self.gate.table, self.metrics.requested)
 
     def _wake(self) -> None:
         self.woken += 1
 
-    def _app(self) -> Gate:
+    def _gate(self) -> Gate:
         @asynccontextmanager
         async def lifespan() -> AsyncIterator[None]:
             yield
@@ -79,7 +83,7 @@ class RegistryInMemory:
         app = build_fastapi(lifespan)
         watch = RevisionWatch(self.ledger.snapshots)
         for routes in (
-            health_routes(self.metrics.collected, Life()),
+            health_routes(self.metrics.page, Life()),
             version_routes(self.operations),
             upload_routes(self.operations),
             traffic_routes(self.operations),

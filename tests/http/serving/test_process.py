@@ -19,6 +19,8 @@ import pytest
 
 pytestmark = pytest.mark.integration
 HEAVY = ("mlflow", "pandas", "sklearn", "pyarrow", "boto3", "botocore", "sqlalchemy", "onnxruntime")
+TRACES = ("opentelemetry.sdk", "opentelemetry.exporter")
+"""Of OpenTelemetry, FastAPI imports the interface wherever it is installed."""
 
 
 def environment(home: Path, port: int, **more: str) -> dict[str, str]:
@@ -133,7 +135,7 @@ def test_the_serving_process_imports_no_model_library() -> None:
     code = (
         "import sys; import serving.cli; from serving.bootstrap import build\n"
         "from serving.settings import load_settings\n"
-        f"build(load_settings({{}})); print(*[m for m in {HEAVY!r} if m in sys.modules])"
+        f"build(load_settings({{}})); print(*[m for m in {(*HEAVY, *TRACES)!r} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from registry.edge.exposition import MAX_GROUPS
 from registry.records import ModelName, VersionNumber
 from registry.snapshots import ServableVersion, SnapshotPage
 from serving.pool.slot import Identity, Residence, Slot
 from serving.ports import BatchWatch, WatchedLane
 from serving.routing.table import Table
+from serving.telemetry.catalogue import CATALOGUE
 from serving.telemetry.finished import Finished
-from serving.telemetry.metrics import CATALOGUE, MAX_GROUPS, Metrics, Readings
+from serving.telemetry.metrics import Metrics, Readings
+from tests.support.metrics import check_with_promtool
 from tests.support.serving_fakes import FakeArtifactLease, FakeCache, FakeLoaded, servable, snapshot
 
 
@@ -133,6 +136,18 @@ def test_the_page_holds_exactly_the_catalogue() -> None:
     assert shown == {(metric.name, metric.kind) for metric in CATALOGUE}
 
 
+def test_promtool_finds_nothing_to_say() -> None:
+    """Names, units and help keep to Prometheus' own rules."""
+    metrics, table = known(snapshot())
+    metrics.observe(ok())
+    metrics.observe(Finished("churn", "1", "stable", code="overloaded"))
+    metrics.version_loaded("churn", "1", 0.2)
+    metrics.load_failed("churn", "2", "artifact_corrupt")
+    metrics.batches("churn", "1").batch(3, 1)
+    metrics.shadow("churn", "2").compared(differs=True)
+    check_with_promtool(page(metrics, table).encode())
+
+
 def test_states_revisions_age_and_cache_are_read_when_asked() -> None:
     """Gauges show the moment of the scrape."""
     metrics, table = known(snapshot(revision=7))
@@ -150,11 +165,14 @@ def test_pool_events_are_counted() -> None:
     metrics.version_unloaded("operator")
     metrics.version_died("churn", "1")
     metrics.version_died("churn", "1", "loading")
+    metrics.load_failed("churn", "2", "artifact_corrupt")
     text = page(metrics, table)
     assert 'headgate_load_seconds_count{model="churn",version="1"} 1.0' in text
     assert 'headgate_unloads_total{reason="operator"} 1.0' in text
     assert 'headgate_host_restarts_total{model="churn",reason="died",version="1"} 1.0' in text
     assert 'headgate_host_restarts_total{model="churn",reason="loading",version="1"} 1.0' in text
+    assert 'headgate_load_failures_total{code="artifact_corrupt",model="churn",version="2"} 1.0' in text
+    assert 'headgate_unloads_total{reason="evicted"} 0.0' in text
 
 
 class Laned(FakeLoaded):
