@@ -87,10 +87,19 @@ def feedback(name: str, labels: Labels, label: Any, row: int, observed_at: Any) 
     items = iter(_items(labels, label, row, observed_at))
     total = FeedbackResult(0)
     begun = 0
-    while chunk := (yield Work(partial(_next, items))):
+    while chunk := (yield from _taken(items, begun)):
         total += yield from _send(name, chunk, begun)
         begun += len(chunk)
     return total
+
+
+def _taken(items: Iterator[Any], begun: int) -> Flow[list[Label]]:
+    try:
+        chunk: list[Label] = yield Work(partial(_next, items))
+    except HeadgateError as error:  # a file may be wrong in its millionth line
+        _say_place(error, begun)
+        raise
+    return chunk
 
 
 def _send(name: str, chunk: list[Label], begun: int) -> Flow[FeedbackResult]:
@@ -102,17 +111,17 @@ def _send(name: str, chunk: list[Label], begun: int) -> Flow[FeedbackResult]:
             break
         except PASSING as error:
             if not left:
-                raise _with_place(error, begun) from error
+                _say_place(error, begun)
+                raise
             yield Pause(error.retry_after or 0.2)
     return answers.read_as(answer, partial(FeedbackResult.from_json, offset=begun))
 
 
-def _with_place(error: HeadgateError, begun: int) -> HeadgateError:
-    """Return the error with how far it had come, so that somebody can go on from there, or send all again."""
+def _say_place(error: HeadgateError, begun: int) -> None:
+    """Add to an error how far it had come, so that somebody can go on from there, or send all again."""
     error.details.setdefault("sent", begun)
     if begun:
         error.message += f"; the first {begun:,} labels were sent, and may be sent again"
-    return error
 
 
 def _next(items: Iterator[Any]) -> list[Label]:
