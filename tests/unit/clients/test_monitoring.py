@@ -157,7 +157,7 @@ def test_labels_may_be_dicts(client: Client, churn: FakePlatform) -> None:
         ([{"request_id": "a", "label": float("nan")}], "a label is NaN"),
         ([{"request_id": "a", "label": [1]}], "a label is a list"),
         ([{"request_id": "a", "label": 1, "row": "first"}], "'first' is no row"),
-        ([Label("a", 1, observed_at=dt.datetime(2026, 1, 1))], "no time zone"),  # noqa: DTZ001 - that is the mistake
+        ([Label("a", 1, observed_at=dt.datetime(2026, 1, 1))], "no time zone"),
         ([7], "an int is no label"),
         (7, "an int holds no labels"),
         ("r-3", "give the label too"),

@@ -59,10 +59,10 @@ def baseline(name: str, number: str | int | None) -> Flow[Baseline]:
         answer = yield from ask(requests.get_baseline(name, chosen))
     except NotFound as error:
         if error.code == "not_found":
-            error.message = (
-                f"{name} version {chosen} has no baseline yet; `headgate baseline set {name} {chosen} TABLE`"
+            error.reword(
+                f"{name} version {chosen} has no baseline yet; `headgate baseline set {name} {chosen} TABLE` gives it the "
+                "table that it was trained on"
             )
-            error.message += " gives it the table that it was trained on"
         raise
     return answers.read_as(answer, Baseline.from_json)
 
@@ -121,7 +121,7 @@ def _say_place(error: HeadgateError, begun: int) -> None:
     """Add to an error how far it had come, so that somebody can go on from there, or send all again."""
     error.details.setdefault("sent", begun)
     if begun:
-        error.message += f"; the first {begun:,} labels were sent, and may be sent again"
+        error.reword(f"{error.message}; the first {begun:,} labels were sent, and may be sent again")
 
 
 def _next(items: Iterator[Any]) -> list[Label]:

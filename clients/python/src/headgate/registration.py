@@ -129,7 +129,7 @@ def _with_baseline(model: Data, ready: Version, training: Training) -> Flow[Vers
             ready.model, ready.version, training, monitoring_flows.BASELINE_SECONDS
         )
     except HeadgateError as error:
-        error.message = f"{ready.model} version {ready.version} is ready, but has no baseline: {error.message}"
+        error.reword(f"{ready.model} version {ready.version} is ready, but has no baseline: {error.message}")
         error.details.setdefault("version", ready.version)
         raise
     return (yield from flows.version(ready.model, ready.version))

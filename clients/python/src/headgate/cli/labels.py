@@ -107,6 +107,6 @@ def _label(item: Any, number: int) -> Label:
         label = label_from(item)
         label.to_json()
     except InvalidRequest as error:
-        error.message = f"line {number}: {error.message}"
+        error.reword(f"line {number}: {error.message}")
         raise
     return label
