@@ -60,8 +60,8 @@ def baseline(name: str, number: str | int | None) -> Flow[Baseline]:
     except NotFound as error:
         if error.code == "not_found":
             error.reword(
-                f"{name} version {chosen} has no baseline yet; `headgate baseline set {name} {chosen} TABLE` gives it the "
-                "table that it was trained on"
+                f"{name} version {chosen} has no baseline yet; `headgate baseline set {name} {chosen} TABLE` gives it "
+                "the table that it was trained on"
             )
         raise
     return answers.read_as(answer, Baseline.from_json)
