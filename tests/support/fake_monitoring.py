@@ -70,7 +70,7 @@ ARMS: list[dict[str, Any]] = [
         "arm": "stable", "labelled": 812, "predictions": 1000, "coverage_ratio": 0.812,
         "delay_seconds": {"p50": 3.1, "p90": 7265.0},
         "metrics": {"accuracy": 0.7315, "precision": 0.71, "recall": 0.68, "f1": 0.6947, "log_loss": None},
-        "since": "2026-11-20T00:00:00.000Z", "until": AT,
+        "since": "2026-11-20T00:00:00.000Z", "until": AT, "average": "macro",
     },
     {
         "arm": "canary", "labelled": 0, "predictions": 100, "coverage_ratio": 0.0, "delay_seconds": {}, "metrics": {},
@@ -81,7 +81,9 @@ QUALITY: dict[str, Any] = {
     "task": "classification",
     "arms": ARMS,
     "training": {"accuracy": 0.74, "score": 0.9},
-    "windows": [{**ARMS[0], "labelled": 640, "since": "2026-11-19T00:00:00.000Z"}],
+    "windows": [
+        {"day": "2026-11-19", "arm": "stable", "rows": 640, "metrics": {"accuracy": 0.7315}, "average": "macro"}
+    ],
 }
 
 
@@ -100,7 +102,7 @@ def monitoring_routes(s: Situation) -> list[Route]:
         kind = request.headers["content-type"]
         s.tables.append((kind, body, dict(request.query_params)))
         s.version(where["model"], where["version"])["baseline"] = GIVEN
-        return JSONResponse({**where, **BASELINE})
+        return JSONResponse({**where, **BASELINE, "ignored": ["customer"]})
 
     async def get(request: Request) -> Response:
         where = place(request)

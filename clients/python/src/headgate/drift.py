@@ -83,7 +83,8 @@ class Baseline:
 
     Attributes:
         origin: As in ``BaselineRef``.
-        quality: Of the model on its training data, by metric, where that is known.
+        quality: Of the model as its training run tells it, by metric.
+        ignored: Columns of a table just sent that are no input and no prediction of the model.
     """
 
     model: str
@@ -94,6 +95,7 @@ class Baseline:
     at: str | None = None
     features: tuple[FeatureSummary, ...] = ()
     quality: Mapping[str, float] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, raw: Json) -> Baseline:
@@ -107,6 +109,7 @@ class Baseline:
             at=raw.get("at"),
             features=tuple(FeatureSummary.from_json(one) for one in raw.get("features") or ()),
             quality=numbers(raw.get("quality")),
+            ignored=tuple(str(name) for name in raw.get("ignored") or ()),
         )
 
 

@@ -108,6 +108,7 @@ class ArmQuality:
         coverage_ratio: The share of them.
         delay_seconds: How long labels took, by ``p50`` and ``p90``.
         metrics: By name, such as ``accuracy`` or ``rmse``; what cannot be said yet is left out.
+        average: Of precision, recall and F1: ``binary`` (of class 1) or ``macro`` (over all classes, each alike).
     """
 
     arm: str
@@ -118,19 +119,21 @@ class ArmQuality:
     metrics: Mapping[str, float] = field(default_factory=dict)
     since: str | None = None
     until: str | None = None
+    average: str | None = None
 
     @classmethod
     def from_json(cls, raw: Json) -> ArmQuality:
-        """Read an arm's line."""
+        """Read an arm's line, of now or of a day in the past."""
         return cls(
             arm=str(raw.get("arm") or ""),
-            labelled=int(raw.get("labelled") or 0),
+            labelled=int(raw.get("labelled", raw.get("rows")) or 0),
             predictions=int(raw.get("predictions") or 0),
             coverage_ratio=optional(raw.get("coverage_ratio")),
             delay_seconds=numbers(raw.get("delay_seconds")),
             metrics=numbers(raw.get("metrics")),
-            since=raw.get("since"),
+            since=raw.get("since") or raw.get("day"),
             until=raw.get("until"),
+            average=raw.get("average"),
         )
 
 

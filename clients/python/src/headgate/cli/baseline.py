@@ -79,6 +79,7 @@ def print_baseline(found: Baseline, output: Format) -> None:
             "digest": show.short_digest(found.digest),
             "made": show.moment(found.at, zone=True),
             "quality": {name: f"{value:.4g}" for name, value in found.quality.items()},
+            "ignored columns": found.ignored,
         }
     )
     print()

@@ -33,7 +33,15 @@ def quality(
     if output is Format.JSON:
         show.print_json(found)
         return
-    show.print_facts({"model": found.model, "version": found.version, "task": found.task or "nobody can say yet"})
+    averages = {arm.average for arm in found.arms if arm.average}
+    show.print_facts(
+        {
+            "model": found.model,
+            "version": found.version,
+            "task": found.task or "nobody can say yet",
+            "precision, recall, f1": "the mean over all classes, each alike" if "macro" in averages else None,
+        }
+    )
     print()
     columns = ("", *(arm.arm for arm in found.arms), *(("training",) if found.training else ()))
     show.print_table(columns, _lines(found) if len(columns) > 1 else (), empty="no predictions with labels yet")
