@@ -67,7 +67,7 @@ DRIFT: dict[str, Any] = {
 }
 ARMS: list[dict[str, Any]] = [
     {
-        "arm": "stable", "labelled": 812, "predictions": 1000, "coverage_ratio": 0.812,
+        "arm": "stable", "labelled": 812, "predictions": 1000, "rows": 2040, "coverage_ratio": 0.812,
         "delay_seconds": {"p50": 3.1, "p90": 7265.0},
         "metrics": {"accuracy": 0.7315, "precision": 0.71, "recall": 0.68, "f1": 0.6947, "log_loss": None},
         "since": "2026-11-20T00:00:00.000Z", "until": AT, "average": "macro",

@@ -114,7 +114,7 @@ def test_quality_is_read(client: Client, churn: FakePlatform) -> None:
     assert (stable.labelled, stable.coverage_ratio, stable.delay_seconds["p90"]) == (812, 0.812, 7265.0)
     assert (canary.labelled, canary.metrics) == (0, {})
     (day,) = found.windows
-    assert (day.since, day.arm, day.labelled, day.average) == ("2026-11-19", "stable", 640, "macro")
+    assert (day.since, day.arm, day.rows, day.average) == ("2026-11-19", "stable", 640, "macro")
 
 
 def test_labels_go_in_chunks_as_they_come(client: Client, churn: FakePlatform) -> None:

@@ -179,7 +179,8 @@ def test_quality_by_arm_beside_training(run: Run, fake: FakePlatform) -> None:
     assert ["STABLE", "CANARY", "TRAINING"] in lines
     assert ["accuracy", "0.7315", "-", "0.74"] in lines
     assert ["score", "-", "-", "0.9"] in lines
-    assert "812 of 1,000 (81.2 %)" in done.stdout and "3.1 s, p90 2h 1m" in done.stdout
+    assert "812 of 1,000 requests (81.2 %)" in done.stdout and "3.1 s, p90 2h 1m" in done.stdout
+    assert ["rows", "2,040", "-", "-"] in lines
     assert ["2026-11-19", "stable", "640", "0.7315"] in lines
     assert "the mean over all classes, each alike" in done.stdout and "next" not in done.stderr
     assert document(run("quality", "churn", "1", "-o", "json"))["arms"][0]["labelled"] == 812

@@ -104,16 +104,17 @@ class ArmQuality:
 
     Attributes:
         arm: ``stable``, ``canary`` …
-        labelled: Predictions with a label, of ``predictions``.
-        coverage_ratio: The share of them.
+        labelled: Answered requests with a label, of the ``predictions`` that are kept; ``coverage_ratio``: their share.
+        rows: Rows that were compared with a label.
         delay_seconds: How long labels took, by ``p50`` and ``p90``.
         metrics: By name, such as ``accuracy`` or ``rmse``; what cannot be said yet is left out.
         average: Of precision, recall and F1: ``binary`` (of class 1) or ``macro`` (over all classes, each alike).
     """
 
     arm: str
-    labelled: int
+    labelled: int = 0
     predictions: int = 0
+    rows: int = 0
     coverage_ratio: float | None = None
     delay_seconds: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -126,8 +127,9 @@ class ArmQuality:
         """Read an arm's line, of now or of a day in the past."""
         return cls(
             arm=str(raw.get("arm") or ""),
-            labelled=int(raw.get("labelled", raw.get("rows")) or 0),
+            labelled=int(raw.get("labelled") or 0),
             predictions=int(raw.get("predictions") or 0),
+            rows=int(raw.get("rows") or 0),
             coverage_ratio=optional(raw.get("coverage_ratio")),
             delay_seconds=numbers(raw.get("delay_seconds")),
             metrics=numbers(raw.get("metrics")),

@@ -94,6 +94,7 @@ def _lines(found: QualityReport) -> list[list[object]]:
     last: list[object] = [None] if found.training else []
     lines: list[list[object]] = [
         ["labelled", *(_labelled(arm) for arm in found.arms), *last],
+        ["rows", *(f"{arm.rows:,}" if arm.rows else None for arm in found.arms), *last],
         ["label delay", *(_delay(arm) for arm in found.arms), *last],
     ]
     for name in names:
@@ -104,7 +105,7 @@ def _lines(found: QualityReport) -> list[list[object]]:
 
 def _labelled(arm: ArmQuality) -> str:
     share = "" if arm.coverage_ratio is None else f" ({percent(arm.coverage_ratio)})"
-    return f"{arm.labelled:,} of {arm.predictions:,}{share}"
+    return f"{arm.labelled:,} of {arm.predictions:,} requests{share}"
 
 
 def _delay(arm: ArmQuality) -> str | None:
@@ -123,9 +124,9 @@ def _metric(value: float | None) -> str | None:
 def _print_days(found: QualityReport) -> None:
     key = "rmse" if found.task == "regression" else "accuracy"
     show.print_table(
-        ("day (utc)", "arm", "labelled", key),
+        ("day (utc)", "arm", "rows", key),
         [
-            ((one.since or "-")[:10], one.arm, f"{one.labelled:,}", _metric(one.metrics.get(key)))
+            ((one.since or "-")[:10], one.arm, f"{one.rows:,}", _metric(one.metrics.get(key)))
             for one in found.windows[:_DAYS_SHOWN]
         ],
     )
