@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from headgate import AsyncClient, Client, InvalidRequest, Label, NotFound, Prediction, Refused, ServerFault, Version
 
@@ -149,6 +150,14 @@ def test_labels_may_be_dicts(client: Client, churn: FakePlatform) -> None:
     client.feedback("churn", [{"request_id": "a", "label": True, "row": "2"}, {"request_id": "b", "label": "left"}])
     assert churn.situation.labels == [
         [{"request_id": "a", "row": 2, "label": True}, {"request_id": "b", "row": 0, "label": "left"}]
+    ]
+
+
+def test_labels_may_be_a_frame(client: Client, churn: FakePlatform) -> None:
+    """What a query of a warehouse answers goes in, its columns being a label's fields."""
+    client.feedback("churn", pd.DataFrame({"request_id": ["a", "b"], "row": [0, 3], "label": [1.5, 2.5]}))
+    assert churn.situation.labels == [
+        [{"request_id": "a", "row": 0, "label": 1.5}, {"request_id": "b", "row": 3, "label": 2.5}]
     ]
 
 

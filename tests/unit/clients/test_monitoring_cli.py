@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from headgate import Client
+from headgate import Client, DriftReport, Unavailable
 from headgate.cli.app import app
-from headgate.cli.drift import Watched, watch_drift
+from headgate.cli.drift import Watched, draw, watch_drift
 from headgate.cli.session import Format
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from tests.support.fake_monitoring import DRIFT, QUALITY, feature, window
@@ -54,7 +56,8 @@ def test_a_baseline_is_set_and_shown(run: Run, table: str) -> None:
     assert "80 % from 25.6 to 64.3" in done.stdout
     assert "next: headgate drift churn 1" in done.stderr
     assert "ignored columns  customer\n" in done.stdout
-    assert run("baseline", "show", "churn").stdout == done.stdout.replace("ignored columns  customer\n", "")
+    shown = run("baseline", "show", "churn").stdout
+    assert shown.split() == done.stdout.replace("ignored columns  customer\n", "").split()
     assert document(run("baseline", "show", "churn", "1", "-o", "json"))["features"][0]["quantiles"]["p90"] == 64.3
     assert "4,000 rows, given" in run("versions", "show", "churn", "1").stdout
 
@@ -169,6 +172,15 @@ def test_a_terminal_keeps_its_width(run: Run, fake: FakePlatform) -> None:
         assert code == 0
         lines = [line for line in shown.splitlines() if not line.startswith("next: ")]  # words are wrapped by nobody
         assert [line for line in lines if len(line) > 60] == []
+
+
+def test_watching_on_a_terminal_draws_a_picture() -> None:
+    """The picture stays while nobody can be asked, and why is said below it."""
+    looks = [DriftReport.from_json({"model": "churn", "version": "1", **DRIFT}), Unavailable("nobody is there")]
+    out = io.StringIO()
+    draw(iter(looks), Console(file=out, force_terminal=True, width=80, height=40), every_feature=False)
+    last = out.getvalue().rpartition("churn version 1")[2]
+    assert "price" in last and "cannot look: nobody is there" in last
 
 
 def test_quality_by_arm_beside_training(run: Run, fake: FakePlatform) -> None:

@@ -333,8 +333,8 @@ class AsyncClient:
 
         Args:
             name: Of the model.
-            labels: Many ``headgate.Label`` (or dicts with its names), sent in chunks as they come; or, for one, the
-                request id of the prediction, or the ``Prediction`` of ``predict_response``.
+            labels: Many ``headgate.Label`` (or dicts, or a DataFrame, with its names), sent in chunks as they come; or,
+                for one, the request id of the prediction, or the ``Prediction`` of ``predict_response``.
             label: For one: the truth, a number, a text or a truth value.
             row: For one: which row of the request, from 0.
             observed_at: For one: when it turned out; now, without.

@@ -139,6 +139,9 @@ def _items(labels: Labels, label: Any, row: int, observed_at: Any) -> Iterable[A
         return [Label(labels, label, row, observed_at)]
     if label is not UNSAID:
         raise InvalidRequest("a label beside a list of them; give feedback(name, items) or (name, request_id, label)")
+    if hasattr(labels, "itertuples"):  # a DataFrame
+        names = [str(name) for name in labels.columns]
+        return (dict(zip(names, row, strict=True)) for row in labels.itertuples(index=False, name=None))
     if not isinstance(labels, Iterable) or isinstance(labels, (bytes, dict)):
         raise InvalidRequest(f"{a_type(labels)} holds no labels; give a list of headgate.Label, or of dicts like it")
     return labels

@@ -102,7 +102,7 @@ def watch_drift(client: Client, watched: Watched, output: Format, *, every_featu
     console = Console(highlight=False)
     looks = _looks(client, watched)
     if output is Format.TABLE and console.is_terminal and not console.is_dumb_terminal:
-        _live(looks, console, every_feature)
+        draw(looks, console, every_feature=every_feature)
     else:
         _lines(looks, output)
     raise AssertionError("looks never end")
@@ -117,7 +117,8 @@ def _looks(client: Client, watched: Watched) -> Iterator[Look]:
         watched.nap(watched.every)
 
 
-def _live(looks: Iterator[Look], console: Console, every_feature: bool) -> None:
+def draw(looks: Iterator[Look], console: Console, *, every_feature: bool) -> None:
+    """Draw each look over the one before; what keeps us from looking is said below the last."""
     from rich.console import Group, RenderableType
     from rich.live import Live
     from rich.text import Text
