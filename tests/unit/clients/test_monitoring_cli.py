@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headgate import Client, DriftReport, Unavailable
+from headgate import Client, DriftReport, HeadgateError, Unavailable
 from headgate.cli.app import app
 from headgate.cli.drift import Watched, draw, watch_drift
 from headgate.cli.session import Format
@@ -176,7 +176,10 @@ def test_a_terminal_keeps_its_width(run: Run, fake: FakePlatform) -> None:
 
 def test_watching_on_a_terminal_draws_a_picture() -> None:
     """The picture stays while nobody can be asked, and why is said below it."""
-    looks = [DriftReport.from_json({"model": "churn", "version": "1", **DRIFT}), Unavailable("nobody is there")]
+    looks: list[DriftReport | HeadgateError] = [
+        DriftReport.from_json({"model": "churn", "version": "1", **DRIFT}),
+        Unavailable("nobody is there"),
+    ]
     out = io.StringIO()
     draw(iter(looks), Console(file=out, force_terminal=True, width=80, height=40), every_feature=False)
     last = out.getvalue().rpartition("churn version 1")[2]

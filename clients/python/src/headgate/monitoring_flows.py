@@ -28,7 +28,8 @@ SEND_ROUNDS = 3
 BASELINE_SECONDS = 600.0
 """How long the platform may take to read a table."""
 
-Labels = Iterable[Any] | str | Prediction
+# Labels, dicts or a DataFrame of them; or the request id or the prediction that one label is of.
+Labels = Any
 
 
 class Unsaid:
@@ -129,6 +130,7 @@ def _next(items: Iterator[Any]) -> list[Label]:
 
 
 def _items(labels: Labels, label: Any, row: int, observed_at: Any) -> Iterable[Any]:
+    """Return labels as what gives one item after the other."""
     if isinstance(labels, Prediction):
         if labels.request_id is None:
             raise InvalidRequest("this prediction has no request id, so no label can be sent back for it")
