@@ -35,7 +35,7 @@ up: $(STAMP) ## Start the platform: S3, registry (:5000), serving (:8080); Ctrl-
 	@exec $(BIN)/python -m deploy.local
 
 .PHONY: demo
-demo: $(STAMP) ## Start the platform, train, predict, roll out a good and a bad version (EXIT=1: leave at the end)
+demo: $(STAMP) ## Start the platform, train, predict, roll out a good and a bad version, drift (EXIT=1: leave at the end)
 	@exec $(BIN)/python -m docs.examples.demo $(if $(EXIT),--exit)
 
 .PHONY: test

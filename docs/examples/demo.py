@@ -1,9 +1,9 @@
 """The demo behind ``make demo``: start the platform, train, promote, predict over HTTP, and compare bit for bit; then
-roll out a good version and a bad one under live traffic (``delivery.py``).
+roll out a good version and a bad one under live traffic (``delivery.py``); then let the traffic drift (``stream.py``).
 
 It uses a platform that is already up, and starts one otherwise. With ``--exit`` it ends after that: 0 where every
-answer equals the local prediction, the good version was promoted and the bad one rolled back, 1 otherwise. Everything
-it does to the platform goes through public interfaces.
+answer equals the local prediction, the good version was promoted, the bad one rolled back, and drift was told for the
+one feature that drifted, 1 otherwise. Everything it does to the platform goes through public interfaces.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from docs.examples.delivery import deliver
+from docs.examples.stream import drift_away
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -85,6 +86,13 @@ def main() -> int:
             verdict = "The good version was promoted, the bad one rolled back." if decided else "THAT WENT WRONG."
             console.print(f"\n[bold]{verdict}[/]")
             good = good and decided
+            console.print("\n[bold]7.[/] Let the customers change, and see what the platform says of it")
+            noticed = drift_away(REGISTRY, SERVING, console)
+            for words in ("drift churn --limit 1", "quality churn"):
+                headgate_says(words)
+            verdict = "The price drifted, and nothing else was blamed." if noticed else "THAT WAS NOT NOTICED RIGHT."
+            console.print(f"\n[bold]{verdict}[/]")
+            good = good and noticed
             if not leave:
                 invite(results[-1], ours)
                 if ours:
@@ -104,8 +112,9 @@ def platform() -> Iterator[bool]:
     # In a session of its own, so that Ctrl-C reaches the demo first; the launcher sees that it never outlives us.
     launcher = [sys.executable, "-I", "-S", str(ROOT / "deploy/local/child.py"), "--parent", str(os.getpid()), "--"]
     command = [*launcher, sys.executable, "-m", "deploy.local"]
-    # Nodes tell what they have counted every second here, every ten otherwise: the second act is a short one.
-    environment = {"HEADGATE_WINDOW_SECONDS": "1"} | os.environ
+    # Nodes tell what they have counted every second here, every ten otherwise, and a window of rows is judged after
+    # three seconds, five minutes otherwise: the acts are short ones.
+    environment = {"HEADGATE_WINDOW_SECONDS": "1", "HEADGATE_DRIFT_SECONDS": "3"} | os.environ
     process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
         deadline = time.monotonic() + START_SECONDS
@@ -195,13 +204,21 @@ def show(results: list[Compared]) -> None:
     console.print(table)
 
 
+def headgate_says(words: str) -> None:
+    """Run the command line as a person would, and show what it prints."""
+    console.print(f"\n   [bold]$ headgate {words}[/]")
+    sys.stdout.flush()
+    urls = ["--registry-url", REGISTRY, "--serving-url", SERVING]
+    subprocess.run([sys.executable, "-m", "headgate.cli", *urls, *words.split()], check=False)
+
+
 def invite(last: Compared, ours: bool) -> None:
     """Print lines to try while the platform is up."""
     console.print("\nTry it yourself, in another terminal:")
     body = example(last.model)
     for path in (f"/models/{last.model}/versions/{last.version}/predict", f"/models/{last.model}/predict"):
         console.print(f"  curl -s {SERVING}{path} -H 'content-type: application/json' \\\n    -d '{body}'")
-    for words in ("status", f"promote {last.model} 1", "rollout status churn", "traffic history churn"):
+    for words in ("status", f"promote {last.model} 1", "rollout status churn", "drift churn", "traffic history churn"):
         console.print(f"  .venv/bin/headgate{flags()} {words}")
     console.print(f"\nMLflow's pages are at {REGISTRY}." + (" The platform stays up; Ctrl-C stops it." if ours else ""))
 

@@ -14,6 +14,11 @@ POSITIONAL, ARGUMENTS = 4, 7
 
 # path: why it may be larger
 EXEMPT: dict[str, str] = {}
+# path: function: why it may take more arguments
+MANY_ARGUMENTS: dict[str, str] = {
+    "clients/python/src/headgate/client.py: register": "each option has its name, so that a misspelt one is refused",
+    "clients/python/src/headgate/async_client.py: register": "as of the blocking client",
+}
 
 
 def sources() -> list[Path]:
@@ -48,15 +53,17 @@ def test_file_keeps_its_size(path: Path) -> None:
             arguments = node.args
             positional = [a for a in (*arguments.posonlyargs, *arguments.args) if a.arg not in ("self", "cls")]
             in_all = len(positional) + len(arguments.kwonlyargs)
-            assert in_all <= ARGUMENTS or name.startswith("tests/") or "/cli/" in name, (
-                f"{name}: {node.name} takes {in_all} arguments"
-            )
+            exempt = name.startswith("tests/") or "/cli/" in name or f"{name}: {node.name}" in MANY_ARGUMENTS
+            assert in_all <= ARGUMENTS or exempt, f"{name}: {node.name} takes {in_all} arguments"
 
 
 def test_exemptions_are_used() -> None:
     """An exemption that nothing needs any more is removed."""
     for name in EXEMPT:
         assert len((ROOT / name).read_text().splitlines()) > MODULE_LINES
+    for place in MANY_ARGUMENTS:
+        name, _, function = place.partition(": ")
+        assert f"def {function}(" in (ROOT / name).read_text()
 
 
 def test_top_level_is_the_plan() -> None:

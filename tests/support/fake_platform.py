@@ -26,6 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.support.fake_mlflow import mlflow_routes
+from tests.support.fake_monitoring import monitoring_routes
 from tests.support.fake_situation import API, Failure, Problem, Situation, Upload
 from tests.support.fake_traffic import rollout_routes, traffic_routes
 
@@ -86,7 +87,7 @@ def build(situation: Situation) -> ASGIApp:
     app = Starlette(
         routes=[*_health_routes(situation), *_model_routes(situation), *_upload_routes(situation),
                 *traffic_routes(situation), *rollout_routes(situation), *_serving_routes(situation),
-                *mlflow_routes(situation.logged)],
+                *monitoring_routes(situation), *mlflow_routes(situation.logged)],
         exception_handlers={Problem: _problem},
     )  # fmt: skip
     return _Front(app, situation)

@@ -81,6 +81,11 @@ class Situation:
         self.nodes: list[dict[str, Any]] = []
         self.shadows: dict[tuple[str, str], dict[str, Any]] = {}
         self.turns: list[dict[str, Any]] = []
+        self.tables: list[tuple[str, bytes, dict[str, str]]] = []
+        self.misfit = ""
+        self.drifts: list[dict[str, Any]] = []
+        self.quality: dict[str, Any] = {}
+        self.labels: list[list[dict[str, Any]]] = []
 
     def count(self, pattern: str) -> int:
         """Tell how many requests came whose ``METHOD path`` matches."""

@@ -10,6 +10,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from headgate import Client, InvalidRequest
@@ -55,6 +56,20 @@ def test_a_forest_is_logged_registered_and_traced(fake: FakePlatform) -> None:
     assert not list(Path.cwd().iterdir())
     tokens = {headers.get("authorization") for _, path, headers in fake.situation.requests if "mlflow" in path}
     assert tokens == {"Bearer hg_k"}
+
+
+def test_training_data_becomes_example_and_baseline(fake: FakePlatform) -> None:
+    """X is what the signature is read off and, with what the forest predicts there, what the baseline is made of."""
+    forest = RandomForestClassifier(3, random_state=0).fit(X, Y)
+    with Client(fake.registry_url) as client:
+        version = client.register(forest, name="churn", X=X)
+    assert version.baseline is not None
+    assert any(path.endswith("/model/input_example.json") for path in fake.situation.logged)
+    ((kind, body, query),) = fake.situation.tables
+    table = pa.ipc.open_stream(body).read_all().to_pandas()
+    assert (kind, query) == ("application/vnd.apache.arrow.stream", {"prediction": "prediction"})
+    assert table["prediction"].tolist() == forest.predict(X).tolist()
+    pd.testing.assert_frame_equal(table.drop(columns="prediction"), X)
 
 
 def model_of(flavor: str) -> Any:

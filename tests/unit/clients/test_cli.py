@@ -24,7 +24,7 @@ COMMANDS = [
     ("alias", "set"), ("alias", "delete"), ("status",), ("doctor",), ("traffic", "set"), ("traffic", "rollback"),
     ("traffic", "status"), ("traffic", "shadow"), ("rollout", "start"), ("rollout", "status"), ("rollout", "watch"),
     ("rollout", "list"), ("rollout", "pause"), ("rollout", "resume"), ("rollout", "promote"), ("rollout", "abort"),
-    ("nodes", "list"),
+    ("nodes", "list"), ("baseline", "set"), ("baseline", "show"), ("drift",), ("quality",), ("feedback",),
 ]  # fmt: skip
 
 

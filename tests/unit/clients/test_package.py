@@ -21,11 +21,12 @@ CLIENT = Path(__file__).resolve().parents[3] / "clients" / "python"
 def test_public_names() -> None:
     """These names are relied on; adding one is a decision, removing one a break."""
     assert sorted(headgate.__all__) == [
-        "AccessDenied", "AsyncClient", "BadSettings", "Canary", "Check", "Client", "ClientClosed", "Conflict",
-        "ConnectionFailed", "HeadgateError", "InvalidRequest", "Metric", "Model", "ModelFault", "Node", "NotFound",
-        "Plan", "Prediction", "ProcessStatus", "Refused", "RevisionConflict", "Rollout", "RolloutSpec", "Rule",
-        "Served", "ServerFault", "Shadow", "ShadowComparison", "Status", "Step", "Timeout", "Traffic",
-        "TrafficStatus", "Unavailable", "Version", "VersionRejected", "__version__",
+        "AccessDenied", "AsyncClient", "BadSettings", "Baseline", "Canary", "Check", "Client", "ClientClosed",
+        "Conflict", "ConnectionFailed", "DriftReport", "FeedbackResult", "HeadgateError", "InvalidRequest",
+        "Label", "Metric", "Model", "ModelFault", "Node", "NotFound", "Plan", "Prediction", "ProcessStatus",
+        "QualityReport", "Refused", "RevisionConflict", "Rollout", "RolloutSpec", "Rule", "Served",
+        "ServerFault", "Shadow", "ShadowComparison", "Status", "Step", "Timeout", "Traffic", "TrafficStatus",
+        "Unavailable", "Version", "VersionRejected", "__version__",
     ]  # fmt: skip
     assert all(hasattr(headgate, name) for name in headgate.__all__)
 
@@ -37,7 +38,7 @@ def test_version_is_that_of_the_distribution() -> None:
 
 def test_import_is_light() -> None:
     """Importing the SDK loads nothing heavy, and takes under 150 ms of processor time."""
-    heavy = ("numpy", "pandas", "mlflow", "httpx", "rich", "typer", "registry", "serving")
+    heavy = ("numpy", "pandas", "pyarrow", "mlflow", "httpx", "rich", "typer", "registry", "serving")
     code = (
         "import time, sys; start = time.process_time(); import headgate; spent = time.process_time() - start;"
         f"print(spent, *(m for m in {heavy!r} if m in sys.modules))"

@@ -30,7 +30,8 @@ def run(fake: FakePlatform, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_register_names_its_options(kind: type) -> None:
     """``help(register)`` shows every option by name."""
     parameters = inspect.signature(kind.register).parameters  # type: ignore[attr-defined]  # both have it
-    assert list(parameters) == ["self", "model", "name", "example", "alias", "wait", "timeout", "progress"]
+    options = ["example", "alias", "wait", "timeout", "progress", "X", "y", "baseline"]
+    assert list(parameters) == ["self", "model", "name", *options]
     assert all(parameters[p].kind is inspect.Parameter.KEYWORD_ONLY for p in ("example", "alias", "wait", "timeout"))
 
 

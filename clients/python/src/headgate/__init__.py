@@ -2,6 +2,7 @@
 
 from headgate.async_client import AsyncClient
 from headgate.client import Client
+from headgate.drift import Baseline, DriftReport
 from headgate.errors import (
     AccessDenied,
     BadSettings,
@@ -21,6 +22,7 @@ from headgate.errors import (
 )
 from headgate.nodes import Node, ShadowComparison, TrafficStatus
 from headgate.plans import Canary, Plan, Rule, Shadow, Traffic
+from headgate.quality import FeedbackResult, Label, QualityReport
 from headgate.records import Check, Model, Prediction, ProcessStatus, Served, Status, Version
 from headgate.rollouts import Metric, Rollout, RolloutSpec, Step
 from headgate.version import __version__
@@ -47,6 +49,11 @@ __all__ = [
     "RolloutSpec",
     "Step",
     "Metric",
+    "Baseline",
+    "DriftReport",
+    "Label",
+    "FeedbackResult",
+    "QualityReport",
     "HeadgateError",
     "BadSettings",
     "ClientClosed",

@@ -12,7 +12,16 @@ import httpx
 
 from headgate.errors import HeadgateError
 from headgate.settings import Settings
-from headgate.transport import PIECE_BYTES, answer_from, client_options, count_sent, prepare, require_open, translated
+from headgate.transport import (
+    PIECE_BYTES,
+    answer_from,
+    client_options,
+    count_sent,
+    prepare,
+    require_open,
+    timeout,
+    translated,
+)
 from headgate.wire import Answer, Done, Effect, FileBody, Flow, Now, Parallel, Pause, Request, Work, step
 
 T = TypeVar("T")
@@ -76,8 +85,14 @@ class AsyncDriver:
         require_open(self._http)  # it may have been closed since the flow began
         prepared = prepare(request, self._settings)
         content = _pieces(request.body) if isinstance(request.body, FileBody) else request.body
-        with translated(prepared.url, self._settings):
-            answer = await self._http.request(prepared.method, prepared.url, headers=prepared.headers, content=content)
+        with translated(prepared, self._settings):
+            answer = await self._http.request(
+                prepared.method,
+                prepared.url,
+                headers=prepared.headers,
+                content=content,
+                timeout=timeout(prepared.seconds),
+            )
         return answer_from(answer, prepared.url)
 
     async def _send_all(self, requests: tuple[Request, ...]) -> list[Answer]:

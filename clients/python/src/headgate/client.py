@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from headgate import flows, registration, rollout_flows, traffic_flows
+from headgate import flows, monitoring_flows, registration, rollout_flows, traffic_flows
+from headgate.drift import Baseline, DriftReport
 from headgate.encoding import Data
+from headgate.monitoring_flows import BASELINE_SECONDS, UNSAID, Labels
 from headgate.nodes import Node, ShadowComparison, TrafficStatus
 from headgate.plans import Plan, Traffic
+from headgate.quality import FeedbackResult, QualityReport
 from headgate.records import Model, Prediction, Served, Status, Version
 from headgate.registration import Progress, Wishes
 from headgate.requests import Target
 from headgate.rollouts import Rollout, RolloutSpec
 from headgate.settings import Settings, resolve
+from headgate.tables import Training
 from headgate.traffic_flows import Wanted
 
 
@@ -81,6 +86,9 @@ class Client:
         wait: bool = True,
         timeout: float = 120.0,
         progress: Progress | None = None,
+        X: Data = None,  # noqa: N803 - what everybody calls it
+        y: Data = None,
+        baseline: Data = None,
     ) -> Version:
         """Register a model; wait until it is ready, or raise VersionRejected with the reasons.
 
@@ -93,8 +101,15 @@ class Client:
             wait: Whether to wait for the verdict.
             timeout: Seconds to wait for it.
             progress: Called with bytes sent and bytes in all, while a directory is uploaded.
+            X: The inputs of the training data (DataFrame or array), which drift is measured against. For an estimator
+                they are the example too.
+            y: What the model predicts for each row of X, whose distribution live predictions are measured against. Left
+                out, an estimator predicts X here. Labels do where the model predicts each as often as it occurs.
+            baseline: Instead of X and y, a table with both: a path to a Parquet, CSV or Arrow file, or a DataFrame;
+                the column ``prediction`` is as y.
         """
-        wishes = Wishes(example, alias, wait, timeout, progress)
+        training = registration.training_of(X, y, baseline)
+        wishes = Wishes(example, alias, wait, timeout, progress, training)
         return self._driver.run(registration.register(self._settings, model, name, wishes))
 
     def wait_until_ready(self, name: str, version: str | int, *, timeout: float = 120.0) -> Version:
@@ -258,6 +273,64 @@ class Client:
     ) -> Rollout:
         """Return a rollout once it has ended; ``state`` says how. Raise Timeout after ``timeout`` seconds."""
         return self._driver.run(rollout_flows.wait(name, rollout, timeout))
+
+    def set_baseline(
+        self,
+        name: str,
+        version: str | int,
+        table: Data,
+        *,
+        y: Data = None,
+        prediction: str | None = None,
+        timeout: float = BASELINE_SECONDS,
+    ) -> Baseline:
+        """Give a version the table that it was trained on, which drift is measured against; return its summary.
+
+        Args:
+            name: Of the model.
+            version: Must be ready.
+            table: A path to a Parquet, CSV or Arrow file, sent as a stream; or a DataFrame, a pyarrow Table, an array.
+            y: What the model predicts for each row, where ``table`` is no file and has no column of it.
+            prediction: The column of ``table`` that has it; by default ``prediction``, if there is one.
+            timeout: Seconds that the platform may take to read it.
+        """
+        return self._driver.run(monitoring_flows.set_baseline(name, version, Training(table, y, prediction), timeout))
+
+    def baseline(self, name: str, version: str | int | None = None) -> Baseline:
+        """Return what the training data of a version looked like; of the stable one, where none is named."""
+        return self._driver.run(monitoring_flows.baseline(name, version))
+
+    def drift(self, name: str, version: str | int | None = None, *, limit: int | None = None) -> DriftReport:
+        """Return how a version's live rows differ from its baseline, in the newest ``limit`` windows of rows.
+
+        Without a version, the stable one is meant.
+        """
+        return self._driver.run(monitoring_flows.drift(name, version, limit))
+
+    def quality(self, name: str, version: str | int | None = None) -> QualityReport:
+        """Return how good a version is on live traffic, as far as labels came; of the stable one, without a version."""
+        return self._driver.run(monitoring_flows.quality(name, version))
+
+    def feedback(
+        self,
+        name: str,
+        labels: Labels,
+        label: Data = UNSAID,
+        row: int = 0,
+        *,
+        observed_at: dt.datetime | str | None = None,
+    ) -> FeedbackResult:
+        """Send back what turned out to be true; the last label of a row counts, so sending again does no harm.
+
+        Args:
+            name: Of the model.
+            labels: Many ``headgate.Label`` (or dicts, or a DataFrame, with its names), sent in chunks as they come; or,
+                for one, the request id of the prediction, or the ``Prediction`` of ``predict_response``.
+            label: For one: the truth, a number, a text or a truth value.
+            row: For one: which row of the request, from 0.
+            observed_at: For one: when it turned out; now, without.
+        """
+        return self._driver.run(monitoring_flows.feedback(name, labels, label, row, observed_at))
 
     def set_alias(self, name: str, alias: str, version: str | int) -> None:
         """Point an alias at a version that is ready."""

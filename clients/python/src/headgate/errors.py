@@ -55,6 +55,11 @@ class HeadgateError(Exception):
         self.request_id = request_id
         self.retry_after = retry_after
 
+    def reword(self, message: str) -> None:
+        """Say the same with more of where it happened."""
+        self.message = message
+        self.args = (message,)
+
 
 class BadSettings(HeadgateError):
     """An argument or an environment variable of this client cannot be used."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headgate.drift import BaselineRef
 from headgate.plans import Plan
 
 Json = Mapping[str, Any]
@@ -37,6 +38,7 @@ class Version:
         size: Bytes of all files.
         stable: Whether it is the stable version of the plan in force.
         traffic: As what that plan names it, in words: ``stable``, ``canary 10%``, ``shadow``, ``rule``.
+        baseline: What drift is measured against; None where there is nothing yet.
     """
 
     model: str
@@ -58,6 +60,7 @@ class Version:
     aliases: tuple[str, ...] = ()
     stable: bool = False
     traffic: tuple[str, ...] = ()
+    baseline: BaselineRef | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -91,6 +94,7 @@ class Version:
             stable=bool(raw.get("stable", False)),
             # An older platform only says who is stable.
             traffic=tuple(raw.get("traffic", ("stable",) if raw.get("stable") else ())),
+            baseline=BaselineRef.from_json(raw["baseline"]) if raw.get("baseline") else None,
         )
 
 
@@ -165,6 +169,7 @@ class Prediction:
     Attributes:
         data: The predictions, in the kind that was sent.
         arm: Which part of the plan answered: ``stable``, ``alias``, ``pinned`` …
+        request_id: Names the answer; labels are sent back with it (``Client.feedback``).
         revision: Of the plan that was followed; None where none was.
     """
 

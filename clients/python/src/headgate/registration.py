@@ -1,4 +1,4 @@
-"""Registering, as flows: from a directory, from a run, from a fitted estimator, and waiting for the verdict.
+"""Registering, as flows: from a directory, from a run, from a fitted estimator; the verdict, and then the baseline.
 
 An upload that was interrupted goes on where it stopped: its id is remembered (``memory.py``), the registry says which
 files have arrived, and the idempotency key (a digest of all files and the name) makes a second registration of the same
@@ -15,14 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headgate import answers, directory, flows, requests
+from headgate import answers, directory, flows, monitoring_flows, requests, tables
 from headgate.directory import LocalFile
 from headgate.encoding import Data
-from headgate.errors import PASSING, ConnectionFailed, InvalidRequest, NotFound, Refused, Unavailable
+from headgate.errors import PASSING, ConnectionFailed, HeadgateError, InvalidRequest, NotFound, Refused, Unavailable
 from headgate.memory import UploadMemory, memory_directory
 from headgate.names import alias_name, model_name, quoted
 from headgate.records import Upload, Version
 from headgate.settings import Settings
+from headgate.tables import Training
 from headgate.wire import FileBody, Flow, Parallel, Pause, Request, Server, Work
 
 Progress = Callable[[int, int], None]
@@ -41,6 +42,7 @@ class Wishes:
         wait: Whether to wait for the verdict.
         timeout: Seconds to wait for it.
         progress: Called with bytes sent and bytes in all.
+        training: What the version's baseline is made of, once it is ready.
     """
 
     example: Data = None
@@ -48,6 +50,22 @@ class Wishes:
     wait: bool = True
     timeout: float = 120.0
     progress: Progress | None = None
+    training: Training | None = None
+
+
+def training_of(inputs: Data, predictions: Data, baseline: Data) -> Training | None:
+    """Return the training data that ``register`` was given as ``X`` and ``y`` or as ``baseline``; None without any."""
+    if baseline is not None:
+        if inputs is not None or predictions is not None:
+            raise InvalidRequest("give X and y, or a baseline with both in one table, not all of them")
+        return Training(baseline)
+    if inputs is None:
+        if predictions is not None:
+            raise InvalidRequest("y is what the model should predict on X; give X too")
+        return None
+    if tables.is_path(inputs):
+        raise InvalidRequest("X is a DataFrame or an array; a file of training data is given as baseline")
+    return Training(inputs, predictions, inputs_only=True)
 
 
 @dataclass(slots=True)
@@ -79,6 +97,10 @@ def register(settings: Settings, model: Data, name: str, wishes: Wishes) -> Flow
     model_name(name)
     if wishes.alias is not None:
         alias_name(wishes.alias)
+    if wishes.training is not None:
+        if not wishes.wait:
+            raise InvalidRequest("a baseline is set once the version is ready: wait for it, or use set_baseline then")
+        yield Work(partial(tables.check, wishes.training))
     if isinstance(model, (str, os.PathLike)):
         if wishes.example is not None:
             raise InvalidRequest("an example is for a fitted estimator; a saved model has its own")
@@ -92,9 +114,25 @@ def register(settings: Settings, model: Data, name: str, wishes: Wishes) -> Flow
             found = yield from _create(name, {"source": logged}, uuid.uuid4().hex, wishes.alias)
     else:
         found = yield from _from_estimator(settings, model, name, wishes)
-    if wishes.wait:
-        return (yield from flows.wait_until_ready(name, found.version, wishes.timeout))
-    return found
+    if not wishes.wait:
+        return found
+    ready = yield from flows.wait_until_ready(name, found.version, wishes.timeout)
+    return ready if wishes.training is None else (yield from _with_baseline(model, ready, wishes.training))
+
+
+def _with_baseline(model: Data, ready: Version, training: Training) -> Flow[Version]:
+    """Give a version that is ready its baseline; return the version with it."""
+    if training.predictions is None and not tables.is_path(training.table):
+        training = yield Work(partial(tables.predicted, training, model))
+    try:
+        yield from monitoring_flows.set_baseline(
+            ready.model, ready.version, training, monitoring_flows.BASELINE_SECONDS
+        )
+    except HeadgateError as error:
+        error.reword(f"{ready.model} version {ready.version} is ready, but has no baseline: {error.message}")
+        error.details.setdefault("version", ready.version)
+        raise
+    return (yield from flows.version(ready.model, ready.version))
 
 
 def logged_source(place: str) -> dict[str, str] | None:
@@ -128,7 +166,10 @@ def _from_estimator(settings: Settings, model: Data, name: str, wishes: Wishes) 
     yield from flows.ask(requests.livez(Server.REGISTRY))
     from headgate import estimators
 
-    source = yield Work(partial(estimators.log, settings, model, name, wishes.example))
+    example = wishes.example
+    if example is None and wishes.training is not None and wishes.training.inputs_only:
+        example = wishes.training.table
+    source = yield Work(partial(estimators.log, settings, model, name, example))
     return (yield from _create(name, {"source": source}, uuid.uuid4().hex, wishes.alias))
 
 

@@ -11,7 +11,9 @@ from urllib.parse import quote
 from headgate.errors import InvalidRequest
 from headgate.names import alias_name, model_name, rollout_id, version_number
 from headgate.plans import Plan
+from headgate.quality import Label
 from headgate.rollouts import RolloutSpec
+from headgate.tables import TableFile
 from headgate.wire import FileBody, Request, Server
 
 _API = "/registry/v1"
@@ -166,6 +168,37 @@ def move_rollout(name: str, rollout: str, verb: str, why: str) -> Request:
     return _registry("POST", f"{_rollout(name, rollout)}/{verb}", {"why": why} if why else None)
 
 
+def put_baseline(name: str, version: str | int, table: TableFile, seconds: float) -> Request:
+    """Give a version the table that it was trained on; it is read whole before the answer, in ``seconds`` at most."""
+    body = FileBody(table.path, table.size, lambda _: None)
+    headers = {"Content-Type": table.media_type, "Content-Length": str(table.size)}
+    query = {"prediction": table.prediction} if table.prediction else {}
+    path = f"{_API}{_version(name, version)}/baseline"
+    return Request(Server.REGISTRY, "PUT", path, query=query, headers=headers, body=body, seconds=seconds)
+
+
+def get_baseline(name: str, version: str | int) -> Request:
+    """Ask for a version's baseline."""
+    return _get(f"{_version(name, version)}/baseline")
+
+
+def get_drift(name: str, version: str | int, limit: int | None) -> Request:
+    """Ask how a version's rows differ from its baseline, in the newest ``limit`` windows."""
+    return _get(f"{_version(name, version)}/drift", {"limit": "" if limit is None else str(limit)})
+
+
+def get_quality(name: str, version: str | int) -> Request:
+    """Ask how good a version is on live traffic."""
+    return _get(f"{_version(name, version)}/quality")
+
+
+def post_feedback(name: str, labels: Sequence[Label]) -> Request:
+    """Send labels back to serving, whose predictions they are of."""
+    document = {"items": [label.to_json() for label in labels]}
+    path = f"/models/{model_name(name)}/feedback"
+    return Request(Server.SERVING, "POST", path, headers={"Content-Type": _JSON}, body=_encoded(document))
+
+
 def put_alias(name: str, alias: str, version: str | int) -> Request:
     """Point an alias at a version."""
     return _registry("PUT", f"{_model(name)}/aliases/{alias_name(alias)}", {"version": version_number(version)})
@@ -227,8 +260,12 @@ def _registry(
 ) -> Request:
     if document is None:
         return Request(Server.REGISTRY, method, _API + path, headers=headers or {})
+    given = {"Content-Type": _JSON, **(headers or {})}
+    return Request(Server.REGISTRY, method, _API + path, headers=given, body=_encoded(document))
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
     try:
-        body = json.dumps(document, allow_nan=False).encode()
+        return json.dumps(document, allow_nan=False).encode()
     except ValueError as error:
         raise InvalidRequest("NaN and infinity are no numbers that can be asked for; give finite ones") from error
-    return Request(Server.REGISTRY, method, _API + path, headers={"Content-Type": _JSON, **(headers or {})}, body=body)

@@ -23,21 +23,27 @@ CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request with its whole URL and all headers that we set."""
+    """A request with its whole URL, all headers that we set, and the seconds that its answer may take."""
 
     method: str
     url: str
     headers: Mapping[str, str]
+    seconds: float
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
     """Return the arguments for either httpx client."""
     return {
-        "timeout": httpx.Timeout(settings.timeout, connect=min(settings.timeout, CONNECT_SECONDS)),
+        "timeout": timeout(settings.timeout),
         # No proxy can reach this machine's own loopback for us, whatever the environment says.
         "mounts": {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
         "follow_redirects": False,
     }
+
+
+def timeout(seconds: float) -> httpx.Timeout:
+    """Return httpx's timeout for an answer that may take so many seconds; a connection may only take a few."""
+    return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
 
 
 def require_open(client: httpx.Client | httpx.AsyncClient) -> None:
@@ -53,7 +59,7 @@ def prepare(request: Request, settings: Settings) -> Prepared:
     headers = {"User-Agent": f"headgate-python/{__version__}", **request.headers}
     if settings.api_key is not None:
         headers["Authorization"] = f"Bearer {settings.api_key}"
-    return Prepared(request.method, base + request.path + query, headers)
+    return Prepared(request.method, base + request.path + query, headers, max(settings.timeout, request.seconds))
 
 
 def answer_from(response: httpx.Response, url: str) -> Answer:
@@ -62,9 +68,9 @@ def answer_from(response: httpx.Response, url: str) -> Answer:
 
 
 @contextmanager
-def translated(url: str, settings: Settings) -> Iterator[None]:
+def translated(prepared: Prepared, settings: Settings) -> Iterator[None]:
     """Turn httpx's failures into ours, with the URL and what may help."""
-    server = Server.SERVING if url.startswith(settings.serving_url + "/") else Server.REGISTRY
+    server = Server.SERVING if prepared.url.startswith(settings.serving_url + "/") else Server.REGISTRY
     base = _base(server, settings)
     try:
         yield
@@ -75,7 +81,7 @@ def translated(url: str, settings: Settings) -> Iterator[None]:
         ) from error
     except httpx.TimeoutException as error:
         raise Timeout(
-            f"{server} at {base} did not answer within {settings.timeout:g} s; "
+            f"{server} at {base} did not answer within {prepared.seconds:g} s; "
             "HEADGATE_TIMEOUT_SECONDS sets how long to wait"
         ) from error
     except httpx.TransportError as error:

@@ -41,7 +41,10 @@ class FileBody:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. ``path`` is already percent-encoded and starts with a slash."""
+    """One HTTP request. ``path`` is already percent-encoded and starts with a slash.
+
+    ``seconds`` is how long its answer may take where that is more than the client's timeout.
+    """
 
     server: Server
     method: str
@@ -49,6 +52,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | FileBody | None = field(default=None, repr=False)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli import alias, catalog, health, nodes, predict, register, rollout, traffic
+from headgate.cli import alias, baseline, catalog, drift, health, nodes, predict, quality, register, rollout, traffic
 from headgate.cli.session import Connection, Root
 from headgate.version import __version__
 
@@ -43,7 +43,9 @@ def root(
 
 app.add_typer(catalog.models, name="models")
 app.add_typer(catalog.versions, name="versions")
-app.command("register", epilog="Example: headgate register ./model --name churn --alias challenger")(register.register)
+app.command("register", epilog="Example: headgate register ./model --name churn --baseline train.parquet")(
+    register.register
+)
 app.command(
     "predict", epilog="""Example: headgate predict churn --version 3 --data '[{"age": 41, "plan": "basic"}]'"""
 )(predict.predict)
@@ -52,6 +54,10 @@ app.command("rollback", epilog="Example: headgate rollback churn")(traffic.rollb
 app.add_typer(traffic.traffic, name="traffic")
 traffic.traffic.command("shadow", epilog="Example: headgate traffic shadow churn 5")(nodes.shadow)
 app.add_typer(rollout.rollout, name="rollout")
+app.add_typer(baseline.baseline, name="baseline")
+app.command("drift", epilog="Example: headgate drift churn 3 --watch")(drift.drift)
+app.command("quality", epilog="Example: headgate quality churn 3")(quality.quality)
+app.command("feedback", epilog="Example: headgate feedback churn labels.jsonl")(quality.feedback)
 app.add_typer(alias.alias, name="alias")
 app.add_typer(nodes.nodes, name="nodes")
 app.command("status", epilog="Example: headgate status --output json")(health.status)

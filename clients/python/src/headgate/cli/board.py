@@ -65,11 +65,11 @@ def board(rollout: Rollout, now: dt.datetime, width: int, glyphs: Glyphs, *, jou
     rows += list(_evidence(rollout, width, glyphs))
     if rollout.holding and not rollout.ended and not _counted_down(rollout):
         label = "waits for you  " if _waits_for_a_person(rollout) else "waits  "
-        rows += ["", _text((label, "yellow"), (rollout.holding, ""))]
+        rows += ["", styled((label, "yellow"), (rollout.holding, ""))]
     if rollout.ended:
-        rows += ["", _text((outcome(rollout), f"bold {_STATE_STYLES.get(rollout.state, '')}"))]
+        rows += ["", styled((outcome(rollout), f"bold {_STATE_STYLES.get(rollout.state, '')}"))]
     if journal:
-        rows += ["", _text(("journal (UTC), newest first", "bold")), *(_line(event) for event in newest(rollout))]
+        rows += ["", styled(("journal (UTC), newest first", "bold")), *(_line(event) for event in newest(rollout))]
     return Group(*rows)
 
 
@@ -131,7 +131,7 @@ def _heading(rollout: Rollout, now: dt.datetime, glyphs: Glyphs) -> Text:
         since = since.replace(" for ", " after ")
     title = (f"{rollout.model}: version {rollout.stable} {glyphs.arrow} {rollout.version}", "bold")
     note = (f"  {rollout.asked.note}", "italic") if rollout.asked.note else ("", "")
-    return _text(title, ("  ", ""), state, (since, ""), note)
+    return styled(title, ("  ", ""), state, (since, ""), note)
 
 
 def _steps(rollout: Rollout, now: dt.datetime, glyphs: Glyphs) -> Iterator[Text]:
@@ -139,7 +139,7 @@ def _steps(rollout: Rollout, now: dt.datetime, glyphs: Glyphs) -> Iterator[Text]
     asked = rollout.asked.steps
     first = max(0, min(rollout.step - _STEPS_SHOWN // 2, len(asked) - _STEPS_SHOWN))
     shown = asked[first : first + _STEPS_SHOWN]
-    yield _text(("steps", "bold"), (_beyond(first, len(asked) - first - len(shown)), "dim"))
+    yield styled(("steps", "bold"), (_beyond(first, len(asked) - first - len(shown)), "dim"))
     for number, step in enumerate(shown, first):
         here = number == rollout.step and rollout.state not in ("succeeded", "expired")
         past = number < rollout.step or rollout.state == "succeeded"
@@ -147,7 +147,7 @@ def _steps(rollout: Rollout, now: dt.datetime, glyphs: Glyphs) -> Iterator[Text]
         if here and rollout.ended:
             mark, style = glyphs.failed, _STATE_STYLES.get(rollout.state, "")
         pause = "until resumed" if step.pause is None else f"at least {step.pause}"
-        yield _text(
+        yield styled(
             (f"  {mark} ", style), (f"{step.weight:g} %".ljust(8), style), (f"{pause:<20}", "" if here else "dim"),
             (_left(rollout, step.pause, now) if here else "", "cyan"),
         )  # fmt: skip
@@ -204,30 +204,30 @@ def _arms(rollout: Rollout, width: int) -> Table:
 
 
 def _evidence(rollout: Rollout, width: int, glyphs: Glyphs) -> Iterator[RenderableType]:
-    yield _text((f"evidence against version {rollout.version}", "bold"), ("  at 1 it is rolled back", "dim"))
+    yield styled((f"evidence against version {rollout.version}", "bold"), ("  at 1 it is rolled back", "dim"))
     if not rollout.ended:
-        yield _text((f"  counts are up to {_REPORT_SECONDS} s old, as nodes report by default", "dim"))
+        yield styled((f"  counts are up to {_REPORT_SECONDS} s old, as nodes report by default", "dim"))
     if not rollout.evidence:
-        yield _text(("  none yet", "dim"))
+        yield styled(("  none yet", "dim"))
     for name, found in rollout.evidence.items():
         yield from _metric(name, found, width, glyphs)
 
 
 def _metric(name: str, found: Evidence, width: int, glyphs: Glyphs) -> Iterator[Text]:
     if found.evidence is None:
-        yield _text((f"{name:<{_LABEL}}", ""), (found.message or "nothing can be said yet", "dim"))
+        yield styled((f"{name:<{_LABEL}}", ""), (found.message or "nothing can be said yet", "dim"))
         return
     style = "green" if found.evidence < 0.5 else "yellow" if found.evidence < 1 else "bold red"
     length = max(10, min(_LONGEST_BAR, width - _LABEL - 24))
     filled = round(max(0.0, min(1.0, found.evidence)) * length)
     over = f" {glyphs.failed}" if found.evidence >= 1 else ""
     holds = " (holds only)" if name == "predictions" else ""
-    yield _text(
+    yield styled(
         (f"{name:<{_LABEL}}", ""), (glyphs.full * filled, style), (glyphs.empty * (length - filled), "dim"),
         (f" {_strength(found.evidence)}{over}", style), (holds, "dim"),
     )  # fmt: skip
     for line in _counted(name, found, width).split("\n"):
-        yield _text((line, "dim"))
+        yield styled((line, "dim"))
 
 
 def _strength(evidence: float) -> str:
@@ -256,7 +256,7 @@ def _counted(name: str, found: Evidence, width: int) -> str:
 
 
 def _line(event: RolloutEvent) -> Text:
-    return _text((f"{clock(event.at)}  ", "dim"), (_said(event), ""))
+    return styled((f"{clock(event.at)}  ", "dim"), (_said(event), ""))
 
 
 def _said(event: RolloutEvent) -> str:
@@ -269,7 +269,7 @@ def _ratio(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio * 100:.2f} %"
 
 
-def _text(*parts: tuple[str, str]) -> Text:
+def styled(*parts: tuple[str, str]) -> Text:
     """Return text in styles: never markup, since what people wrote stands in it."""
     from rich.text import Text
 

@@ -226,6 +226,7 @@ def _version_facts(v: Version) -> dict[str, object]:
         "tier": v.tier,
         "runtime": v.runtime,
         "flavours": _flavours(v),
+        "baseline": show.baseline(v.baseline),
         "digest": show.short_digest(v.digest),
         "size": show.size(v.size) if v.size is not None else None,
         "inputs": _schema(signature.get("inputs")) or ("none (no signature)" if unsigned else None),

@@ -84,7 +84,8 @@ def predict(  # noqa: PLR0913 - Typer reads options off parameters
         )
         return
     _print_table(answer)
-    say(f"answered by {answer.model} version {answer.version} ({answer.arm or 'unknown arm'})")
+    named = f", request id {answer.request_id}" if answer.request_id else ""
+    say(f"answered by {answer.model} version {answer.version} ({answer.arm or 'unknown arm'}){named}")
 
 
 def _given(data: str | None, file: str | None, kind: Kind | None) -> Given:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from headgate.cli import show
+from headgate.cli.baseline import Prediction
 from headgate.cli.session import Format, Output, Patience, open_client, say
+from headgate.client import Client
+from headgate.errors import HeadgateError
 from headgate.records import Version
 from headgate.registration import Progress
+from headgate.tables import Training, check
 
 
 def register(  # noqa: PLR0913 - Typer reads options off parameters
@@ -28,18 +33,55 @@ def register(  # noqa: PLR0913 - Typer reads options off parameters
     alias: Annotated[
         str | None, typer.Option("--alias", help="Point this alias at the version once it is ready.")
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="TABLE", help="What it was trained on: .parquet, .csv, .arrow, .arrows."),
+    ] = None,
+    prediction: Prediction = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the version is ready or rejected.")] = True,
     timeout: Patience = 120.0,
     output: Output = Format.TABLE,
 ) -> None:
-    """Register a saved MLflow model; an interrupted upload goes on where it stopped."""
+    """Register a saved MLflow model; an interrupted upload goes on where it stopped.
+
+    The table of --baseline is sent once the version is ready: drift is measured against it.
+    """
+    training = _training(baseline, prediction, wait)
     with open_client(context) as client:
         with _bar() as progress:
             version = client.register(source, name, alias=alias, wait=False, progress=progress)
         if wait:
             say(f"{version.model} version {version.version} is registered; waiting until it is ready")
             version = client.wait_until_ready(name, version.version, timeout=timeout)
+        if training is not None:
+            version = _with_baseline(client, version, training)
     _print(version, output)
+
+
+def _training(baseline: Path | None, prediction: str | None, wait: bool) -> Training | None:
+    """Return the table that was given, once it is known to be one: nothing is uploaded before."""
+    if baseline is None:
+        if prediction is not None:
+            raise typer.BadParameter(
+                "--prediction is a column of --baseline, so give that too", param_hint="--prediction"
+            )
+        return None
+    if not wait:
+        raise typer.BadParameter("a baseline is set once the version is ready, so wait", param_hint="--baseline")
+    training = Training(baseline, prediction=prediction)
+    check(training)
+    return training
+
+
+def _with_baseline(client: Client, version: Version, training: Training) -> Version:
+    say(f"{version.model} version {version.version} is ready; sending its baseline")
+    try:
+        client.set_baseline(version.model, version.version, training.table, prediction=training.prediction)
+    except HeadgateError as error:
+        again = f"headgate baseline set {version.model} {version.version} TABLE"
+        say(f"{version.model} version {version.version} is ready, but has no baseline; `{again}` sets one")
+        raise error
+    return client.version(version.model, version.version)
 
 
 def _print(version: Version, output: Format) -> None:
@@ -53,6 +95,7 @@ def _print(version: Version, output: Format) -> None:
             "state": version.state,
             "digest": show.short_digest(version.digest),
             "size": show.size(version.size) if version.size is not None else None,
+            "baseline": show.baseline(version.baseline),
         }
     )
     if version.state == "ready":

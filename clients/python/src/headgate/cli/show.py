@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headgate.cli.session import printable
 from headgate.cli.widths import fit
+from headgate.drift import BaselineRef
 from headgate.plans import Plan
 from headgate.records import Model
 from headgate.rollouts import Rollout
@@ -146,6 +147,11 @@ def short_digest(digest: str | None) -> str | None:
     if len(value) <= _DIGEST_CHARACTERS:
         return digest
     return f"{algorithm}:{value[:_DIGEST_CHARACTERS]}…".removeprefix(":")
+
+
+def baseline(found: BaselineRef | None) -> str | None:
+    """Return which baseline a version has: of how many rows, and where they came from."""
+    return None if found is None else f"{found.rows:,} rows, {found.origin}"
 
 
 def counted(model: Model) -> str:
