@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from registry.adapters.memory.ledger_aliases import MemoryAliases, end_journals
+from registry.adapters.memory.ledger_feature_windows import MemoryFeatureWindows
 from registry.adapters.memory.ledger_intake import MemoryRegistrations, MemoryUploads
 from registry.adapters.memory.ledger_reports import MemoryLeases, MemoryReports
 from registry.adapters.memory.ledger_rollouts import MemoryRollouts
@@ -37,6 +38,7 @@ def memory_ledger(clock: Callable[[], int] = system_clock) -> Ledger:
     state = LedgerState(clock)
     plans = MemoryPlans(state)
     rollouts = MemoryRollouts(state, plans)
+    feature_windows = MemoryFeatureWindows(state)
     return Ledger(
         models=MemoryModels(state),
         versions=MemoryVersions(state),
@@ -46,8 +48,9 @@ def memory_ledger(clock: Callable[[], int] = system_clock) -> Ledger:
         registrations=MemoryRegistrations(state),
         snapshots=MemorySnapshots(state),
         rollouts=rollouts,
-        reports=MemoryReports(state, rollouts),
+        reports=MemoryReports(state, rollouts, feature_windows),
         leases=MemoryLeases(clock),
+        feature_windows=feature_windows,
     )
 
 
@@ -110,7 +113,7 @@ class MemoryModels:
             if present is None:
                 return
             end_journals(present, "mlflow", REMOVED_WHY, self._state.clock())
-            for gone in (present.versions, present.claims, present.aliases):
+            for gone in (present.versions, present.claims, present.aliases, present.windows):
                 gone.clear()
             for key in [k for k in self._state.registrations if k[0] == model]:
                 del self._state.registrations[key]
