@@ -5,8 +5,8 @@ hundred and twenty, from the smallest value to the largest. A value that holds m
 columns, each class of few) gets a cell of its own, so that no cell holds more of the baseline than a quantile's share
 unless it is that one value. Why grids: docs/adr/0020-grids.md.
 
-Not here: counting rows into cells (``counting.py``), distances (``drift.py``), which features a table has
-(``columns_of_table.py``).
+Not here: counting rows into cells (``counting.py``), distances (``drift.py``), which columns of a table are taken
+(``wanted.py``).
 """
 
 from __future__ import annotations
