@@ -66,7 +66,8 @@ def bin_labels(feature: Feature) -> tuple[str, ...]:
 
 
 def _cuts(feature: Feature) -> list[int]:
-    """Return the positions in the edges that bins lie between: the feature's own, and beside values that stand alone."""
+    """Return the positions in the edges that bins lie between: the feature's, and those beside values that stand
+    alone."""
     cuts: list[int] = []
     for before, position in pairwise((-1, *feature.bins, len(feature.edges) - 1)):
         alone = position - before == 2 and _adjacent(feature.edges[position - 1], feature.edges[position])
@@ -87,9 +88,10 @@ def _adjacent(low: float, high: float) -> bool:
 
 
 def _names(bounds: Sequence[float]) -> list[str]:
-    """Return the bounds in as few digits as tell apart those that numbers lie between."""
-    pairs = [pair for pair in pairwise(bounds) if not _adjacent(*pair)]
+    """Return the bounds in as few digits as tell them apart; two sides of one value have its name."""
+    said = [high if _adjacent(low, high) else low for low, high in zip(bounds, [*bounds[1:], math.inf], strict=True)]
     for digits in range(FEWEST_DIGITS, MOST_DIGITS):
-        if all(f"{low:.{digits}g}" != f"{high:.{digits}g}" for low, high in pairs):
-            return [f"{bound:.{digits}g}" for bound in bounds]
-    return [repr(bound) for bound in bounds]
+        names = [f"{bound:.{digits}g}" for bound in said]
+        if len(set(names)) == len(set(said)):
+            return names
+    return [repr(bound) for bound in said]
