@@ -11,18 +11,35 @@ Not here: the distances (``distances.py``), what the bins are (``bins.py``), whe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from registry.baselines import Baseline, FeatureCounts, Kind
+import numpy as np
+
+from registry.baselines import (
+    INPUT,
+    Baseline,
+    CategoryCounts,
+    Counts64,
+    Feature,
+    FeatureCounts,
+    Kind,
+    NumberCounts,
+    Sums64,
+)
+from registry.monitoring.bins import bin_counts, bin_labels
+from registry.monitoring.calibration import adjusted, critical_psi, same_shares_p
+from registry.monitoring.distances import deviation, js_distance, ks_distance, psi_terms, wasserstein_distance
 from registry.windows import count_from
 
 WARN_DELTA = 0.1
 DRIFT_DELTA = 0.2
 FEWEST_ROWS = 200
 MOST_MOVED = 5
+MOVED_ERRORS = 3.0
+"""A bin moved when its share changed by more standard errors than this."""
 
 
 class Level(StrEnum):
@@ -158,6 +175,8 @@ class WindowVerdict:
 def judge(baseline: Baseline, counts: Mapping[str, FeatureCounts], rows: int) -> WindowVerdict:
     """Judge a window.
 
+    An input feature that was in fewer rows than another input was left out by its callers: the rest is missing.
+
     Args:
         baseline: What the rows are compared with.
         counts: What was counted, by the feature's name; the baseline's features alone are looked at.
@@ -165,7 +184,92 @@ def judge(baseline: Baseline, counts: Mapping[str, FeatureCounts], rows: int) ->
 
     Raises ValueError where counts are not of the baseline's own grid or categories.
     """
-    raise NotImplementedError
+    pairs = list(zip(baseline.features, baseline.counts, strict=True))
+    windows = {feature.name: counts.get(feature.name, feature.empty()) for feature in baseline.features}
+    seen = max((windows[feature.name].rows for feature in baseline.features if feature.side == INPUT), default=0)
+    judged = [
+        _feature(feature, known, _whole(feature, windows[feature.name], seen), enough=rows >= FEWEST_ROWS)
+        for feature, known in pairs
+    ]
+    features = sorted(_with_adjusted(judged), key=lambda one: (-one.strength, one.name))
+    worst = max((one.verdict for one in features), key=lambda level: level.severity, default=Level.INSUFFICIENT)
+    return WindowVerdict(worst, rows, tuple(features))
+
+
+def _whole(feature: Feature, window: FeatureCounts, seen: int) -> FeatureCounts:
+    """Return the counts of an input with the rows that did not have it as missing ones."""
+    absent = seen - window.rows
+    return replace(window, missing=window.missing + absent) if feature.side == INPUT and absent > 0 else window
+
+
+def _feature(feature: Feature, known: FeatureCounts, window: FeatureCounts, *, enough: bool) -> FeatureVerdict:
+    """Measure one feature; its p-value is not adjusted yet."""
+    ours, theirs = bin_counts(feature, known), bin_counts(feature, window)
+    rows, baseline_rows = int(theirs.sum()), int(ours.sum())
+    plain = FeatureVerdict(feature.name, feature.kind, Level.INSUFFICIENT, rows)
+    if baseline_rows:
+        plain = replace(plain, missing_ratio_baseline=known.missing / baseline_rows)
+    if not rows or not baseline_rows:
+        return plain
+    terms = psi_terms(ours, theirs)
+    psi, filled = float(terms.sum()), int(((ours + theirs) > 0).sum())
+    warn, drift = (critical_psi(delta, filled, rows, baseline_rows) for delta in (WARN_DELTA, DRIFT_DELTA))
+    level = Level.DRIFT if psi > drift else Level.WARN if psi > warn else Level.OK
+    measured = replace(
+        plain,
+        verdict=level if enough and rows >= FEWEST_ROWS else Level.INSUFFICIENT,
+        psi=psi,
+        psi_warn=warn,
+        psi_drift=drift,
+        js=js_distance(ours, theirs),
+        p_value=same_shares_p(ours, theirs),
+        missing_ratio=window.missing / rows,
+        moved=_moved(feature, ours, theirs, terms),
+    )
+    return _with_values(measured, feature, known, window)
+
+
+def _with_values(
+    measured: FeatureVerdict, feature: Feature, known: FeatureCounts, window: FeatureCounts
+) -> FeatureVerdict:
+    """Add what is of the values alone, and of one kind of them."""
+    values = window.rows - window.missing
+    if isinstance(window, CategoryCounts):
+        return replace(measured, new_ratio=_ratio(window.new, values))
+    if not isinstance(known, NumberCounts):
+        return measured
+    distance, sigma = wasserstein_distance(feature, known, window), deviation(feature, known)
+    return replace(
+        measured,
+        ks=ks_distance(known, window),
+        wasserstein=_ratio(distance, sigma),
+        out_of_range_ratio=_ratio(window.below + window.above, values),
+    )
+
+
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    if part is None or not whole:
+        return None
+    ratio = part / whole
+    return ratio if math.isfinite(ratio) else None
+
+
+def _moved(feature: Feature, ours: Counts64, theirs: Counts64, terms: Sums64) -> tuple[MovedBin, ...]:
+    """Return the bins whose share changed by more than ``MOVED_ERRORS`` standard errors, largest terms first."""
+    baseline, window = ours / ours.sum(), theirs / theirs.sum()
+    pooled = (ours + theirs) / (ours.sum() + theirs.sum())
+    errors = np.sqrt(pooled * (1 - pooled) * (1 / ours.sum() + 1 / theirs.sum()))
+    candidates = np.flatnonzero(np.abs(window - baseline) > MOVED_ERRORS * errors)
+    largest = candidates[np.argsort(-terms[candidates], kind="stable")][:MOST_MOVED]
+    if not len(largest):
+        return ()
+    labels = bin_labels(feature)
+    return tuple(MovedBin(labels[at], float(baseline[at]), float(window[at])) for at in largest)
+
+
+def _with_adjusted(features: Sequence[FeatureVerdict]) -> list[FeatureVerdict]:
+    raised = iter(adjusted([one.p_value for one in features if one.p_value is not None]))
+    return [one if one.p_value is None else replace(one, p_adjusted=next(raised)) for one in features]
 
 
 def _number(raw: object) -> float:
