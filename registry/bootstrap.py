@@ -21,10 +21,12 @@ from registry.adapters.uv_resolver import UvResolver
 from registry.admission.admit import Admission
 from registry.background import Background
 from registry.controller import Controller
+from registry.drift_view import DriftView
 from registry.edge.gate import Gate
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
+from registry.http.monitoring import monitoring_routes
 from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
@@ -32,6 +34,8 @@ from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
+from registry.monitor import Desk, Monitor
+from registry.monitoring.closing import Closing
 from registry.operations import Guard, Operations
 from registry.ports import Ledger
 from registry.reconciler import Reconciler
@@ -43,6 +47,9 @@ from registry.traffic.arrival import seen_nodes
 SWEEP_SECONDS = 600
 LOOK_SECONDS = 0.5
 NODES_SECONDS = 5.0
+MONITOR_SECONDS = 2.0
+VIEW_SECONDS = 5.0
+DAY_MS = 24 * 3_600_000
 WINDOWS_KEPT_MS = 7 * 24 * 3_600_000
 NODES_KEPT_MS = 24 * 3_600_000
 TRANSFERS = 64
@@ -106,6 +113,9 @@ def build(settings: RegistrySettings) -> Process:
     )
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
     controller = _deliver(rollouts, ledger, metrics, background)
+    rule = Closing(settings.drift_rows, int(settings.drift_seconds * 1000))
+    desk = Desk(ledger.feature_windows, ledger.baselines, artifacts, ledger.leases)
+    monitor = _watch_rows(desk, rule, metrics, background, settings.monitoring_days)
     wake.connect(background)
     watch = RevisionWatch(ledger.snapshots)
 
@@ -119,6 +129,7 @@ def build(settings: RegistrySettings) -> Process:
         await asyncio.to_thread(background.stop)
         with suppress(Unavailable):  # it runs out by itself
             await asyncio.to_thread(controller.leave)
+            await asyncio.to_thread(monitor.leave)
         database.close()
 
     life = Life()
@@ -134,6 +145,7 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(traffic_routes(operations))
     app.include_router(rollout_routes(rollouts, ledger.rollouts, now_ms))
     app.include_router(node_routes(operations, now_ms))
+    app.include_router(monitoring_routes(operations, rule))
     app.include_router(alias_routes(operations))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
     return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), leave)
@@ -154,6 +166,17 @@ def _deliver(
     background.every("nodes", NODES_SECONDS, count)
     background.every("gone-models", SWEEP_SECONDS, lambda: metrics.models_are(ledger.models.names()))
     return controller
+
+
+def _watch_rows(
+    desk: Desk, rule: Closing, metrics: RegistryMetrics, background: Background, days_kept: float
+) -> Monitor:
+    """Have windows of live rows judged and shown; return who judges them."""
+    monitor = Monitor(desk, rule, clock=now_ms, holder=secrets.token_hex(16))
+    background.every("monitor", MONITOR_SECONDS, monitor.turn)
+    background.every("drift-view", VIEW_SECONDS, DriftView(desk.windows, metrics).refresh)
+    background.every("sweep-rows", SWEEP_SECONDS, lambda: desk.windows.sweep(now_ms() - int(days_kept * DAY_MS)))
+    return monitor
 
 
 def _sweep(background: Background, operations: Operations, artifacts: S3Artifacts, ttl_seconds: float) -> None:

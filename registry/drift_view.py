@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from registry.monitoring.ports import FeatureWindows
 from registry.monitoring.shown import ShownVersion, series, shown
+from registry.monitoring.window_ports import FeatureWindows
 from registry.records import ModelName, VersionNumber
 
 

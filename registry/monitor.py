@@ -19,8 +19,8 @@ from registry.errors import Conflict, HeadgateError, NotFound, Unavailable
 from registry.log import WARNING, event, failure
 from registry.monitoring.closing import Closing
 from registry.monitoring.drift import Level, WindowVerdict, judge
-from registry.monitoring.ports import FeatureWindows, SealedWindow
 from registry.monitoring.provisional import baseline_of
+from registry.monitoring.window_ports import FeatureWindows, SealedWindow
 from registry.ports import Artifacts
 from registry.records import Digest, ModelName, VersionNumber
 from registry.traffic.ports import Leases

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from registry.aliases import AliasChange, AliasRecord
 from registry.intake import Registrations, Uploads
-from registry.monitoring.ports import FeatureWindows
+from registry.monitoring.window_ports import FeatureWindows
 from registry.plans import Plan, PlanRevision
 from registry.records import (
     AliasName,

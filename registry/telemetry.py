@@ -6,10 +6,24 @@ from collections.abc import Collection, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from registry.monitoring.shown import ROWS
 from registry.plans import WHOLE
 from registry.records import VersionState
 from registry.traffic.judgement import Judgement
 from registry.traffic.rollout import ENDED, Rollout
+
+_NEWEST = "of the newest judged window"
+DRIFT_SENTENCES = {
+    "headgate_drift_psi": f"Population stability index of a feature, {_NEWEST} beside the baseline.",
+    "headgate_drift_psi_critical": "The index above which it is drift, for as many rows as that window had.",
+    "headgate_drift_js": f"Jensen-Shannon distance of a feature, {_NEWEST}: 0 to 1.",
+    "headgate_drift_ks": f"Kolmogorov-Smirnov distance of a feature of numbers, {_NEWEST}: 0 to 1.",
+    "headgate_drift_wasserstein": f"Wasserstein distance of a feature of numbers, {_NEWEST}, in the baseline's sigmas.",
+    "headgate_drift_detected": f"1 where a feature {_NEWEST} has drifted, else 0.",
+    "headgate_drift_warned": f"1 where a feature {_NEWEST} has moved enough to warn, or has drifted, else 0.",
+    "headgate_missing_ratio": f"Share of rows without a value of a feature, {_NEWEST}.",
+}
+ROWS_SENTENCE = "Rows of the newest judged window."
 
 
 class RegistryMetrics:
@@ -47,8 +61,14 @@ class RegistryMetrics:
         self._nodes = Gauge(
             "headgate_nodes", "Serving nodes that were heard of in the last minute.", registry=self.collected
         )
+        self._drift = {
+            name: Gauge(name, sentence, ("model", "version", "feature"), registry=self.collected)
+            for name, sentence in DRIFT_SENTENCES.items()
+        }
+        self._drift[ROWS] = Gauge(ROWS, ROWS_SENTENCE, ("model", "version"), registry=self.collected)
         self._counted: set[str] = set()
         self._shown: dict[str, tuple[str, str, set[str]]] = {}
+        self._drifting: dict[str, set[tuple[str, ...]]] = {name: set() for name in self._drift}
 
     def admitted(self, verdict: VersionState) -> None:
         """Count one admission."""
@@ -90,6 +110,15 @@ class RegistryMetrics:
                 self._counted.discard(model)
                 for state in ENDED:
                     self._rollouts.remove(model, state.value)
+
+    def drift_is(self, found: Mapping[str, Mapping[tuple[str, ...], float]]) -> None:
+        """Show these series of the newest verdicts, by metric and labels, and no others any more."""
+        for name, gauge in self._drift.items():
+            for labels in self._drifting[name] - found[name].keys():
+                gauge.remove(*labels)
+            for labels, value in found[name].items():
+                gauge.labels(*labels).set(value)
+            self._drifting[name] = set(found[name])
 
     def nodes_are(self, count: int) -> None:
         """Show how many nodes there are."""

@@ -24,6 +24,7 @@ REGISTRY_ROUTES: tuple[Route, ...] = (
     Route("DELETE", VERSION, Access.WRITE),
     Route("POST", VERSION + "/admit", Access.WRITE),
     Route("POST", VERSION + "/retire", Access.WRITE),
+    Route("GET", VERSION + "/drift", Access.READ),
     Route("POST", V1 + "/uploads", Access.WRITE),
     Route("GET", V1 + "/uploads/{upload_id}", Access.WRITE),
     Route("PUT", V1 + "/uploads/{upload_id}/files/{path...}", Access.WRITE, streams=True),

@@ -8,6 +8,7 @@ and when there are enough of them (``closing.py``).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,8 +51,8 @@ def _counted(name: str, sample: Sample) -> tuple[Feature, FeatureCounts]:
     watched = Watched(name, sample.side, sample.source, sample.measure, sample.channel)
     if _is_wordy(sample):
         category = category_feature(watched, sample.words, sample.more)
-        counts = count_tally(category, {**sample.words, None: sample.missing})
-        return category, type(counts)(counts.categories, counts.others + sample.more, counts.new, counts.missing)
+        counts = count_tally(category, dict(sample.words.items()))
+        return category, replace(counts, others=counts.others + sample.more, missing=sample.missing)
     feature = numeric_feature(watched, sample.values, sample.weights, sample.smallest, sample.largest)
     return feature, _cells(feature, sample)
 
@@ -62,6 +63,7 @@ def _cells(feature: Feature, sample: Sample) -> NumberCounts:
     cell = np.searchsorted(np.array(feature.edges), values, side="left")
     cells = np.zeros(len(feature.edges) + 1, np.int64)
     np.add.at(cells, cell, weights)
+    sums = np.zeros(len(cells))
     with np.errstate(over="ignore"):
-        summed = np.clip(values - feature.center, -MOST_SUMMED, MOST_SUMMED) * weights
-    return NumberCounts(cells, np.bincount(cell, summed, len(cells)), sample.missing)
+        np.add.at(sums, cell, np.clip(values - feature.center, -MOST_SUMMED, MOST_SUMMED) * weights)
+    return NumberCounts(cells, sums, sample.missing)

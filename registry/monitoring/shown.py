@@ -12,7 +12,7 @@ from typing import Any
 
 from registry.baselines import PREDICTION
 from registry.monitoring.drift import Level
-from registry.monitoring.ports import JudgedWindow
+from registry.monitoring.window_ports import JudgedWindow
 from registry.records import ModelName, VersionNumber
 
 OTHER = "other"
@@ -103,7 +103,10 @@ def _worst(rest: Sequence[ShownFeature]) -> ShownFeature | None:
         OTHER,
         most.psi,
         most.psi_critical,
-        *(_largest(getattr(feature, name) for feature in rest) for name in ("js", "ks", "wasserstein", "missing")),
+        _largest(feature.js for feature in rest),
+        _largest(feature.ks for feature in rest),
+        _largest(feature.wasserstein for feature in rest),
+        _largest(feature.missing for feature in rest),
         max(feature.drifted for feature in rest),
         max(feature.warned for feature in rest),
     )

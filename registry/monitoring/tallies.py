@@ -80,7 +80,8 @@ def _add(counts: dict[str, FeatureCounts], name: str, added: FeatureCounts) -> N
             counts[name] = added
         return
     try:
-        total = kept.plus(added)
+        with np.errstate(over="ignore"):
+            total = kept.plus(added)
     except ValueError:
         return
     if total.rows > MOST_COUNT:

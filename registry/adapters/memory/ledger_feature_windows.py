@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from registry.adapters.memory.ledger_state import KeptWindow, LedgerState, ModelState
 from registry.monitoring.closing import Closing, within
-from registry.monitoring.ports import JudgedWindow, SealedWindow, Verdict, WindowKey, WindowSpan
 from registry.monitoring.tallies import Tally
+from registry.monitoring.window_ports import JudgedWindow, SealedWindow, Verdict, WindowKey, WindowSpan
 from registry.observed import FeatureWindow
 from registry.records import Digest, ModelName, VersionNumber, VersionState
 

@@ -13,8 +13,8 @@ from registry.aliases import AliasChange, AliasRecord
 from registry.errors import NotFound
 from registry.intake import Registration
 from registry.lifecycle import require_ready, require_unused
-from registry.monitoring.ports import WindowKey, WindowSpan
 from registry.monitoring.tallies import Tally
+from registry.monitoring.window_ports import WindowKey, WindowSpan
 from registry.plans import PlanRevision
 from registry.records import AliasName, ModelName, VersionNumber, VersionRecord
 

@@ -20,8 +20,8 @@ from registry.adapters.sql import tables
 from registry.adapters.sql.database import Database
 from registry.errors import Internal
 from registry.monitoring.closing import LONGEST_MS, PROVISIONAL_ROWS, Closing, within
-from registry.monitoring.ports import JudgedWindow, SealedWindow, Verdict, WindowKey, WindowSpan
 from registry.monitoring.tallies import Tally
+from registry.monitoring.window_ports import JudgedWindow, SealedWindow, Verdict, WindowKey, WindowSpan
 from registry.observed import FeatureWindow
 from registry.records import Digest, ModelName, VersionNumber, VersionState
 
@@ -30,6 +30,8 @@ _VERSION = tables.versions.c
 _BASELINE = tables.baselines.c
 _OPEN, _SEALED, _JUDGED = "open", "sealed", "judged"
 _ATTEMPTS = 5
+Place = tuple[ModelName, int, str]
+"""Model, version, and the baseline's digest: empty where there is none."""
 _ORDER = (_AT.model, _AT.version, _AT.number)
 
 
@@ -77,7 +79,7 @@ class SqlFeatureWindows:
     def page(self, model: ModelName, version: VersionNumber, limit: int) -> Sequence[JudgedWindow]:
         """See ``FeatureWindows.page``."""
         query = (
-            select(*_ORDER, *_span_columns(), _AT.verdict)
+            select(tables.feature_windows)
             .where(_of(model, version), _AT.state == _JUDGED)
             .order_by(_AT.number.desc())
             .limit(max(limit, 0))
@@ -94,9 +96,9 @@ class SqlFeatureWindows:
             .limit(1)
             .scalar_subquery()
         )
-        here = and_(
-            _AT.model == _BASELINE.model, _AT.version == _BASELINE.version, _AT.number == newest
-        ) & (_AT.baseline == _BASELINE.digest)
+        here = and_(_AT.model == _BASELINE.model, _AT.version == _BASELINE.version, _AT.number == newest) & (
+            _AT.baseline == _BASELINE.digest
+        )
         live = and_(_VERSION.model == _BASELINE.model, _VERSION.number == _BASELINE.version, _alive())
         query = select(*_ORDER).select_from(
             tables.baselines.join(tables.versions, live).join(tables.feature_windows, here)
@@ -119,15 +121,14 @@ class SqlFeatureWindows:
 
 def add(connection: Connection, windows: Iterable[FeatureWindow], now_ms: int) -> None:
     """Add a report's windows to the open ones, as ``FeatureWindows`` says; part of the transaction that takes it."""
-    found: dict[tuple[str, int, str], list[FeatureWindow]] = {}
+    found: dict[Place, list[FeatureWindow]] = {}
     for window in windows:
-        key = (window.model, int(window.version), _text(window.baseline))
-        found.setdefault(key, []).append(window)
-    wanted = _wanted(connection, {(model, version) for model, version, _ in found})
-    for key in sorted(found):
-        model, version, baseline = key
-        if wanted.get((model, version)) == baseline:
-            _add(connection, key, found[key], now_ms)
+        place = (window.model, int(window.version), _text(window.baseline))
+        found.setdefault(place, []).append(window)
+    wanted = _wanted(connection, {place[:2] for place in found})
+    for place in sorted(found):
+        if wanted.get(place[:2]) == place[2]:
+            _add(connection, place, found[place], now_ms)
 
 
 def forget(connection: Connection, model: ModelName, version: VersionNumber | None = None) -> None:
@@ -138,12 +139,12 @@ def forget(connection: Connection, model: ModelName, version: VersionNumber | No
     connection.execute(delete(tables.feature_windows).where(windows))
 
 
-def _wanted(connection: Connection, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], str]:
+def _wanted(connection: Connection, versions: Collection[tuple[ModelName, int]]) -> dict[tuple[ModelName, int], str]:
     """Return the baseline that each of these versions' rows are counted by now, empty where there is none; without
     those that are not there. They cannot be deleted before the transaction ends."""
-    found: dict[tuple[str, int], str] = {}
+    found: dict[tuple[ModelName, int], str] = {}
     for model, number in sorted(versions):
-        here = _of_record(ModelName(model), VersionNumber(str(number)))
+        here = _of_record(model, VersionNumber(str(number)))
         locked = select(_VERSION.number).where(here, _alive()).with_for_update(read=True, key_share=True)
         if connection.scalar(locked) is None:
             continue
@@ -152,11 +153,9 @@ def _wanted(connection: Connection, versions: Collection[tuple[str, int]]) -> di
     return found
 
 
-def _add(
-    connection: Connection, key: tuple[str, int, str], windows: Sequence[FeatureWindow], now_ms: int
-) -> None:
-    model, version, baseline = key
-    row = _open_row(connection, key, now_ms)
+def _add(connection: Connection, place: Place, windows: Sequence[FeatureWindow], now_ms: int) -> None:
+    model, version, _ = place
+    row = _open_row(connection, place, now_ms)
     tally = Tally.from_text(row.counts)
     for window in windows:
         tally = tally.plus(window)
@@ -174,9 +173,9 @@ def _add(
     )
 
 
-def _open_row(connection: Connection, key: tuple[str, int, str], now_ms: int) -> Row[Any]:
+def _open_row(connection: Connection, place: Place, now_ms: int) -> Row[Any]:
     """Return the open window of a baseline, locked; one is opened where there is none."""
-    model, version, baseline = key
+    model, version, baseline = place
     of_version = and_(_AT.model == model, _AT.version == version)
     query = select(tables.feature_windows).where(of_version, _AT.baseline == baseline, _AT.state == _OPEN)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

@@ -1,7 +1,8 @@
-"""What monitoring needs of the registry's database, as ports.
+"""Where windows of features are kept, as a port.
 
 The contracts of ``registry/ports.py`` hold here too: methods block, are safe to call from threads and processes, and
-write wholly or not at all. Not here: what is decided about windows (``closing.py``, ``drift.py``).
+write wholly or not at all. Not here: what is decided about windows (``closing.py``, ``drift.py``), and where
+baselines are (``ports.py``).
 """
 
 from __future__ import annotations
