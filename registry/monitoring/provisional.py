@@ -8,13 +8,12 @@ and when there are enough of them (``closing.py``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
-from registry.baselines import INPUT, Baseline, Feature, FeatureCounts, NumberCounts, Origin
+from registry.baselines import INPUT, Baseline, CategoryCounts, Feature, FeatureCounts, NumberCounts, Origin
 from registry.columns import Measure
-from registry.counting import MOST_SUMMED, count_tally
+from registry.counting import MOST_SUMMED
 from registry.monitoring.grids import Watched, category_feature, is_text, numeric_feature
 from registry.monitoring.tallies import Tally
 from registry.observed import Sample
@@ -51,8 +50,9 @@ def _counted(name: str, sample: Sample) -> tuple[Feature, FeatureCounts]:
     watched = Watched(name, sample.side, sample.source, sample.measure, sample.channel)
     if _is_wordy(sample):
         category = category_feature(watched, sample.words, sample.more)
-        counts = count_tally(category, dict(sample.words.items()))
-        return category, replace(counts, others=counts.others + sample.more, missing=sample.missing)
+        named = np.array([sample.words[word] for word in category.categories], np.int64)
+        others = sum(sample.words.values()) - int(named.sum()) + sample.more
+        return category, CategoryCounts(named, others, missing=sample.missing)
     feature = numeric_feature(watched, sample.values, sample.weights, sample.smallest, sample.largest)
     return feature, _cells(feature, sample)
 

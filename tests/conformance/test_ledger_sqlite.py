@@ -16,6 +16,7 @@ from tests.conformance.ledger_reports import ReportPromises
 from tests.conformance.ledger_rollouts import LeasePromises, RolloutPromises
 from tests.conformance.ledger_snapshots import SnapshotPromises
 from tests.conformance.ledger_versions import VersionPromises
+from tests.conformance.ledger_windows import WindowPromises
 from tests.support.ledgers import Clock, sql_ledger, sqlite_url
 
 
@@ -74,3 +75,7 @@ class TestReports(ReportPromises):
 
 class TestLeases(LeasePromises):
     """Leases."""
+
+
+class TestWindows(WindowPromises):
+    """Windows of features."""

@@ -16,9 +16,11 @@ from registry.adapters.memory.ledger import memory_ledger
 from registry.adapters.memory.resolver import MemoryResolver
 from registry.admission.admit import Admission
 from registry.controller import Controller
+from registry.drift_view import DriftView
 from registry.edge.gate import Gate, Receive, Scope, Send
 from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
+from registry.http.monitoring import monitoring_routes
 from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
@@ -26,6 +28,8 @@ from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
+from registry.monitor import Desk, Monitor
+from registry.monitoring.closing import Closing
 from registry.operations import Guard, Operations
 from registry.reconciler import Reconciler
 from registry.rollouts import Judge, RolloutOperations
@@ -35,6 +39,7 @@ from tests.support.ledgers import Clock
 
 MLMODEL = b"flavors:\n  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.7}\n  sklearn: {}\n"
 V1 = "/registry/v1"
+RULE = Closing()
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +71,9 @@ class RegistryInMemory:
             clock=self.clock,
             holder="this one",
         )
+        desk = Desk(self.ledger.feature_windows, self.ledger.baselines, self.artifacts, self.ledger.leases)
+        self.monitor = Monitor(desk, RULE, clock=self.clock, holder="this one")
+        self.view = DriftView(self.ledger.feature_windows, self.metrics)
         self.app = self._app()
 
     def _wake(self) -> None:
@@ -85,6 +93,7 @@ class RegistryInMemory:
             traffic_routes(self.operations),
             rollout_routes(self.rollouts, self.ledger.rollouts, self.clock),
             node_routes(self.operations, self.clock),
+            monitoring_routes(self.operations, RULE),
             alias_routes(self.operations),
             snapshot_routes(self.ledger.snapshots, watch),
         ):
