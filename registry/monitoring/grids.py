@@ -96,7 +96,7 @@ def _distribution(
     if at.shape != weight.shape:
         raise ValueError("each value has one weight")
     at, place = np.unique(at[weight > 0], return_inverse=True)
-    upto = np.cumsum(np.bincount(place, weight[weight > 0], len(at)))
+    upto: npt.NDArray[np.float64] = np.cumsum(np.bincount(place, weight[weight > 0], len(at)))
     return at, upto / upto[-1] if len(at) else upto
 
 
