@@ -8,12 +8,13 @@ writes either happened whole or not at all, also when the process dies inside it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from registry.aliases import AliasChange, AliasRecord
 from registry.intake import Registrations, Uploads
+from registry.monitoring.ports import Baselines
 from registry.monitoring.window_ports import FeatureWindows
 from registry.plans import Plan, PlanRevision
 from registry.records import (
@@ -75,6 +76,15 @@ class SourceFile:
     path: str
     size: int
     etag: str
+
+
+class WorkingFiles(Protocol):
+    """The bytes of MLflow's working copies."""
+
+    def stream(self, prefix: str, file: SourceFile) -> Iterator[bytes]:
+        """Yield a working file in pieces, in bounded memory; raise Unavailable ``artifact_unavailable`` where it is
+        gone or has changed."""
+        ...
 
 
 class Artifacts(Protocol):
@@ -350,3 +360,4 @@ class Ledger:
     reports: Reports
     leases: Leases
     feature_windows: FeatureWindows
+    baselines: Baselines

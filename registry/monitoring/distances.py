@@ -1,8 +1,8 @@
 """How far apart two distributions are, read off counts of the same bins or grid. Pure.
 
 PSI and Jensen-Shannon are of the coarse bins and exact. Kolmogorov-Smirnov and Wasserstein are read off the grid's
-cells, with their rows and sums: never more than the true distance, and less by no more than what happens inside single
-cells (docs/drift.md has the bounds, and how close they are). All are 0 of a thing and itself.
+cells, with their rows and sums: off by no more than what can happen inside single cells (docs/drift.md has the bounds,
+and how close they are). All are 0 of a thing and itself.
 
 Not here: how large is large (``calibration.py``), what the bins are (``bins.py``).
 """
@@ -64,9 +64,10 @@ def wasserstein_distance(feature: Feature, baseline: NumberCounts, window: Numbe
 
         ∫ F = u F(u) - l F(l) - (sum of the cell's values) / n
 
-    So the sum of their amounts is the first Wasserstein distance, but for cells in which the functions cross: there
-    both sides of the crossing cancel. Rows that are infinite have no sum: they make it smaller than it is. None also
-    where the numbers are too large to be added.
+    So the sum of their amounts is the first Wasserstein distance, but for cells in which the functions cross, where
+    both sides of the crossing would cancel. There either side's rows are taken to be at their mean. That is exact where
+    they are one value, and elsewhere off by no more than the two sides could cancel. Rows that are infinite have no
+    sum: they make it smaller than it is. None also where the numbers are too large to be added.
     """
     differences = _differences(baseline, window)
     if differences is None:
@@ -74,9 +75,30 @@ def wasserstein_distance(feature: Feature, baseline: NumberCounts, window: Numbe
     with np.errstate(over="ignore", invalid="ignore"):
         edges = np.asarray(feature.edges) - feature.center
         means = baseline.sums / baseline.cells.sum() - window.sums / window.cells.sum()
-        areas = np.diff(edges * differences, prepend=0.0, append=0.0) - means
-        total = float(np.abs(areas).sum())
+        areas = np.abs(np.diff(edges * differences, prepend=0.0, append=0.0) - means)
+        crossed = np.flatnonzero(differences[:-1] * differences[1:] < 0)
+        if len(crossed):
+            areas[crossed + 1] = _crossed(edges, differences, (baseline, window), crossed)
+        total = float(areas.sum())
     return total if math.isfinite(total) else None
+
+
+def _crossed(edges: Sums64, differences: Sums64, counts: tuple[NumberCounts, NumberCounts], at: Counts64) -> Sums64:
+    """Return the areas between two distribution functions from ``edges[at]`` to the next, each side at its mean."""
+    low, high = edges[at], edges[at + 1]
+    jumps, places = [], []
+    for side in counts:
+        cells = side.cells[at + 1]
+        jumps.append(cells / side.cells.sum())
+        places.append(np.clip(np.where(cells > 0, side.sums[at + 1] / np.maximum(cells, 1), low), low, high))
+    between = differences[at] + np.where(places[0] < places[1], jumps[0], -jumps[1])
+    first, last = np.minimum(*places), np.maximum(*places)
+    area: Sums64 = (
+        np.abs(differences[at]) * (first - low)
+        + np.abs(between) * (last - first)
+        + np.abs(differences[at + 1]) * (high - last)
+    )
+    return area
 
 
 def deviation(feature: Feature, counts: NumberCounts) -> float | None:

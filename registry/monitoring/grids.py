@@ -1,9 +1,9 @@
 """How the values of a feature are told apart: the grid of a feature of numbers, the names of a feature of words. Pure.
 
 A grid is made of values with weights (all values, or those that a KLL sketch kept). Its edges are quantiles, about a
-hundred and twenty, from the smallest value to the largest. A value that holds more rows than a cell should (0 in many
-columns, each class of few) gets a cell of its own, so that no cell holds more of the baseline than a quantile's share
-unless it is that one value. Why grids: docs/adr/0020-grids.md.
+hundred and twenty, from the smallest value to the largest, and some more where quantiles lie far apart. A value that
+holds more rows than a cell should (0 in many columns, each class of few) gets a cell of its own, so that no cell holds
+more of the baseline than a quantile's share unless it is that one value. Why grids: docs/adr/0020-grids.md.
 
 Not here: counting rows into cells (``counting.py``), distances (``drift.py``), which columns of a table are taken
 (``wanted.py``).
@@ -17,11 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from registry.baselines import MOST_CATEGORIES, MOST_OTHERS, Feature, Kind
+from registry.baselines import MOST_CATEGORIES, MOST_EDGES, MOST_OTHERS, Feature, Kind
 from registry.columns import Measure
 
 QUANTILES = 126
 """Cells of a grid without repeated values. With a cell for each repeated one, edges stay below ``MOST_EDGES``."""
+SPLITS = 32
+"""Further edges, in the widest cells that hold rows: in long tails and across gaps one mean would hide too much."""
 COARSE = 10
 TEXT_WORDS = 200
 """Different words from which on a column may be text."""
@@ -60,7 +62,30 @@ def grid(
     repeated = at[(shares > 1 / QUANTILES) & (at > smallest)]
     edges = np.unique(np.concatenate([quantiles, repeated, np.nextafter(repeated, -np.inf), [smallest, largest]]))
     edges = edges[(edges >= smallest) & (edges <= largest)] + 0.0  # -0.0 becomes 0.0: the two are one edge
+    edges = _split(edges, at, upto)
     return tuple(edges.tolist()), _coarse(edges, at, upto)
+
+
+def _split(
+    edges: npt.NDArray[np.float64], at: npt.NDArray[np.float64], upto: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the edges with the widest cells that hold rows halved, the widest again and again."""
+    for _ in range(min(SPLITS, MOST_EDGES - len(edges))):
+        halves = edges / 2  # two edges may be further apart than the largest number
+        middles, held = halves[:-1] + halves[1:], np.diff(_shares(edges, at, upto)) > 0
+        widths = np.where(held & (edges[:-1] < middles) & (middles < edges[1:]), np.diff(halves), 0.0)
+        if not widths.any():
+            break
+        widest = int(widths.argmax())
+        edges = np.insert(edges, widest + 1, middles[widest])
+    return edges
+
+
+def _shares(
+    edges: npt.NDArray[np.float64], at: npt.NDArray[np.float64], upto: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the share of the weight that lies up to each edge."""
+    return np.concatenate([[0.0], upto])[np.searchsorted(at, edges, side="right")]
 
 
 def _distribution(
@@ -71,7 +96,7 @@ def _distribution(
     if at.shape != weight.shape:
         raise ValueError("each value has one weight")
     at, place = np.unique(at[weight > 0], return_inverse=True)
-    upto = np.cumsum(np.bincount(place, weight[weight > 0], len(at)))
+    upto: npt.NDArray[np.float64] = np.cumsum(np.bincount(place, weight[weight > 0], len(at)))
     return at, upto / upto[-1] if len(at) else upto
 
 
@@ -79,7 +104,7 @@ def _coarse(
     edges: npt.NDArray[np.float64], at: npt.NDArray[np.float64], upto: npt.NDArray[np.float64]
 ) -> tuple[int, ...]:
     """Return the positions of the edges whose shares are nearest to the tenths; none that leaves a bin without rows."""
-    shares = np.concatenate([[0.0], upto])[np.searchsorted(at, edges, side="right")]
+    shares = _shares(edges, at, upto)
     # Of edges with equal shares only the first: between them is nothing of the baseline.
     useful = np.flatnonzero((shares > 0) & (shares < 1) & (np.diff(shares, prepend=0.0) > 0))
     if not len(useful):
@@ -132,8 +157,11 @@ def category_feature(watched: Watched, words: Mapping[str, int], more: int = 0) 
 
 
 def is_text(words: Mapping[str, int], more: int = 0) -> bool:
-    """Tell whether a column of words is text, of which only the length can be watched (arguments: as above)."""
-    if len(words) < TEXT_WORDS:
+    """Tell whether a column of words is text, of which only the length can be watched.
+
+    Arguments as above; where there is ``more``, there were too many different words to keep them all.
+    """
+    if not more and len(words) < TEXT_WORDS:
         return False
     top = sum(sorted(words.values(), reverse=True)[:MOST_CATEGORIES])
     return top < TEXT_SHARE * (sum(words.values()) + more)

@@ -6,6 +6,7 @@ import pytest
 
 from registry.adapters.memory.ledger import memory_ledger
 from registry.ports import Ledger
+from tests.conformance.ledger_baselines import BaselinePromises
 from tests.conformance.ledger_intake import RegistrationPromises, UploadPromises
 from tests.conformance.ledger_models import ModelPromises
 from tests.conformance.ledger_plans import AliasPromises, PlanPromises
@@ -76,3 +77,7 @@ class TestLeases(LeasePromises):
 
 class TestWindows(WindowPromises):
     """Windows of features."""
+
+
+class TestBaselines(BaselinePromises):
+    """Baselines."""

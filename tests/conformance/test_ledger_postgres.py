@@ -11,6 +11,7 @@ from registry.adapters.sql.database import Database
 from registry.adapters.sql.ledger import ledger_on
 from registry.adapters.sql.tables import metadata, snapshot
 from registry.ports import Ledger
+from tests.conformance.ledger_baselines import BaselinePromises
 from tests.conformance.ledger_intake import RegistrationPromises, UploadPromises
 from tests.conformance.ledger_models import ModelPromises
 from tests.conformance.ledger_plans import AliasPromises, PlanPromises
@@ -97,3 +98,7 @@ class TestLeases(LeasePromises):
 
 class TestWindows(WindowPromises):
     """Windows of features."""
+
+
+class TestBaselines(BaselinePromises):
+    """Baselines."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from registry.adapters.memory.ledger_aliases import MemoryAliases, end_journals
+from registry.adapters.memory.ledger_baselines import MemoryBaselines
 from registry.adapters.memory.ledger_feature_windows import MemoryFeatureWindows
 from registry.adapters.memory.ledger_intake import MemoryRegistrations, MemoryUploads
 from registry.adapters.memory.ledger_reports import MemoryLeases, MemoryReports
@@ -51,6 +52,7 @@ def memory_ledger(clock: Callable[[], int] = system_clock) -> Ledger:
         reports=MemoryReports(state, rollouts, feature_windows),
         leases=MemoryLeases(clock),
         feature_windows=feature_windows,
+        baselines=MemoryBaselines(state),
     )
 
 
@@ -113,7 +115,7 @@ class MemoryModels:
             if present is None:
                 return
             end_journals(present, "mlflow", REMOVED_WHY, self._state.clock())
-            for gone in (present.versions, present.claims, present.aliases, present.windows):
+            for gone in (present.versions, present.claims, present.aliases, present.baselines, present.windows):
                 gone.clear()
             for key in [k for k in self._state.registrations if k[0] == model]:
                 del self._state.registrations[key]
@@ -213,6 +215,7 @@ def _snapshot(model: ModelState) -> ModelSnapshot:
         if record.state is not VersionState.READY or sealed is None:
             others[record.version] = record.state.value
             continue
+        baseline = model.baselines.get(int(record.version))
         ready[record.version] = ServableVersion(
             version=record.version,
             digest=sealed.digest,
@@ -223,6 +226,7 @@ def _snapshot(model: ModelState) -> ModelSnapshot:
             python=sealed.python,
             flavors=sealed.flavors,
             lock=sealed.lock,
+            baseline=None if baseline is None else baseline.digest,
         )
     plan = model.journal[-1].plan if model.journal else None
     aliases = model.named_aliases()

@@ -40,6 +40,7 @@ class MemoryVersions:
             )
             model.claims.pop(number, None)
             model.windows.pop(number, None)
+            model.baselines.pop(number, None)
             model.removed = False
             self._state.stamp(model)
             return True

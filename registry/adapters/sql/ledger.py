@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from registry.adapters.sql.aliases import SqlAliases
+from registry.adapters.sql.baselines import SqlBaselines
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.feature_windows import SqlFeatureWindows
 from registry.adapters.sql.leases import SqlLeases
@@ -39,4 +40,5 @@ def ledger_on(database: Database, clock: Callable[[], int] = system_clock) -> Le
         reports=SqlReports(database, clock),
         leases=SqlLeases(database, clock),
         feature_windows=SqlFeatureWindows(database, clock),
+        baselines=SqlBaselines(database, clock),
     )

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, Subquery, delete, func, insert, selec
 
 from registry.adapters.sql import changes, feature_windows, tables
 from registry.adapters.sql.aliases import end_journals
+from registry.adapters.sql.baselines import forget
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import plan_revision, version_record
 from registry.lifecycle import require_idle
@@ -73,6 +74,7 @@ class SqlModels:
         end_journals(connection, model, REMOVED_BY, REMOVED_WHY, self._clock())
         _remember(connection, model, _highest(connection, model))
         feature_windows.forget(connection, model)
+        forget(connection, model)
         connection.execute(delete(tables.versions).where(tables.versions.c.model == model))
         # Keys of the versions that went: a client that repeats one registers anew instead of being told of nothing.
         connection.execute(delete(tables.registrations).where(tables.registrations.c.model == model))
