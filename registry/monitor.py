@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from registry.baselines import Baseline, FeatureCounts, Origin, fits
 from registry.errors import Conflict, HeadgateError, NotFound, Unavailable
 from registry.log import WARNING, event, failure
 from registry.monitoring.closing import Closing
 from registry.monitoring.drift import Level, WindowVerdict, judge
+from registry.monitoring.ports import Baselines
 from registry.monitoring.provisional import baseline_of
 from registry.monitoring.window_ports import FeatureWindows, SealedWindow
 from registry.ports import Artifacts
-from registry.records import Digest, ModelName, VersionNumber
+from registry.records import Digest
 from registry.traffic.ports import Leases
 
 LEASE = "monitor"
@@ -40,20 +40,12 @@ BROKEN = (ValueError, ArithmeticError, LookupError, TypeError)
 Judge = Callable[[Baseline, Mapping[str, FeatureCounts], int], WindowVerdict]
 
 
-class ProvisionalBaselines(Protocol):
-    """Where a provisional baseline is recorded."""
-
-    def put(self, model: ModelName, version: VersionNumber, digest: Digest, origin: Origin, rows: int) -> None:
-        """Let a sealed document be what a version's rows are compared with, unless it has one."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What the loop works on: windows, baselines and the documents behind them, and who leads."""
 
     windows: FeatureWindows
-    baselines: ProvisionalBaselines
+    baselines: Baselines
     artifacts: Artifacts
     leases: Leases
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from registry.http.render import iso
 from registry.monitoring.closing import Closing
+from registry.monitoring.ports import BaselineRecord
 from registry.monitoring.window_ports import JudgedWindow, WindowSpan
 from registry.records import ModelName, VersionNumber
 
 
 def drift_json(
     of: tuple[ModelName, VersionNumber],
-    baseline: Any,
+    baseline: BaselineRecord | None,
     open_window: WindowSpan | None,
     windows: Sequence[JudgedWindow],
     rule: Closing,
