@@ -20,17 +20,18 @@ from typer.main import get_command
 
 from deploy.local.settings import LocalSettings
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
+from registry.catalogue import CATALOGUE as REGISTRY_METRICS
+from registry.edge.exposition import Metric
 from registry.edge.gate import Route
 from registry.edge.problems import STATUS
 from registry.environment import PlatformSettings
 from registry.errors import BRANCHES
 from registry.http.routes import REGISTRY_ROUTES
 from registry.settings import RegistrySettings
-from registry.telemetry import RegistryMetrics
 from registry.variables import PREFIX
 from serving.http.routes import SERVING_ROUTES
 from serving.settings import ServingSettings
-from serving.telemetry.metrics import CATALOGUE
+from serving.telemetry.catalogue import CATALOGUE as SERVING_METRICS
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Made by `make docs-write`; change the code, not this page. -->\n\n"
@@ -127,15 +128,23 @@ def routes_table(title: str, routes: tuple[Route, ...]) -> Iterator[str]:
 def metrics_page() -> Iterator[str]:
     """Yield the page of metrics."""
     yield "# Metrics\n"
-    yield "Answered by `GET /metrics` of each process.\n\n## Serving\n"
-    yield "| name | type | labels | what it is |\n|---|---|---|---|"
-    for metric in CATALOGUE:
+    yield (
+        "Answered by `GET /metrics` of each process, in Prometheus' text format; both pages hold nothing else. *Over "
+        "processes* says what the series of several nodes, workers (label `worker`) or registries come to: their sum, "
+        "their largest, or any one of them. Labels name models and versions that exist, at most 1,000 of them; what is "
+        "beyond counts as `other`, and series go with their version.\n"
+    )
+    yield from metrics_table("Serving", SERVING_METRICS)
+    yield from metrics_table("Registry", REGISTRY_METRICS)
+
+
+def metrics_table(title: str, metrics: tuple[Metric, ...]) -> Iterator[str]:
+    """Yield one table of metrics."""
+    yield f"## {title}\n\n| name | type | labels | over processes | what it is |\n|---|---|---|---|---|"
+    for metric in metrics:
         labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
-        yield f"| `{metric.name}` | {metric.kind} | {labels} | {metric.sentence} |"
-    yield "\n## Registry\n\n| name | type | what it is |\n|---|---|---|"
-    for family in RegistryMetrics().collected.collect():
-        suffix = "_total" if family.type == "counter" else ""
-        yield f"| `{family.name}{suffix}` | {family.type} | {family.documentation} |"
+        yield f"| `{metric.name}` | {metric.kind} | {labels} | {metric.joins} | {metric.sentence} |"
+    yield ""
 
 
 def cli_page() -> Iterator[str]:

@@ -29,6 +29,7 @@ class Background:
         prepare: Done once, before the first look, and tried again until it succeeds (the bucket must exist).
         pause: Seconds between two looks.
         bell: Makes what a thread waits at.
+        turned: Told of each turn: its task, and ``done``, ``unavailable`` or ``failed``.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Background:
         pause: float,
         *,
         bell: Callable[[], Event] = Event,
+        turned: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         self._bell = bell
+        self._turned = turned
         self._admission = admission
         self._prepare: Callable[[], None] | None = prepare
         self._stopping = Event()
@@ -105,13 +108,17 @@ class Background:
             if self._stopping.is_set():  # asked after the bell was silenced, so that the ring of ``stop`` is not lost
                 return
             try:
-                if turn():
+                again = turn()
+                self._turned(name, "done")
+                if again:
                     continue
                 pause = usual
             except Unavailable as error:
+                self._turned(name, "unavailable")
                 event("background.waiting", WARNING, task=name, code=error.code)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
             except Exception as error:  # noqa: BLE001 (the edge of a thread: it must go on, and say what it met)
+                self._turned(name, "failed")
                 failure("background.failed", error, task=name)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
             wanted.wait(pause)

@@ -22,9 +22,10 @@ from registry.admission.admit import Admission
 from registry.background import Background
 from registry.controller import Controller
 from registry.drift_view import DriftView
-from registry.edge.gate import Gate
+from registry.edge.gate import ASGIApp
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.counted import Counted
 from registry.http.health import Life, health_routes
 from registry.http.monitoring import monitoring_routes
 from registry.http.nodes import node_routes
@@ -47,6 +48,7 @@ from registry.traffic.arrival import seen_nodes
 SWEEP_SECONDS = 600
 LOOK_SECONDS = 0.5
 NODES_SECONDS = 5.0
+VERSIONS_SECONDS = 10.0
 MONITOR_SECONDS = 2.0
 VIEW_SECONDS = 5.0
 DAY_MS = 24 * 3_600_000
@@ -80,7 +82,7 @@ def now_ms() -> int:
 class Process:
     """The registry, ready to be served: ``leave`` is called when it is told to stop."""
 
-    gate: Gate
+    app: ASGIApp
     leave: Callable[[], None]
 
 
@@ -110,6 +112,7 @@ def build(settings: RegistrySettings) -> Process:
         Admission(artifacts, ledger.versions, now_ms, metrics.admitted, resolver=UvResolver(settings.home)),
         prepare=artifacts.ensure_bucket,
         pause=settings.reconcile_seconds,
+        turned=metrics.turned,
     )
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
     controller = _deliver(rollouts, ledger, metrics, background)
@@ -139,7 +142,7 @@ def build(settings: RegistrySettings) -> Process:
         watch.leave()
 
     app = build_fastapi(lifespan)
-    app.include_router(health_routes(metrics.collected, life))
+    app.include_router(health_routes(metrics.page, life))
     app.include_router(version_routes(operations))
     app.include_router(upload_routes(operations))
     app.include_router(traffic_routes(operations))
@@ -148,7 +151,8 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(monitoring_routes(operations, rule))
     app.include_router(alias_routes(operations))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
-    return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), leave)
+    gate = build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)
+    return Process(Counted(gate, gate.table, metrics.requested), leave)
 
 
 def _deliver(
@@ -160,10 +164,15 @@ def _deliver(
     )
 
     def count() -> None:
-        metrics.nodes_are(sum(not node.lost for node in seen_nodes(ledger.reports.nodes(), now_ms())))
+        metrics.nodes_are(seen_nodes(ledger.reports.nodes(), now_ms()))
+        metrics.snapshot_is(ledger.snapshots.revision())
+
+    def count_versions() -> None:
+        metrics.versions_are(ledger.versions.counts())
 
     background.every("rollouts", LOOK_SECONDS, controller.turn)
     background.every("nodes", NODES_SECONDS, count)
+    background.every("versions", VERSIONS_SECONDS, count_versions)
     background.every("gone-models", SWEEP_SECONDS, lambda: metrics.models_are(ledger.models.names()))
     return controller
 
@@ -172,7 +181,7 @@ def _watch_rows(
     desk: Desk, rule: Closing, metrics: RegistryMetrics, background: Background, days_kept: float
 ) -> Monitor:
     """Have windows of live rows judged and shown; return who judges them."""
-    monitor = Monitor(desk, rule, clock=now_ms, holder=secrets.token_hex(16))
+    monitor = Monitor(desk, rule, gauges=metrics, clock=now_ms, holder=secrets.token_hex(16))
     background.every("monitor", MONITOR_SECONDS, monitor.turn)
     background.every("drift-view", VIEW_SECONDS, DriftView(desk.windows, metrics).refresh)
     background.every("sweep-rows", SWEEP_SECONDS, lambda: desk.windows.sweep(now_ms() - int(days_kept * DAY_MS)))

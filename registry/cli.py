@@ -35,11 +35,11 @@ def main() -> None:
     from registry.bootstrap import build
 
     try:
-        app = build(settings)
+        process = build(settings)
     except HeadgateError as error:
         _refuse([error.message])
     # An artifact may come in as many chunks as MLflow's client likes.
-    serve(app.gate, server, leave=app.leave, max_chunks=MAX_ARTIFACT_CHUNKS)
+    serve(process.app, server, leave=process.leave, max_chunks=MAX_ARTIFACT_CHUNKS)
 
 
 def _refuse(lines: list[str]) -> NoReturn:

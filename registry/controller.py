@@ -30,6 +30,10 @@ class Gauges(Protocol):
         """Show a rollout's share and evidence."""
         ...
 
+    def leads(self, lease: str, *, holds: bool) -> None:
+        """Show whether this process holds the lease."""
+        ...
+
     def rollouts_are(self, going_on: Mapping[str, Rollout]) -> None:
         """Show no others any more than these, by id."""
         ...
@@ -78,6 +82,7 @@ class Controller:
         if not going_on and self._leads:  # who has nothing to do writes nothing either
             self.leave()
         self._leads = bool(going_on) and self._leases.hold(LEASE, self._holder, LEASE_SECONDS)
+        self._gauges.leads(LEASE, holds=self._leads)
         if not self._leads:
             self._looks.clear()
             self._gauges.rollouts_are({})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -98,6 +99,14 @@ class PlatformSettings(BaseSettings):
         if problems:
             raise SettingsProblem(problems)
         return settings
+
+
+def platform_version() -> str:
+    """Return the version of the installed platform."""
+    try:
+        return version("headgate-platform")
+    except PackageNotFoundError:
+        return "0"
 
 
 def require_consent(host: str, auth: str | None, variable: str) -> None:

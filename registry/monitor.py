@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from registry.baselines import Baseline, FeatureCounts, Origin, fits
 from registry.errors import Conflict, HeadgateError, NotFound, Unavailable
@@ -38,6 +39,14 @@ BROKEN = (ValueError, ArithmeticError, LookupError, TypeError)
 """What arithmetic on a stranger's numbers may raise."""
 
 Judge = Callable[[Baseline, Mapping[str, FeatureCounts], int], WindowVerdict]
+
+
+class Gauges(Protocol):
+    """Where it is shown who leads."""
+
+    def leads(self, lease: str, *, holds: bool) -> None:
+        """Show whether this process holds a lease."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +87,25 @@ class Monitor:
     Args:
         desk: What it works on.
         rule: When windows close.
+        gauges: Shown whether this process leads.
         clock: Tells the time in milliseconds.
         holder: The name of this process among the registries.
         judge: Compares a window with its baseline.
     """
 
     def __init__(
-        self, desk: Desk, rule: Closing, *, clock: Callable[[], int], holder: str, judge: Judge = judge
+        self,
+        desk: Desk,
+        rule: Closing,
+        *,
+        gauges: Gauges,
+        clock: Callable[[], int],
+        holder: str,
+        judge: Judge = judge,
     ) -> None:
         self._desk = desk
         self._rule = rule
+        self._gauges = gauges
         self._clock = clock
         self._holder = holder
         self._judge = judge
@@ -107,6 +125,7 @@ class Monitor:
     def leave(self) -> None:
         """Let another registry lead at once."""
         self._leads_until_ms = 0
+        self._gauges.leads(LEASE, holds=False)
         self._desk.leases.release(LEASE, self._holder)
 
     def _leads(self) -> bool:
@@ -115,6 +134,7 @@ class Monitor:
         if now_ms >= self._leads_until_ms:
             held = self._desk.leases.hold(LEASE, self._holder, LEASE_SECONDS)
             self._leads_until_ms = now_ms + RENEW_MS if held else 0
+            self._gauges.leads(LEASE, holds=held)
         return self._leads_until_ms > 0
 
     def _passed_over(self) -> list[Digest | None]:

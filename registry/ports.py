@@ -222,6 +222,10 @@ class Versions(Protocol):
         """Return up to ``limit`` records, newest first, with numbers below ``before`` (0: from the newest)."""
         ...
 
+    def counts(self) -> Mapping[VersionState, int]:
+        """Return how many versions are in each state, those of models that are gone left out; 0 may be left out."""
+        ...
+
     def claim(self, now_ms: int, until_ms: int) -> VersionRecord | None:
         """Move the oldest version that is ``pending``, or ``checking`` with a claim run out, to ``checking``; return
         it.

@@ -1,125 +1,155 @@
-"""The registry's metrics, under the names of the HTTP contract. Counted where things happen, shown on ``/metrics``."""
+"""The registry's metrics, under the names of the HTTP contract. Counted where things happen, shown on ``/metrics``.
+
+What grows with what people make (rollouts, nodes, whatever is shown of each version) is capped, and its series go with
+it. Families with a series for each version belong into ``shown``: thousands of lines are written fast there. Not here:
+which metrics there are (``catalogue.py``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
-
-from registry.monitoring.shown import ROWS
+from registry.catalogue import (
+    ADMISSION_SECONDS,
+    ADMISSIONS,
+    DRIFT,
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
+    LEADS,
+    NODE_REPORTED,
+    NODES,
+    REGISTERED,
+    ROLLOUT_EVIDENCE,
+    ROLLOUT_SHARE,
+    ROLLOUTS,
+    SNAPSHOT_REVISION,
+    TURN_DONE,
+    TURNS,
+)
+from registry.edge.collected import Collected
+from registry.edge.exposition import MAX_GROUPS, OTHER, Family, written
+from registry.environment import platform_version
 from registry.plans import WHOLE
 from registry.records import VersionState
+from registry.traffic.arrival import SeenNode
 from registry.traffic.judgement import Judgement
 from registry.traffic.rollout import ENDED, Rollout
 
-_NEWEST = "of the newest judged window"
-DRIFT_SENTENCES = {
-    "headgate_drift_psi": f"Population stability index of a feature, {_NEWEST} beside the baseline.",
-    "headgate_drift_psi_critical": "The index above which it is drift, for as many rows as that window had.",
-    "headgate_drift_js": f"Jensen-Shannon distance of a feature, {_NEWEST}: 0 to 1.",
-    "headgate_drift_ks": f"Kolmogorov-Smirnov distance of a feature of numbers, {_NEWEST}: 0 to 1.",
-    "headgate_drift_wasserstein": f"Wasserstein distance of a feature of numbers, {_NEWEST}, in the baseline's sigmas.",
-    "headgate_drift_detected": f"1 where a feature {_NEWEST} has drifted, else 0.",
-    "headgate_drift_warned": f"1 where a feature {_NEWEST} has moved enough to warn, or has drifted, else 0.",
-    "headgate_missing_ratio": f"Share of rows without a value of a feature, {_NEWEST}.",
-}
-ROWS_SENTENCE = "Rows of the newest judged window."
+_VERDICTS = (VersionState.READY, VersionState.REJECTED)
 
 
 class RegistryMetrics:
-    """All metrics of the registry process, in a collector registry of their own."""
+    """All metrics of the registry process. From any thread; ``now`` tells the wall clock in seconds.
 
-    def __init__(self) -> None:
-        self.collected = CollectorRegistry()
-        self._admissions = Counter(
-            "headgate_admissions_total",
-            "Admissions that ended, by verdict: ready or rejected.",
-            ("verdict",),
-            registry=self.collected,
-        )
-        for verdict in (VersionState.READY, VersionState.REJECTED):
-            self._admissions.labels(verdict.value)
+    Attributes:
+        collected: Where a family of a few series is made.
+        shown: Families with a series for each version or model; whoever has one appends it.
+    """
 
-        self._share = Gauge(
-            "headgate_rollout_share_ratio",
-            "Share of the requests that a rollout gives its version now. Shown by the registry that leads.",
-            ("model", "version"),
-            registry=self.collected,
-        )
-        self._evidence = Gauge(
-            "headgate_rollout_evidence",
-            "Evidence against a rollout's version: the log of the e-value over its limit; 1 ends the rollout.",
-            ("model", "version", "metric"),
-            registry=self.collected,
-        )
-        self._rollouts = Counter(
-            "headgate_rollouts_total",
-            "Rollouts that ended, by outcome: succeeded, failed, aborted or expired.",
-            ("model", "outcome"),
-            registry=self.collected,
-        )
-        self._nodes = Gauge(
-            "headgate_nodes", "Serving nodes that were heard of in the last minute.", registry=self.collected
-        )
-        self._drift = {
-            name: Gauge(name, sentence, ("model", "version", "feature"), registry=self.collected)
-            for name, sentence in DRIFT_SENTENCES.items()
-        }
-        self._drift[ROWS] = Gauge(ROWS, ROWS_SENTENCE, ("model", "version"), registry=self.collected)
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        made = self._made = Collected(platform_version())
+        self.collected = made.registry
+        self._requests = made.counter(HTTP_REQUESTS)
+        self._seconds = made.histogram(HTTP_SECONDS)
+        self._admissions = made.counter(ADMISSIONS, *((verdict.value,) for verdict in _VERDICTS))
+        self._admission_seconds = made.histogram(ADMISSION_SECONDS)
+        self._registered = made.gauge(REGISTERED)
+        self._rollouts = made.counter(ROLLOUTS)
+        self._nodes = made.gauge(NODES)
+        self._snapshot = made.gauge(SNAPSHOT_REVISION)
+        self._turns = made.counter(TURNS)
+        self._turn_done = made.gauge(TURN_DONE)
+        self._leads = made.gauge(LEADS)
+        self._share = Family(ROLLOUT_SHARE)
+        self._evidence = Family(ROLLOUT_EVIDENCE)
+        self._reported = Family(NODE_REPORTED, MAX_GROUPS, overflow=min)
+        self._drift = {metric.name: Family(metric) for metric in DRIFT}
+        self.shown: list[Family] = [self._share, self._evidence, self._reported, *self._drift.values()]
         self._counted: set[str] = set()
         self._shown: dict[str, tuple[str, str, set[str]]] = {}
-        self._drifting: dict[str, set[tuple[str, ...]]] = {name: set() for name in self._drift}
 
-    def admitted(self, verdict: VersionState) -> None:
-        """Count one admission."""
+    def page(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return written([self._made.text(), *(family.text() for family in self.shown)])
+
+    def requested(self, route: str, method: str, code: str, seconds: float) -> None:
+        """Count one request: its route's template, its method and its status class."""
+        self._requests.labels(route, method, code).inc()
+        self._seconds.labels(route, method).observe(seconds)
+
+    def admitted(self, verdict: VersionState, seconds: float) -> None:
+        """Count one admission, and how long it took."""
         self._admissions.labels(verdict.value).inc()
+        self._admission_seconds.labels(verdict.value).observe(seconds)
+
+    def versions_are(self, counts: Mapping[VersionState, int]) -> None:
+        """Show how many versions there are, by state."""
+        for state in VersionState:
+            self._registered.labels(state.value).set(counts.get(state, 0))
+
+    def snapshot_is(self, revision: int) -> None:
+        """Show the snapshot's revision."""
+        self._snapshot.set(revision)
+
+    def turned(self, task: str, outcome: str) -> None:
+        """Count a turn of one of our own tasks: ``done``, ``unavailable`` or ``failed``."""
+        self._turns.labels(task, outcome).inc()
+        if outcome == "done":
+            self._turn_done.labels(task).set(self._now())
+
+    def leads(self, lease: str, *, holds: bool) -> None:
+        """Show whether this process holds a lease."""
+        self._leads.labels(lease).set(holds)
 
     def rollout_seen(self, rollout: Rollout, judgement: Judgement) -> None:
         """Show a rollout's share and evidence."""
+        if rollout.id not in self._shown and len(self._shown) >= MAX_GROUPS:
+            return
         model, version = rollout.model, rollout.version
-        self._share.labels(model, version).set(rollout.share / WHOLE)
+        self._share.set((model, version), rollout.share / WHOLE)
         shown = self._shown.setdefault(rollout.id, (model, version, set()))[2]
         for metric, numbers in judgement.evidence.items():
             if numbers.get("evidence") is not None:
-                self._evidence.labels(model, version, metric).set(numbers["evidence"])
+                self._evidence.set((model, version, metric), numbers["evidence"])
                 shown.add(metric)
 
     def rollouts_are(self, going_on: Mapping[str, Rollout]) -> None:
         """Show no others any more than these, by id."""
-        kept = {(rollout.model, rollout.version) for rollout in going_on.values()}
         for name in self._shown.keys() - going_on.keys():
-            model, version, metrics = self._shown.pop(name)
-            if (model, version) not in kept:
-                self._share.remove(model, version)
-            # What the next rollout of the same version has shown already is its own.
-            for _, _, others in (shown for shown in self._shown.values() if shown[:2] == (model, version)):
-                metrics -= others
-            for metric in metrics:
-                self._evidence.remove(model, version, metric)
+            del self._shown[name]
+        # What the next rollout of the same version has shown already is its own.
+        pairs = {shown[:2] for shown in self._shown.values()}
+        kept = {(model, version, metric) for model, version, metrics in self._shown.values() for metric in metrics}
+        self._share.drop(lambda labels: labels not in pairs)
+        self._evidence.drop(lambda labels: labels not in kept)
 
     def rollout_ended(self, rollout: Rollout) -> None:
         """Count a rollout that has ended."""
+        capped = rollout.model not in self._counted and len(self._counted) >= MAX_GROUPS
+        model = OTHER if capped else str(rollout.model)
         for state in ENDED:
-            self._rollouts.labels(rollout.model, state.value).inc(rollout.state is state)
-        self._counted.add(rollout.model)
+            self._rollouts.labels(model, state.value).inc(rollout.state is state)
+        self._counted.add(model)
 
     def models_are(self, names: Collection[str]) -> None:
         """Show no more what was counted of other models than these: they are gone."""
-        for model in list(self._counted):
-            if model not in names:
-                self._counted.discard(model)
-                for state in ENDED:
-                    self._rollouts.remove(model, state.value)
+        for model in self._counted - {*names, OTHER}:
+            self._counted.discard(model)
+            for state in ENDED:
+                self._rollouts.remove(model, state.value)
 
     def drift_is(self, found: Mapping[str, Mapping[tuple[str, ...], float]]) -> None:
         """Show these series of the newest verdicts, by metric and labels, and no others any more."""
-        for name, gauge in self._drift.items():
-            for labels in self._drifting[name] - found[name].keys():
-                gauge.remove(*labels)
-            for labels, value in found[name].items():
-                gauge.labels(*labels).set(value)
-            self._drifting[name] = set(found[name])
+        for name, family in self._drift.items():
+            family.replace(found[name])
 
-    def nodes_are(self, count: int) -> None:
-        """Show how many nodes there are."""
-        self._nodes.set(count)
+    def nodes_are(self, nodes: Sequence[SeenNode]) -> None:
+        """Show how many nodes there are, and when each was heard of."""
+        self._nodes.set(sum(not node.lost for node in nodes))
+        heard: dict[tuple[str, ...], float] = {}
+        for node in nodes:
+            name = (str(node.state.node),)
+            heard[name] = max(heard.get(name, 0.0), node.state.seen_ms / 1000)
+        self._reported.replace(heard)

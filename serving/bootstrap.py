@@ -18,15 +18,15 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
 from registry import log
 from registry.edge.gate import ASGIApp, Gate, RouteTable
+from registry.environment import platform_version
 from registry.errors import Unavailable
 from registry.snapshots import ServableVersion
-from serving.http.app import NodeView, build_app, load_here, page_here, unload_here
+from serving.http.app import NodeView, build_app, load_here, packed_page_here, unload_here
 from serving.http.body import BodyReader
 from serving.http.front import Front
 from serving.http.lane import PredictLane
@@ -215,7 +215,7 @@ class Node:
 
     async def _answer_sibling(self, message: Message) -> Message:
         if message["op"] == "page":
-            return {"page": (await page_here(self._view)).decode()}
+            return {"page": await packed_page_here(self._view)}
         work = load_here if message["op"] == "load" else unload_here
         await work(self._view, str(message["model"]), str(message["version"]))
         return {}
@@ -302,11 +302,3 @@ def state_of(settings: ServingSettings, worker: Worker | None = None) -> Path:
     """Return the directory that holds a serving node's own state, or that of one of its workers."""
     state = settings.home.absolute() / "serving"
     return state if worker is None else state / "workers" / str(worker.number)
-
-
-def platform_version() -> str:
-    """Return the version of the installed platform."""
-    try:
-        return version("headgate-platform")
-    except PackageNotFoundError:
-        return "0"

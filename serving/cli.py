@@ -21,9 +21,9 @@ from typing import IO
 
 from registry import log
 from registry.edge.server import CannotListen, listen, serve
-from registry.environment import SettingsProblem, is_loopback
+from registry.environment import SettingsProblem, is_loopback, platform_version
 from registry.variables import PREFIX
-from serving.bootstrap import build, platform_version, state_of
+from serving.bootstrap import build, state_of
 from serving.settings import ServingSettings, load_settings
 from serving.workers.siblings import Worker
 from serving.workers.supervisor import Supervisor

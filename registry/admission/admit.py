@@ -45,7 +45,7 @@ class Admission:
         artifacts: The bucket.
         versions: Where verdicts are recorded.
         clock: Milliseconds since the epoch.
-        count: Called with the verdict of each admission.
+        count: Called with the verdict of each admission, and the seconds since its claim.
         resolver: Locks the libraries that a version asks for.
         claim_ms: How long a claim lasts unless it is renewed.
     """
@@ -55,7 +55,7 @@ class Admission:
         artifacts: Artifacts,
         versions: Versions,
         clock: Callable[[], int],
-        count: Callable[[VersionState], None] = lambda _: None,
+        count: Callable[[VersionState, float], None] = lambda _, __: None,
         *,
         resolver: Resolver,
         claim_ms: int = CLAIM_MS,
@@ -68,6 +68,7 @@ class Admission:
         self._waiting = Waiting()
         self._claim_ms = claim_ms
         self._stumbles: dict[tuple[str, str], int] = {}
+        self._begun: dict[tuple[str, str], int] = {}
         self._stopping = Event()
 
     def run_once(self) -> bool:
@@ -75,6 +76,7 @@ class Admission:
         record = self._versions.claim(self._clock(), self._clock() + self._claim_ms)
         if record is None:
             return False
+        self._begun[record.model, record.version] = self._clock()
         checks: list[Check] = []
         try:
             with self._kept(record):
@@ -106,6 +108,7 @@ class Admission:
         self._waiting.forget(record)
 
     def _postpone(self, record: VersionRecord, pause_ms: int = RETRY_MS) -> None:
+        self._begun.pop((record.model, record.version), None)
         try:
             self._versions.renew(record.model, record.version, self._clock() + pause_ms)
         except (Conflict, NotFound):  # retired or deleted meanwhile: then nobody need try again
@@ -215,13 +218,14 @@ class Admission:
     def _settle(
         self, record: VersionRecord, state: VersionState, checks: Sequence[Check], sealed: Sealed | None
     ) -> None:
+        begun = self._begun.pop((record.model, record.version), self._clock())
         try:
             self._versions.settle(record.model, record.version, state, checks, sealed)
         except (Conflict, NotFound) as error:
             # Somebody retired or deleted it meanwhile: their word stands.
             event("admission.overtaken", model=record.model, version=record.version, code=error.code)
             return
-        self._count(state)
+        self._count(state, max(0, self._clock() - begun) / 1000)
         event("admission.settled", model=record.model, version=record.version, state=state.value)
 
 

@@ -66,12 +66,18 @@ class Route:
     streams: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    template: str
+    methods: dict[str, Access]
+
+
 @dataclass(slots=True)
 class _Node:
     literal: dict[str, _Node] = field(default_factory=dict)
     any: _Node | None = None
-    tail: dict[str, Access] | None = None
-    methods: dict[str, Access] | None = None
+    tail: _Leaf | None = None
+    leaf: _Leaf | None = None
 
 
 class RouteTable:
@@ -93,22 +99,28 @@ class RouteTable:
             if segment.endswith("...}"):
                 if i != len(segments) - 1:
                     raise ValueError(f"{route.template}: a tail must come last")
-                node.tail = {**(node.tail or {}), **allowed}
+                node.tail = _joined(node.tail, route.template, allowed)
                 return
             if segment.startswith("{"):
                 node.any = node.any or _Node()
                 node = node.any
             else:
                 node = node.literal.setdefault(segment, _Node())
-        node.methods = {**(node.methods or {}), **allowed}
+        node.leaf = _joined(node.leaf, route.template, allowed)
 
     def find(self, path: str) -> dict[str, Access] | None:
         """Return the methods that ``path`` (which starts with a slash) answers, or None where nothing is there."""
-        return self._find(self._root, path[1:].split("/"), 0)
+        leaf = self._find(self._root, path[1:].split("/"), 0)
+        return None if leaf is None else leaf.methods
 
-    def _find(self, node: _Node, segments: Sequence[str], i: int) -> dict[str, Access] | None:
+    def template(self, path: str) -> str | None:
+        """Return the template of the route that ``path`` leads to, or None where nothing is there."""
+        leaf = self._find(self._root, path[1:].split("/"), 0)
+        return None if leaf is None else leaf.template
+
+    def _find(self, node: _Node, segments: Sequence[str], i: int) -> _Leaf | None:
         if i == len(segments):
-            return node.methods
+            return node.leaf
         literal = node.literal.get(segments[i])
         if literal is not None:
             found = self._find(literal, segments, i + 1)
@@ -119,6 +131,10 @@ class RouteTable:
             if found is not None:
                 return found
         return node.tail if segments[i] else None
+
+
+def _joined(leaf: _Leaf | None, template: str, methods: dict[str, Access]) -> _Leaf:
+    return _Leaf(template, methods) if leaf is None else _Leaf(leaf.template, {**leaf.methods, **methods})
 
 
 def native_problem(path: str, error: HeadgateError, request_id: str) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
@@ -140,7 +156,7 @@ class Gate:
         self, app: ASGIApp, table: RouteTable, hosts: Iterable[str] = (), problem: ProblemWriter = native_problem
     ) -> None:
         self._app = app
-        self._table = table
+        self.table = table
         self._problem = problem
         self._hosts = frozenset(h.lower() for h in hosts)
         self._good_hosts: set[bytes] = set()
@@ -186,7 +202,7 @@ class Gate:
 
     def _look_up(self, method: str, path: str, raw_path: bytes) -> Access:
         check_spelling(path, raw_path)
-        methods = self._table.find(path)
+        methods = self.table.find(path)
         if methods is None:
             raise NotFound("not_found", f"nothing is at {quote(path)}; /openapi.json lists what is")
         access = methods.get(method)

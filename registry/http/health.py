@@ -6,12 +6,18 @@ still answers what it can, and taking it out of rotation would help nobody.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from registry.edge.exposition import CONTENT_TYPE
 from registry.errors import Unavailable
+
+# Of its own: those that answer requests may all be waiting for the database when somebody wants to know.
+_THREADS = ThreadPoolExecutor(1, thread_name_prefix="metrics")
 
 
 class Life:
@@ -25,8 +31,8 @@ class Life:
         self.leaving = True
 
 
-def health_routes(metrics: CollectorRegistry, life: Life) -> APIRouter:
-    """Return the routes."""
+def health_routes(metrics: Callable[[], bytes], life: Life) -> APIRouter:
+    """Return the routes; ``metrics`` writes the page, in a thread."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/livez")
@@ -44,7 +50,7 @@ def health_routes(metrics: CollectorRegistry, life: Life) -> APIRouter:
     @routes.get("/metrics", response_class=Response)
     async def exposition() -> Response:
         """Return the metrics in Prometheus' text format."""
-        # On the loop: they are few, and the threads may all be waiting for the database when somebody wants to know.
-        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+        page = await asyncio.get_running_loop().run_in_executor(_THREADS, metrics)
+        return Response(page, media_type=CONTENT_TYPE)
 
     return routes

@@ -18,7 +18,7 @@ from registry.records import ModelName, VersionNumber
 OTHER = "other"
 MOST_OF_ONE = 100
 """Features of one version with series of their own."""
-MOST_FEATURES = 3_000
+MOST_FEATURES = 5_000
 """Features of all versions; each version has its share of them, and one in any case."""
 Labels = tuple[str, ...]
 GAUGES = {

@@ -11,7 +11,7 @@ import heapq
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -19,6 +19,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from registry.edge.documents import PAGE_POLICY, describe_errors, page
+from registry.edge.exposition import CONTENT_TYPE
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, quote
 from registry.plans import Plan
@@ -30,10 +31,11 @@ from serving.pool.warming import START_SECONDS, Warming
 from serving.routing.choose import Ask, choose
 from serving.routing.split import Decision, RoutedVersion
 from serving.routing.table import RoutedModel, Routes
-from serving.telemetry.metrics import CONTENT_TYPE, Metrics, Readings
-from serving.workers.pages import join_pages
+from serving.telemetry.metrics import Metrics, Readings
+from serving.workers.pages import join_pages, packed, unpacked
 from serving.workers.siblings import Siblings
 
+T = TypeVar("T")
 MAX_LISTED = 1000
 # A thread of its own: those of the loop may all be waiting for the disk.
 _THREADS = ThreadPoolExecutor(1, thread_name_prefix="metrics")
@@ -97,8 +99,9 @@ def _add_health(app: FastAPI, node: NodeView) -> None:
         page = await page_here(node)
         if node.siblings is not None:
             answers = await node.siblings.ask({"op": "page"})
-            pages = {n: str(answer["page"]).encode() for n, answer in answers.items() if "page" in answer}
-            page = join_pages({**pages, node.siblings.worker.number: page})
+            theirs = {n: str(answer["page"]) for n, answer in answers.items() if "page" in answer}
+            mine = {node.siblings.worker.number: page}
+            page = await _beside(lambda: join_pages({n: unpacked(text) for n, text in theirs.items()} | mine))
         return Response(page, media_type=CONTENT_TYPE)
 
 
@@ -116,8 +119,18 @@ async def page_here(node: NodeView) -> bytes:
             report_age=node.report_age(),
         )
     )
+    return await _beside(node.metrics.page)
+
+
+async def packed_page_here(node: NodeView) -> str:
+    """Return the same for a sibling, which reads it with ``unpacked``."""
+    page = await page_here(node)
+    return await _beside(lambda: packed(page))
+
+
+async def _beside(work: Callable[[], T]) -> T:
     # A page of a thousand versions takes a while to write: beside the loop.
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, node.metrics.page)
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
 
 
 def _readiness(node: NodeView) -> shapes.Ready:

@@ -301,6 +301,7 @@ class Pool:
     def _fail(self, slot: Slot, error: HeadgateError) -> HeadgateError:
         note_failed_load(slot, error, self._clock())
         model, version = slot.name
+        self._watcher.load_failed(model, version, error.code)
         if isinstance(error, LoadFault) and error.died:
             self._watcher.version_died(model, version, "loading")
         log.event(

@@ -28,6 +28,10 @@ class Watcher(Protocol):
         """Take note that a version was loaded."""
         ...
 
+    def load_failed(self, model: str, version: str, code: str) -> None:
+        """Take note that a version could not be loaded."""
+        ...
+
     def version_unloaded(self, reason: str) -> None:
         """Take note that one is gone: ``unwanted``, ``operator``, ``evicted`` or ``died``."""
         ...

@@ -5,38 +5,23 @@ Not here: counting (``metrics.py``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from registry.edge.exposition import BUILD_INFO, LONG_SECONDS, PROCESS, SECONDS, Metric
 
 _PAIR = ("model", "version")
-_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
-_SLOW = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric as ``/metrics`` shows it; ``buckets`` are a histogram's upper bounds in its unit: seconds or rows."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...]
-    sentence: str
-    buckets: tuple[float, ...] = ()
-
 
 REQUESTS = Metric(
     "headgate_requests_total", "counter", (*_PAIR, "arm", "protocol", "code"), "Requests answered, by status class."
 )
 REQUEST_SECONDS = Metric(
-    "headgate_request_seconds", "histogram", _PAIR, "Time from the whole body to the answer of successes.", _FAST
+    "headgate_request_seconds", "histogram", _PAIR, "Time from the whole body to the answer of successes.", SECONDS
 )
 STAGE_SECONDS = Metric(
     "headgate_stage_seconds",
     "histogram",
     (*_PAIR, "stage"),
     "Time in each stage of a success: decode, queue (waiting for the version), predict, encode.",
-    _FAST,
+    SECONDS,
 )
 REFUSED = Metric(
     "headgate_refused_total",
@@ -48,11 +33,19 @@ REFUSED = Metric(
 BATCH_ROWS = Metric("headgate_batch_rows", "histogram", _PAIR, "Rows that a model got at once.", _ROWS)
 QUEUE_ROWS = Metric("headgate_queue_rows", "gauge", _PAIR, "Rows that wait for a loaded version.")
 VERSIONS = Metric("headgate_versions", "gauge", ("state",), "Versions by their state on this node.")
-MEMORY = Metric("headgate_version_memory_bytes", "gauge", _PAIR, "Private memory of a loaded version.")
+MEMORY = Metric(
+    "headgate_version_memory_bytes",
+    "gauge",
+    _PAIR,
+    "Private memory of a loaded version; versions of the same bytes share a process, and each shows it.",
+)
 MEMORY_BUDGET = Metric(
     "headgate_memory_budget_bytes", "gauge", (), "How much private memory all loaded versions may take."
 )
-LOAD_SECONDS = Metric("headgate_load_seconds", "histogram", _PAIR, "Time to load a version.", _SLOW)
+LOAD_SECONDS = Metric("headgate_load_seconds", "histogram", _PAIR, "Time to load a version.", LONG_SECONDS)
+LOAD_FAILURES = Metric(
+    "headgate_load_failures_total", "counter", (*_PAIR, "code"), "Loads that failed, by the error's code."
+)
 UNLOADS = Metric(
     "headgate_unloads_total", "counter", ("reason",), "Versions unloaded: unwanted, operator, evicted, or died."
 )
@@ -77,16 +70,32 @@ SHADOW_DIFFERENCE = Metric(
     "gauge",
     _PAIR,
     "Share of a shadow's compared answers in which any value differed, lately: each of the last 1,000 or so counts.",
+    joins="max",
 )
-PLAN_REVISION = Metric("headgate_plan_revision", "gauge", ("model",), "Revision of the plan in force.")
+PLAN_REVISION = Metric("headgate_plan_revision", "gauge", ("model",), "Revision of the plan in force.", joins="max")
+SNAPSHOT_REVISION = Metric(
+    "headgate_snapshot_revision", "gauge", (), "Revision of the snapshot that this node has.", joins="max"
+)
 PLANS_WAITING = Metric(
-    "headgate_plans_waiting", "gauge", (), "Models whose newest plan or alias waits for a version to be loaded here."
+    "headgate_plans_waiting",
+    "gauge",
+    (),
+    "Models whose newest plan or alias waits for a version to be loaded here.",
+    joins="max",
 )
 SNAPSHOT_AGE = Metric(
-    "headgate_snapshot_age_seconds", "gauge", (), "Time since the registry last confirmed the snapshot."
+    "headgate_snapshot_age_seconds",
+    "gauge",
+    (),
+    "Time since the registry last confirmed the snapshot; NaN where it never did.",
+    joins="max",
 )
 REPORT_AGE = Metric(
-    "headgate_report_age_seconds", "gauge", (), "Time since the registry last took a report of this node."
+    "headgate_report_age_seconds",
+    "gauge",
+    (),
+    "Time since the registry last took a report of this node; NaN where it never did.",
+    joins="max",
 )
 COUNTS_LOST = Metric(
     "headgate_counts_lost_total",
@@ -109,15 +118,19 @@ CATALOGUE: tuple[Metric, ...] = (
     MEMORY,
     MEMORY_BUDGET,
     LOAD_SECONDS,
+    LOAD_FAILURES,
     UNLOADS,
     RESTARTS,
     READERS_LOST,
     SHADOWED,
     SHADOW_DIFFERENCE,
     PLAN_REVISION,
+    SNAPSHOT_REVISION,
     PLANS_WAITING,
     SNAPSHOT_AGE,
     REPORT_AGE,
     COUNTS_LOST,
     CACHED,
+    BUILD_INFO,
+    *PROCESS,
 )

@@ -12,18 +12,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-
+from registry.edge.collected import Collected
+from registry.edge.exposition import MAX_GROUPS, OTHER, Family, written
 from registry.edge.problems import STATUS
+from registry.environment import platform_version
 from serving.pool.slot import Slot
 from serving.pool.state import State
 from serving.ports import Batching, BatchWatch
 from serving.routing.table import Table
 from serving.telemetry.catalogue import (
     CACHED,
-    CATALOGUE,
     COUNTS_LOST,
-    LOAD_SECONDS,
+    LOAD_FAILURES,
     MEMORY,
     MEMORY_BUDGET,
     PLAN_REVISION,
@@ -34,35 +34,16 @@ from serving.telemetry.catalogue import (
     REPORT_AGE,
     RESTARTS,
     SNAPSHOT_AGE,
+    SNAPSHOT_REVISION,
     UNLOADS,
     VERSIONS,
-    Metric,
 )
 from serving.telemetry.finished import Finished
 from serving.telemetry.shadowed import ShadowTallies, ShadowTally
-from serving.telemetry.tally import Tallies, Tally
+from serving.telemetry.tally import Batches, Tallies, Tally
 
-__all__ = ["CATALOGUE", "CONTENT_TYPE", "MAX_GROUPS", "OTHER", "Metrics", "Readings"]
-
-OTHER = "other"
-MAX_GROUPS = 1000
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class _Batches:
-    """Counts the batches of one version."""
-
-    __slots__ = ("_counts",)
-
-    def __init__(self, counts: dict[int, int]) -> None:
-        self._counts = counts
-
-    def batch(self, rows: int, requests: int) -> None:
-        """Count one."""
-        self._counts[rows] = self._counts.get(rows, 0) + 1
-
-    def refused(self, reason: str) -> None:
-        """Do nothing: a refused request is counted when it has its answer."""
+_UNLOADS = ("unwanted", "operator", "evicted", "died")
+_LOST = ("full", "refused", "busy", "fault")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,34 +60,39 @@ class Readings:
 
 
 class Metrics:
-    """All metrics of one node, in a registry of their own. For one thread: the event loop's."""
+    """All metrics of one node. For one thread: the event loop's.
+
+    ``collected`` makes families of a few series; whoever has one with a series for each version appends it to ``shown``
+    and drops what is gone in ``retain``.
+    """
 
     def __init__(self) -> None:
-        # One `_created` series beside each counter and histogram would double the page, and nobody reads them.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library gives it no types
-        registry = self._registry = CollectorRegistry()
+        made = self.collected = Collected(platform_version())
         self._tallies = Tallies()
-        registry.register(self._tallies)
         self._shadowed = ShadowTallies()
-        registry.register(self._shadowed)
-        self._queued = _gauge(QUEUE_ROWS, registry)
-        self._refused = _counter(REFUSED, registry)
-        self._loads = _histogram(LOAD_SECONDS, registry)
-        self._unloads = _counter(UNLOADS, registry)
-        self._restarts = _counter(RESTARTS, registry)
-        self._readers_lost = _counter(READERS_LOST, registry)
-        self._states = _gauge(VERSIONS, registry)
-        self._memory = _gauge(MEMORY, registry)
-        self._budget = _gauge(MEMORY_BUDGET, registry)
-        self._revisions = _gauge(PLAN_REVISION, registry)
-        self._plans_waiting = _gauge(PLANS_WAITING, registry)
-        self._age = _gauge(SNAPSHOT_AGE, registry)
-        self._report_age = _gauge(REPORT_AGE, registry)
-        self._counts_lost = _counter(COUNTS_LOST, registry)
-        self._cached = _gauge(CACHED, registry)
+        self._unloads = made.counter(UNLOADS, *((reason,) for reason in _UNLOADS))
+        self._readers_lost = made.counter(READERS_LOST)
+        self._states = made.gauge(VERSIONS)
+        self._budget = made.gauge(MEMORY_BUDGET)
+        self._plans_waiting = made.gauge(PLANS_WAITING)
+        self._revision = made.gauge(SNAPSHOT_REVISION)
+        self._age = made.gauge(SNAPSHOT_AGE)
+        self._report_age = made.gauge(REPORT_AGE)
+        self._counts_lost = made.counter(COUNTS_LOST, *((reason,) for reason in _LOST))
+        self._cached = made.gauge(CACHED)
+        self._queued = Family(QUEUE_ROWS)
+        self._refused = Family(REFUSED)
+        self._restarts = Family(RESTARTS)
+        self._load_failures = Family(LOAD_FAILURES)
+        self._memory = Family(MEMORY)
+        self._revisions = Family(PLAN_REVISION)
+        self.shown: list[Family] = [
+            *(self._queued, self._refused, self._restarts, self._load_failures, self._memory, self._revisions)
+        ]
         self._known: dict[tuple[str, str], Tally] = {}
         self._labelled: set[tuple[str, str]] = set()
         self._table = Table()
+        self._counted: tuple[Table, int] = (self._table, 0)
 
     def observe(self, done: Finished) -> None:
         """Count one finished request."""
@@ -118,11 +104,15 @@ class Metrics:
         status = STATUS[done.code]
         tally.count(done.arm or OTHER, done.protocol, f"{status // 100}xx")
         if status in (429, 503) or (status == 504 and done.reason):  # 504: its time was over before its turn
-            self._refused.labels(tally.labels[0], done.reason or done.code).inc()
+            self._refused.add((tally.labels[0], done.reason or done.code))
 
     def version_loaded(self, model: str, version: str, seconds: float) -> None:
         """Take note that a version was loaded."""
-        self._loads.labels(*self._labels(model, version)).observe(seconds)
+        self._tallies.of(self._labels(model, version)).loaded(seconds)
+
+    def load_failed(self, model: str, version: str, code: str) -> None:
+        """Take note that a version could not be loaded."""
+        self._load_failures.add((*self._labels(model, version), code))
 
     def version_unloaded(self, reason: str) -> None:
         """Take note that a version is gone."""
@@ -130,14 +120,14 @@ class Metrics:
 
     def version_died(self, model: str, version: str, reason: str = "died") -> None:
         """Take note that a version's process ended by itself: ``died``, or ``loading`` where it was being loaded."""
-        self._restarts.labels(*self._labels(model, version), reason).inc()
+        self._restarts.add((*self._labels(model, version), reason))
 
     def batches(self, model: str, version: str) -> BatchWatch:
         """Return what counts the batches of a version; cheap enough for each of them."""
         tally = self._tallies.of(self._labels(model, version))
         if tally.batches is None:
-            tally.batches = {}
-        return _Batches(tally.batches)
+            tally.batches = Batches()
+        return tally.batches
 
     def table_reader_lost(self, reason: str) -> None:
         """Take note that a body has cost a table reader its life."""
@@ -154,53 +144,66 @@ class Metrics:
     def retain(self, table: Table) -> None:
         """Learn which models and versions exist; remove the series of those that do no more."""
         self._table = table
-        per_version = (self._loads, self._restarts)
-        for model, version in [pair for pair in self._labelled if not self._exists(*pair)]:
-            self._labelled.discard((model, version))
-            self._tallies.drop((model, version))
-            self._shadowed.drop((model, version))
-            for metric in per_version:
-                metric.remove_by_labels({"model": model, "version": version})
-            if model not in self._table.models:
-                self._refused.remove_by_labels({"model": model})
+        gone = {pair for pair in self._labelled if not self._exists(*pair)}
+        for pair in gone:
+            self._labelled.discard(pair)
+            self._tallies.drop(pair)
+            self._shadowed.drop(pair)
+        if gone:
+            for family in (self._restarts, self._load_failures):
+                family.drop(lambda labels: labels[:2] in gone)
+            self._refused.drop(lambda labels: labels[0] != OTHER and labels[0] not in table.models)
         self._known.clear()  # names may have come to mean others
 
     def page(self) -> bytes:
         """Return everything in Prometheus' text format. May run beside the event loop."""
-        return generate_latest(self._registry)
+        families = (family.text() for family in self.shown)
+        return written([self._tallies.text(), *families, self._shadowed.text(), self.collected.text()])
 
     def read(self, now: Readings) -> None:
         """Take over what is only looked at when somebody asks. On the event loop, before ``page``."""
         self._tallies.settle()
+        self._shadowed.settle()
         states: Counts[State] = Counts()
-        self._memory.clear()
-        self._queued.clear()
+        memory: dict[tuple[str, ...], float] = {}
+        queued: dict[tuple[str, ...], float] = {}
         for slot in now.slots:
             states[slot.state] += 1
-            self._read_slot(slot)
-        versions = sum(len(m.versions) for m in now.table.models.values())
-        states[State.COLD] += max(0, versions - sum(states.values()))
+            self._read_slot(slot, memory, queued)
+        self._memory.replace(memory)
+        self._queued.replace(queued)
+        states[State.COLD] += max(0, self._versions(now.table) - sum(states.values()))
         for state in State:
             self._states.labels(state).set(states[state])
-        self._revisions.clear()
-        for routed in islice(now.table.models.values(), MAX_GROUPS):
-            self._revisions.labels(routed.name).set(routed.revision)
+        routed = islice(now.table.models.values(), MAX_GROUPS)
+        self._revisions.replace({(model.name,): model.revision for model in routed})
         self._budget.set(now.memory_budget_bytes)
         self._plans_waiting.set(now.plans_waiting)
+        self._revision.set(now.table.revision)
         self._age.set(float("nan") if now.snapshot_age is None else now.snapshot_age)
         self._report_age.set(float("nan") if now.report_age is None else now.report_age)
         self._cached.set(now.cached_bytes)
 
-    def _read_slot(self, slot: Slot) -> None:
+    def _versions(self, table: Table) -> int:
+        """Return how many versions there are; of 100,000 models that is counted once, and not at each scrape."""
+        if self._counted[0] is not table:
+            self._counted = table, sum(len(model.versions) for model in table.models.values())
+        return self._counted[1]
+
+    def _read_slot(
+        self, slot: Slot, memory: dict[tuple[str, ...], float], queued: dict[tuple[str, ...], float]
+    ) -> None:
         if slot.residence is None:
             return
         loaded = slot.residence.loaded
-        queued = loaded.lane.queued_rows if isinstance(loaded, Batching) else None
-        for model, version in islice(slot.names, MAX_GROUPS):
+        rows = loaded.lane.queued_rows if isinstance(loaded, Batching) else None
+        for model, version in slot.names:
+            if len(memory) >= MAX_GROUPS:
+                return
             if self._table.servable(model, version) is not None:
-                self._memory.labels(model, version).set(slot.memory_bytes)
-                if queued is not None:
-                    self._queued.labels(model, version).set(queued)
+                memory[model, version] = slot.memory_bytes
+                if rows is not None:
+                    queued[model, version] = rows
 
     def _exists(self, model: str, version: str) -> bool:
         if version == OTHER:
@@ -224,15 +227,3 @@ class Metrics:
             self._known.clear()
         tally = self._known[(model, version)] = self._tallies.of(self._labels(model, version))
         return tally
-
-
-def _counter(metric: Metric, registry: CollectorRegistry) -> Counter:
-    return Counter(metric.name, metric.sentence, metric.labels, registry=registry)
-
-
-def _gauge(metric: Metric, registry: CollectorRegistry) -> Gauge:
-    return Gauge(metric.name, metric.sentence, metric.labels, registry=registry)
-
-
-def _histogram(metric: Metric, registry: CollectorRegistry) -> Histogram:
-    return Histogram(metric.name, metric.sentence, metric.labels, registry=registry, buckets=metric.buckets)

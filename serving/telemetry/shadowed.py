@@ -1,17 +1,12 @@
-"""The counts of copies for shadows, kept as plain numbers and shown as Prometheus families when somebody asks.
+"""The counts of copies for shadows, kept as plain numbers and written as Prometheus' text when somebody asks.
 
-For the event loop's thread; a scrape may read the families beside it. Not here: which labels there are and when a
+For the event loop's thread; a scrape may write the text beside it. Not here: which labels there are and when a
 series goes (``metrics.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.core import Metric as Family
-from prometheus_client.registry import Collector
-
+from registry.edge.exposition import Family
 from serving.telemetry.catalogue import SHADOW_DIFFERENCE, SHADOWED
 
 LATELY = 1000
@@ -41,11 +36,12 @@ class ShadowTally:
         self.share = share + (differs - share) / self._weight
 
 
-class ShadowTallies(Collector):
-    """All of them; what a ``CollectorRegistry`` asks for its families."""
+class ShadowTallies:
+    """All of them."""
 
     def __init__(self) -> None:
         self._tallies: dict[Labels, ShadowTally] = {}
+        self._copies, self._share = Family(SHADOWED), Family(SHADOW_DIFFERENCE)
 
     def of(self, labels: Labels) -> ShadowTally:
         """Return the tally of a model and version, begun if need be."""
@@ -56,15 +52,18 @@ class ShadowTallies(Collector):
 
     def drop(self, labels: Labels) -> None:
         """Forget a model and version."""
-        self._tallies.pop(labels, None)
+        if self._tallies.pop(labels, None) is not None:
+            self._copies.drop(lambda shown: shown[:2] == labels)
+            self._share.drop(lambda shown: shown == labels)
 
-    def collect(self) -> Iterator[Family]:
-        """Yield the families as they stand."""
-        copies = CounterMetricFamily(SHADOWED.name, SHADOWED.sentence, labels=SHADOWED.labels)
-        share = GaugeMetricFamily(SHADOW_DIFFERENCE.name, SHADOW_DIFFERENCE.sentence, labels=SHADOW_DIFFERENCE.labels)
-        for tally in list(self._tallies.values()):
-            for outcome, count in list(tally.outcomes.items()):
-                copies.add_metric([*tally.labels, outcome], count)
+    def settle(self) -> None:
+        """Take over what was counted; on the event loop, before ``text``."""
+        for tally in self._tallies.values():
+            for outcome, count in tally.outcomes.items():
+                self._copies.set((*tally.labels, outcome), count)
             if tally.share is not None:
-                share.add_metric(tally.labels, tally.share)
-        yield from (copies, share)
+                self._share.set(tally.labels, tally.share)
+
+    def text(self) -> str:
+        """Return both families."""
+        return self._copies.text() + self._share.text()

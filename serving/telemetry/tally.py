@@ -1,48 +1,109 @@
-"""The counts of finished requests, kept as plain numbers and shown as Prometheus families when somebody asks.
+"""The counts of finished requests, kept as plain numbers and written as Prometheus' text when somebody asks.
 
 prometheus_client takes a lock for every observation, and a request makes six of them: a tenth of all its time in this
 process. Here times are put on a list, and the list is counted into buckets as a whole once it is long enough. For the
-event loop's thread; a scrape calls ``settle`` there, and may read the families beside it. Not here: which labels there
-are and when a series goes (``metrics.py``).
+event loop's thread; a scrape calls ``settle`` there, and may write the text beside it. Not here: which labels there are
+and when a series goes (``metrics.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from itertools import accumulate
 
 import numpy as np
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-from prometheus_client.core import Metric as Family
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
-from serving.telemetry.catalogue import BATCH_ROWS, REQUEST_SECONDS, REQUESTS, STAGE_SECONDS
+from registry.edge.exposition import Metric, head_of, histogram_template, labelled
+from serving.telemetry.catalogue import BATCH_ROWS, LOAD_SECONDS, REQUEST_SECONDS, REQUESTS, STAGE_SECONDS
 from serving.telemetry.finished import Finished
 
 STAGES = ("decode", "queue", "predict", "encode")
 PENDING = 256
 Labels = tuple[str, str]
 _BOUNDS = np.array(REQUEST_SECONDS.buckets)
-_SHOWN: tuple[str, ...] = tuple(
-    str(floatToGoString(bound))  # type: ignore[no-untyped-call]  # the library gives it no types
-    for bound in (*REQUEST_SECONDS.buckets, float("inf"))
-)
+_BUCKETS = len(REQUEST_SECONDS.buckets) + 1
 assert STAGE_SECONDS.buckets == REQUEST_SECONDS.buckets, "all times are counted into the same buckets"
+
+# One text for all versions: names and numbers are put in. No name holds a control character, so these mark where.
+_MODEL, _VERSION = "\x01", "\x02"
+_PAIR = (_MODEL, _VERSION)
+_TIME_LINES = (
+    histogram_template(REQUEST_SECONDS, _PAIR),
+    *(histogram_template(STAGE_SECONDS, (*_PAIR, stage)) for stage in STAGES),
+)
+_BATCH_LINES = histogram_template(BATCH_ROWS, _PAIR)
+_LOAD_LINES = histogram_template(LOAD_SECONDS, _PAIR)
+
+
+class _Sizes:
+    """A histogram of a few numbers, counted one by one; its text is kept until the next."""
+
+    __slots__ = ("_bounds", "_counts", "_number", "_sum", "_template", "_text")
+
+    def __init__(self, metric: Metric, template: str) -> None:
+        self._bounds = metric.buckets
+        self._template = template
+        self._counts = [0] * (len(metric.buckets) + 1)
+        self._sum = 0.0
+        self._number = 0
+        self._text = (-1, "")
+
+    def count(self, size: float) -> None:
+        self._counts[bisect_left(self._bounds, size)] += 1
+        self._sum += size
+        self._number += 1
+
+    def lines(self, labels: Labels) -> str:
+        number = self._number  # before the counts: the loop may count on beside this
+        if self._text[0] != number:
+            self._text = number, _filled(self._template, list(accumulate(self._counts)), self._sum, labels)
+        return self._text[1]
+
+
+class Batches:
+    """Counts the batches of one version, by how many rows they had."""
+
+    __slots__ = ("sizes",)
+
+    def __init__(self) -> None:
+        self.sizes = _Sizes(BATCH_ROWS, _BATCH_LINES)
+
+    def batch(self, rows: int, requests: int) -> None:
+        """Count one."""
+        self.sizes.count(rows)
+
+    def refused(self, reason: str) -> None:
+        """Do nothing: a refused request is counted when it has its answer."""
 
 
 class Tally:
-    """The requests of one model and version, and its batches, by how many rows they had."""
+    """The requests of one model and version, its batches and its loads."""
 
-    __slots__ = ("_counts", "_pending", "_sums", "batches", "labels", "requests")
+    __slots__ = (
+        "_counts",
+        "_heads",
+        "_pending",
+        "_settled",
+        "_sums",
+        "_text",
+        "batches",
+        "labels",
+        "loads",
+        "requests",
+    )
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
-        self.batches: dict[int, int] | None = None
+        self.batches: Batches | None = None
+        self.loads: _Sizes | None = None
         self.requests: dict[tuple[str, str, str], int] = {}
+        self._heads: dict[tuple[str, str, str], str] = {}
         self._pending: list[tuple[float, float, float, float, float]] = []
         # One row for the whole request, one for each stage.
-        self._counts = np.zeros((1 + len(STAGES), len(_SHOWN)), dtype=np.int64)
+        self._counts = np.zeros((1 + len(STAGES), _BUCKETS), dtype=np.int64)
         self._sums = np.zeros(1 + len(STAGES))
+        self._settled = 0
+        self._text = (-1, "", "")
 
     def count(self, arm: str, protocol: str, status: str) -> None:
         """Count an answer by its status class, such as ``2xx``."""
@@ -55,23 +116,41 @@ class Tally:
         if len(self._pending) >= PENDING:
             self.settle()
 
+    def loaded(self, seconds: float) -> None:
+        """Count a load."""
+        if self.loads is None:
+            self.loads = _Sizes(LOAD_SECONDS, _LOAD_LINES)
+        self.loads.count(seconds)
+
     def settle(self) -> None:
         """Count what is still on the list."""
         if self._pending:
             times = np.array(self._pending)
             self._pending.clear()
             for row, bucket in enumerate(_BOUNDS.searchsorted(times).T):
-                self._counts[row] += np.bincount(bucket, minlength=len(_SHOWN))
+                self._counts[row] += np.bincount(bucket, minlength=_BUCKETS)
             self._sums += times.sum(axis=0)
+            self._settled += 1
 
-    def histograms(self) -> Iterator[tuple[list[tuple[str, float]], float]]:
-        """Yield cumulative buckets and sum: of the whole request, then of each stage."""
-        for counts, total in zip(self._counts.cumsum(axis=1).tolist(), self._sums.tolist(), strict=True):
-            yield [(bound, float(count)) for bound, count in zip(_SHOWN, counts, strict=True)], total
+    def request_lines(self) -> str:
+        """Return the series of ``headgate_requests_total``."""
+        heads = self._heads
+        for key in self.requests.keys() - heads.keys():
+            heads[key] = f"{REQUESTS.name}{labelled(REQUESTS.labels, (*self.labels, *key))}"
+        return "".join([f"{heads[key]} {count}.0\n" for key, count in self.requests.items() if key in heads])
+
+    def time_lines(self) -> tuple[str, str]:
+        """Return the series of the whole request's time, and of its stages'; kept until there are newer times."""
+        settled = self._settled  # before the counts: the loop may count on beside this
+        if self._text[0] != settled:
+            counts, sums = self._counts.cumsum(axis=1).tolist(), self._sums.tolist()
+            parts = [_filled(*one, self.labels) for one in zip(_TIME_LINES, counts, sums, strict=True)]
+            self._text = settled, parts[0], "".join(parts[1:])
+        return self._text[1:]
 
 
-class Tallies(Collector):
-    """All tallies; what a ``CollectorRegistry`` asks for its families."""
+class Tallies:
+    """All tallies."""
 
     def __init__(self) -> None:
         self._tallies: dict[Labels, Tally] = {}
@@ -92,30 +171,25 @@ class Tallies(Collector):
         for tally in self._tallies.values():
             tally.settle()
 
-    def collect(self) -> Iterator[Family]:
-        """Yield the families as they stand."""
-        requests = CounterMetricFamily(REQUESTS.name, REQUESTS.sentence, labels=REQUESTS.labels)
-        seconds = HistogramMetricFamily(REQUEST_SECONDS.name, REQUEST_SECONDS.sentence, labels=REQUEST_SECONDS.labels)
-        stages = HistogramMetricFamily(STAGE_SECONDS.name, STAGE_SECONDS.sentence, labels=STAGE_SECONDS.labels)
-        batches = HistogramMetricFamily(BATCH_ROWS.name, BATCH_ROWS.sentence, labels=BATCH_ROWS.labels)
+    def text(self) -> str:
+        """Return the families as they stand."""
+        requests, seconds, stages = [head_of(REQUESTS)], [head_of(REQUEST_SECONDS)], [head_of(STAGE_SECONDS)]
+        batches, loads = [head_of(BATCH_ROWS)], [head_of(LOAD_SECONDS)]
         for tally in list(self._tallies.values()):
             if tally.batches is not None:
-                batches.add_metric(tally.labels, *_by_rows(dict(tally.batches)))
+                batches.append(tally.batches.sizes.lines(tally.labels))
+            if tally.loads is not None:
+                loads.append(tally.loads.lines(tally.labels))
             if not tally.requests:
                 continue
-            for key, count in list(tally.requests.items()):
-                requests.add_metric([*tally.labels, *key], count)
-            whole, *parts = tally.histograms()
-            seconds.add_metric(tally.labels, *whole)
-            for stage, part in zip(STAGES, parts, strict=True):
-                stages.add_metric((*tally.labels, stage), *part)
-        yield from (requests, seconds, stages, batches)
+            requests.append(tally.request_lines())
+            whole, parts = tally.time_lines()
+            seconds.append(whole)
+            stages.append(parts)
+        return "".join((*requests, *seconds, *stages, *batches, *loads))
 
 
-def _by_rows(batches: dict[int, int]) -> tuple[list[tuple[str, float]], float]:
-    """Return cumulative buckets and sum of how many rows batches had."""
-    buckets = [
-        (str(floatToGoString(bound)), float(sum(n for rows, n in batches.items() if rows <= bound)))  # type: ignore[no-untyped-call]  # the library gives it no types
-        for bound in (*BATCH_ROWS.buckets, float("inf"))
-    ]
-    return buckets, float(sum(rows * n for rows, n in batches.items()))
+def _filled(template: str, cumulative: list[int], total: float, labels: Labels) -> str:
+    """Return the lines of one histogram: its numbers, then the names, put into their template."""
+    lines = template % (*cumulative, cumulative[-1], total)
+    return lines.replace(_MODEL, labels[0]).replace(_VERSION, labels[1])

@@ -54,6 +54,8 @@ PROMISES = (
     Promise("swap_effect_p99_seconds", 1, "s"),
     Promise("swap_not_200", 0, ""),
     Promise("swap_p99_over_alone", 1.5, "×"),
+    Promise("scrape_ms_1000_versions", 100, "ms"),
+    Promise("registry_scrape_ms_1000_versions", 100, "ms"),
     Promise("churn_undocumented_answers", 0, ""),
     Promise("churn_memory_over_budget", 1.15, "×"),
     Promise("churn_descriptors_grown", 0, ""),

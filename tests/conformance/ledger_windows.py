@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from registry.baselines import NumberCounts, Origin
@@ -60,6 +61,11 @@ def sealed(ledger: Ledger, clock: Clock, count: int = 1) -> SealedWindow:
     clock.now_ms += RULE.age_ms
     assert ledger.feature_windows.seal(RULE) == count
     return ledger.feature_windows.unjudged(10)[-1]
+
+
+def settled(ledger: Ledger, key: WindowKey, _: int) -> bool:
+    """Write a window's verdict."""
+    return ledger.feature_windows.settle(key, VERDICT)
 
 
 def cells(found: SealedWindow, name: str = "age") -> list[int]:
@@ -222,8 +228,8 @@ class WindowPromises:
         watched(ledger, clock)
         for round_ in range(3):
             taken(ledger, window(FIRST, 1_000 + round_, start_ms=clock.now_ms))
-            found = sealed(ledger, clock)
-            assert at_once(4, lambda _, key=found.key: ledger.feature_windows.settle(key, VERDICT)).count(True) == 1
+            key = sealed(ledger, clock).key
+            assert at_once(4, partial(settled, ledger, key)).count(True) == 1
         assert list(ledger.feature_windows.unjudged(10)) == []
         newest, second = ledger.feature_windows.page(CHURN, ONE, 2)
         assert (newest.key.number, second.key.number) == (3, 2)

@@ -11,8 +11,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prometheus_client import CollectorRegistry
-
 from registry.adapters.memory.artifacts import MemoryArtifacts
 from registry.adapters.memory.catalog import MemoryCatalog
 from registry.adapters.sql.database import open_database
@@ -48,7 +46,7 @@ def main(url: str, port: int) -> None:
 
     app = build_fastapi(lifespan)
     for routes in (
-        health_routes(CollectorRegistry(), Life()),
+        health_routes(lambda: b"", Life()),
         version_routes(operations),
         traffic_routes(operations),
         alias_routes(operations),

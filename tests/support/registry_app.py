@@ -72,7 +72,7 @@ class RegistryInMemory:
             holder="this one",
         )
         desk = Desk(self.ledger.feature_windows, self.ledger.baselines, self.artifacts, self.ledger.leases)
-        self.monitor = Monitor(desk, RULE, clock=self.clock, holder="this one")
+        self.monitor = Monitor(desk, RULE, gauges=self.metrics, clock=self.clock, holder="this one")
         self.view = DriftView(self.ledger.feature_windows, self.metrics)
         self.app = self._app()
 
@@ -87,7 +87,7 @@ class RegistryInMemory:
         app = build_fastapi(lifespan)
         watch = RevisionWatch(self.ledger.snapshots)
         for routes in (
-            health_routes(self.metrics.collected, Life()),
+            health_routes(self.metrics.page, Life()),
             version_routes(self.operations),
             upload_routes(self.operations),
             traffic_routes(self.operations),

@@ -300,6 +300,9 @@ class FakeWatcher:
         """Remember."""
         self.events.append(("loaded", model, version))
 
+    def load_failed(self, model: str, version: str, code: str) -> None:
+        """Remember nothing: tests of the pool ask what became of the load itself."""
+
     def version_unloaded(self, reason: str) -> None:
         """Remember."""
         self.events.append(("unloaded", reason))

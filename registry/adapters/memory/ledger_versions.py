@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from registry.adapters.memory.ledger_state import LedgerState, ModelState, require_unused_in
@@ -56,6 +57,12 @@ class MemoryVersions:
         with self._state.lock:
             present = self._state.present(model)
             return () if present is None else present.newest(limit, before)
+
+    def counts(self) -> Mapping[VersionState, int]:
+        """See ``Versions.counts``."""
+        with self._state.lock:
+            present = (model for model in self._state.models.values() if not model.removed)
+            return Counter(record.state for model in present for record in model.versions.values())
 
     def claim(self, now_ms: int, until_ms: int) -> VersionRecord | None:
         """See ``Versions.claim``."""

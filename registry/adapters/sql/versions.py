@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from registry.adapters.sql import changes, feature_windows, tables
 from registry.adapters.sql.baselines import forget
@@ -51,6 +51,13 @@ class SqlVersions:
             .limit(max(limit, 0))
         )
         return self._database.read(lambda connection: [version_record(row) for row in connection.execute(query)])
+
+    def counts(self) -> Mapping[VersionState, int]:
+        """See ``Versions.counts``."""
+        here = tables.models.c.removed.is_(False)
+        query = select(_AT.state, func.count()).join(tables.models).where(here).group_by(_AT.state)
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return {VersionState(state): count for state, count in rows}
 
     def claim(self, now_ms: int, until_ms: int) -> VersionRecord | None:
         """See ``Versions.claim``."""

@@ -68,7 +68,7 @@ def serve_registry(url: str, port: int) -> None:
 
     app = build_fastapi(lifespan)
     for routes in (
-        health_routes(metrics.collected, Life()),
+        health_routes(metrics.page, Life()),
         traffic_routes(operations),
         rollout_routes(rollouts, ledger.rollouts, system_clock),
         node_routes(operations, system_clock),

@@ -16,6 +16,7 @@ from registry.traffic.judgement import Judgement, judged
 from registry.traffic.ports import ArmPart
 from registry.traffic.rollout import Rollout, RolloutState
 from tests.support.ledgers import CHURN, number
+from tests.support.metrics import sample
 from tests.support.registry_app import RegistryInMemory
 from tests.support.rollouts import arm, counts, plain_judge, report, rollout, spec
 
@@ -70,7 +71,7 @@ class Story:
 
     def metric(self, name: str, **labels: str) -> float | None:
         """Return a metric's value."""
-        return self.registry.metrics.collected.get_sample_value(name, labels)
+        return sample(self.registry.metrics.page(), name, **labels)
 
 
 def test_a_good_one_is_promoted() -> None:

@@ -47,7 +47,7 @@ class Story:
         """Return a loop of another registry."""
         desk = Desk(self.windows, self.registry.ledger.baselines, self.registry.artifacts, self.registry.ledger.leases)
         more.setdefault("judge", self.judge)
-        return Monitor(desk, RULE, clock=self.registry.clock, holder=holder, **more)
+        return Monitor(desk, RULE, gauges=self.registry.metrics, clock=self.registry.clock, holder=holder, **more)
 
     def judge(self, known: Baseline, counts: Mapping[str, FeatureCounts], rows: int) -> WindowVerdict:
         """Judge, and count how often."""
@@ -141,7 +141,7 @@ def test_the_lease_is_not_written_each_turn() -> None:
             return None
 
     desk = Desk(story.windows, story.registry.ledger.baselines, story.registry.artifacts, Counting())
-    monitor = Monitor(desk, RULE, clock=story.registry.clock, holder="one")
+    monitor = Monitor(desk, RULE, gauges=story.registry.metrics, clock=story.registry.clock, holder="one")
     for _ in range(10):
         story.registry.clock.now_ms += 1_000
         monitor.turn()
@@ -176,7 +176,7 @@ def test_a_bucket_that_is_away_is_waited_for() -> None:
 
     desk = Desk(story.windows, story.registry.ledger.baselines, Away(), story.registry.ledger.leases)  # type: ignore[arg-type]  # only reads
     with pytest.raises(Unavailable):
-        Monitor(desk, RULE, clock=story.registry.clock, holder="one").turn()
+        Monitor(desk, RULE, gauges=story.registry.metrics, clock=story.registry.clock, holder="one").turn()
     story.monitor.turn()
     assert story.verdicts() == ["ok"]
 

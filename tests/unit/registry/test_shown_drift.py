@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from registry.baselines import Kind
+from registry.catalogue import DRIFT
 from registry.drift_view import DriftView
 from registry.monitoring.closing import Closing
 from registry.monitoring.drift import FeatureVerdict, Level, WindowVerdict
 from registry.monitoring.shown import GAUGES, MOST_FEATURES, MOST_OF_ONE, OTHER, ROWS, series, shown
 from registry.monitoring.window_ports import JudgedWindow, WindowKey, WindowSpan
 from registry.records import Digest, ModelName, VersionNumber
-from registry.telemetry import DRIFT_SENTENCES, RegistryMetrics
+from registry.telemetry import RegistryMetrics
 from tests.support.ledgers import CHURN, number
+from tests.support.metrics import sample
 
 DIGEST = Digest("sha256:" + "a" * 64)
 ONE = (CHURN, number(1))
@@ -123,8 +126,7 @@ def test_the_view_reads_only_what_is_new() -> None:
     assert windows.read == 2
 
     def psi(version: str, name: str = "age") -> float | None:
-        labels = {"model": "churn", "version": version, "feature": name}
-        return metrics.collected.get_sample_value("headgate_drift_psi", labels)
+        return sample(metrics.page(), "headgate_drift_psi", model="churn", version=version, feature=name)
 
     assert (psi("1"), psi("2")) == (0.1, 0.2)
     windows.put(judged([feature("income", 0.3)], at=2))
@@ -133,6 +135,23 @@ def test_the_view_reads_only_what_is_new() -> None:
     assert (psi("1"), psi("1", "income"), psi("2"), windows.read) == (None, 0.3, None, 3)
 
 
-def test_every_gauge_has_its_sentence() -> None:
-    """The names that are shown are the names that are declared."""
-    assert DRIFT_SENTENCES.keys() == GAUGES.keys()
+def test_every_gauge_is_declared() -> None:
+    """The names that are shown are those of the catalogue, with their labels."""
+    found = series({ONE: shown(judged([feature("age", 0.1)]))})
+    assert found.keys() == {metric.name for metric in DRIFT}
+    for metric in DRIFT:
+        assert all(len(labels) == len(metric.labels) for labels in found[metric.name])
+
+
+def test_a_thousand_versions_are_scraped_in_time() -> None:
+    """Each with more features than are shown: the page is bounded, and made in a tenth of a second."""
+    wide = shown(judged([*(feature(f"x{n}", 1.0) for n in range(200)), feature("prediction", 0.0)]))
+    metrics = RegistryMetrics()
+    metrics.drift_is(series({(CHURN, number(n)): wide for n in range(1, 1_001)}))
+    metrics.page()
+    began = time.process_time()
+    page = metrics.page()
+    took = time.process_time() - began
+    assert page.count(b"headgate_drift_psi{") == 1_000 * (MOST_FEATURES // 1_000 + 1)
+    assert len(page) < 10_000_000
+    assert took < 0.1

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from registry.edge.exposition import MAX_GROUPS
 from registry.records import ModelName, VersionNumber
 from registry.snapshots import ServableVersion, SnapshotPage
 from serving.pool.slot import Identity, Residence, Slot
 from serving.ports import BatchWatch, WatchedLane
 from serving.routing.table import Table
+from serving.telemetry.catalogue import CATALOGUE
 from serving.telemetry.finished import Finished
-from serving.telemetry.metrics import CATALOGUE, MAX_GROUPS, Metrics, Readings
+from serving.telemetry.metrics import Metrics, Readings
 from tests.support.serving_fakes import FakeArtifactLease, FakeCache, FakeLoaded, servable, snapshot
 
 
