@@ -191,6 +191,12 @@ def test_what_does_not_exist() -> None:
     assert empty == {"model": "churn", "version": "2", "baseline": None, "open": None, "windows": []}
 
 
+@pytest.fixture(scope="module")
+def untouched() -> Story:
+    """A story in which nothing happens: whatever is posted is refused."""
+    return Story()
+
+
 def in_window(**more: object) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Return what puts other values into a report's window of features."""
     return lambda said: said | {"features": [said["features"][0] | more]}
@@ -252,9 +258,9 @@ def with_sample(**more: object) -> Callable[[dict[str, Any]], dict[str, Any]]:
         lambda said: said | {"features": None},
     ],
 )
-def test_a_damaged_window_is_refused(damage: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def test_a_damaged_window_is_refused(untouched: Story, damage: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """As a whole: nothing of such a report is counted."""
-    story = Story()
+    story = untouched
     said = NodeReport("node-a", BOOT, 1, 0, features=(window(story.digest, 20),)).to_json()
     answer = story.registry.ask("POST", f"{V1}/windows", content=json.dumps(damage(said)).encode())
     assert code(answer) == (400, "invalid_argument")
