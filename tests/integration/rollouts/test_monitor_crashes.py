@@ -48,7 +48,7 @@ def registries(database: str, folder: Path, wanted: int) -> Iterator[list[Regist
 
 
 class Node(threading.Thread):
-    """Reports forty rows again and again; what was not acknowledged is sent again, byte for byte, to whoever answers."""
+    """Reports forty rows over and over; what was not acknowledged is sent again, byte for byte, to whoever is there."""
 
     def __init__(self, *registries: Registry) -> None:
         super().__init__(daemon=True)
