@@ -1,7 +1,7 @@
 """Simulated rows: baselines and windows of drawn columns, counted and judged by the product's own code.
 
-A column of floats is a feature of numbers (NaN is a missing one), one of texts a feature of categories. A *source* draws
-the columns of so many rows: the same source twice is no drift.
+A column of floats is a feature of numbers (NaN is a missing one), one of texts a feature of categories. A *source*
+draws the columns of so many rows: the same source twice is no drift.
 """
 
 from __future__ import annotations
@@ -199,6 +199,11 @@ def shifted(source: Source, name: str, by: float) -> Source:
         return {**columns, name: columns[name] + by}
 
     return draw
+
+
+def replaced(source: Source, change: Callable[[Columns], Columns]) -> Source:
+    """Draw as ``source`` does, and change what was drawn."""
+    return lambda rows, rng: change(source(rows, rng))
 
 
 def words(shares: Mapping[str, float]) -> Source:
