@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from registry.http.render_monitoring import drift_json
+from registry.baselines import MOST_FEATURES
+from registry.http.render_monitoring import baseline_json, open_json, window_json
 from registry.http.strict import StrictRoute
 from registry.monitoring.closing import Closing
 from registry.operations import Operations
@@ -19,17 +20,23 @@ def monitoring_routes(operations: Operations, rule: Closing) -> APIRouter:
     ledger = operations.ledger
 
     @routes.get("/drift")
-    def drift(name: str, version: str, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> Any:
+    def drift(
+        name: str,
+        version: str,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        features: Annotated[int, Query(ge=1, le=MOST_FEATURES, description="Of each window, at most so many")] = 100,
+    ) -> Any:
         """Show the newest windows of a version's live rows and what was found of each: features that moved most
         first."""
         model, number = parse_model_name(name), parse_version(version)
         operations.version(model, number)
-        return drift_json(
-            (model, number),
-            ledger.baselines.get(model, number),
-            ledger.feature_windows.open(model, number),
-            ledger.feature_windows.page(model, number, limit),
-            rule,
-        )
+        windows = ledger.feature_windows
+        return {
+            "model": model,
+            "version": number,
+            "baseline": baseline_json(ledger.baselines.get(model, number)),
+            "open": open_json(windows.open(model, number), rule),
+            "windows": [window_json(window, features) for window in windows.page(model, number, limit)],
+        }
 
     return routes

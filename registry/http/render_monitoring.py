@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from registry.http.render import iso
 from registry.monitoring.closing import Closing
 from registry.monitoring.ports import BaselineRecord
 from registry.monitoring.window_ports import JudgedWindow, WindowSpan
-from registry.records import ModelName, VersionNumber
 
 
-def drift_json(
-    of: tuple[ModelName, VersionNumber],
-    baseline: BaselineRecord | None,
-    open_window: WindowSpan | None,
-    windows: Sequence[JudgedWindow],
-    rule: Closing,
-) -> dict[str, Any]:
-    """Return what is known of a version's live rows.
-
-    Args:
-        of: Model and version.
-        baseline: What they are compared with, or None.
-        open_window: Rows that wait for their verdict.
-        windows: Those judged, newest first.
-        rule: When a window closes.
-    """
-    known = None
-    if baseline is not None:
-        known = {"origin": baseline.origin.value, "rows": baseline.rows, "digest": baseline.digest}
-    return {
-        "model": of[0],
-        "version": of[1],
-        "baseline": known,
-        "open": None if open_window is None else _open_json(open_window, rule),
-        "windows": [_window_json(window) for window in windows],
-    }
+def baseline_json(record: BaselineRecord | None) -> dict[str, Any] | None:
+    """Return what live rows are compared with."""
+    return None if record is None else {"origin": record.origin.value, "rows": record.rows, "digest": record.digest}
 
 
-def _open_json(span: WindowSpan, rule: Closing) -> dict[str, Any]:
+def open_json(span: WindowSpan | None, rule: Closing) -> dict[str, Any] | None:
+    """Return the window that is growing, and when it closes if no more rows come."""
+    if span is None:
+        return None
     provisional = span.baseline is None
     closes_ms = rule.closes_ms(span.rows, span.opened_ms, provisional=provisional)
     return {
@@ -51,7 +29,8 @@ def _open_json(span: WindowSpan, rule: Closing) -> dict[str, Any]:
     }
 
 
-def _window_json(window: JudgedWindow) -> dict[str, Any]:
+def window_json(window: JudgedWindow, features: int) -> dict[str, Any]:
+    """Return a window with its verdict, and of its features the first, which moved most."""
     return {
         "number": window.key.number,
         "rows": window.span.rows,
@@ -60,5 +39,5 @@ def _window_json(window: JudgedWindow) -> dict[str, Any]:
         "judged_at": iso(window.judged_ms),
         "baseline": window.span.baseline,
         "verdict": window.verdict["verdict"],
-        "features": window.verdict["features"],
+        "features": window.verdict["features"][:features],
     }

@@ -116,6 +116,7 @@ def test_windows_come_newest_first() -> None:
     assert story.gauge("headgate_window_rows") == 50
     assert story.gauge("headgate_drift_psi", feature="age") is None
     assert len(story.shown()["windows"]) == 4
+    assert [len(one["features"]) for one in story.shown(features=2)["windows"]] == [2] * 4
 
 
 def test_what_comes_late_is_judged_next() -> None:
@@ -186,7 +187,8 @@ def test_what_does_not_exist() -> None:
     story = Story()
     assert code(story.registry.ask("GET", f"{V1}/models/churn/versions/9/drift")) == (404, "unknown_version")
     assert code(story.registry.ask("GET", f"{V1}/models/nope/versions/1/drift")) == (404, "unknown_model")
-    assert code(story.registry.ask("GET", DRIFT, params={"limit": 0})) == (400, "invalid_argument")
+    for wrong in ({"limit": 0}, {"limit": 101}, {"features": 0}, {"features": "all"}):
+        assert code(story.registry.ask("GET", DRIFT, params=wrong)) == (400, "invalid_argument")
     empty = story.registry.ask("GET", f"{V1}/models/churn/versions/2/drift").json()
     assert empty == {"model": "churn", "version": "2", "baseline": None, "open": None, "windows": []}
 
