@@ -51,7 +51,7 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 class RegistryInMemory:
     """A registry whose background work runs when a test says ``settle``."""
 
-    def __init__(self, *, judge: Judge = judged) -> None:
+    def __init__(self, *, judge: Judge = judged, shelf: Path | None = None) -> None:
         self.clock = Clock()
         self.catalog = MemoryCatalog()
         self.artifacts = MemoryArtifacts()
@@ -74,14 +74,13 @@ class RegistryInMemory:
         )
         self.runs = MemoryRuns()
         self.tables = TablesHere()
-        self.shelf = Path(tempfile.gettempdir())
         self.baselines = BaselineOperations(
             self.operations,
             self.catalog,
             self.artifacts,
             tables=self.tables,
             runs=self.runs,
-            shelf=Shelf(self.shelf, 1_000_000),
+            shelf=Shelf(shelf or Path(tempfile.gettempdir()), 1_000_000),
         )
         self.app = self._app()
 
