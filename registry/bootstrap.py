@@ -13,18 +13,22 @@ from registry.adapters.mlflow_app.answers import mlflow_problem
 from registry.adapters.mlflow_app.app import MlflowConfig, build_mlflow_app
 from registry.adapters.mlflow_app.catalog import open_catalog
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
+from registry.adapters.mlflow_app.runs import open_runs
 from registry.adapters.s3.artifacts import S3Artifacts
 from registry.adapters.s3.client import s3_client
 from registry.adapters.sql.database import open_database
 from registry.adapters.sql.ledger import ledger_on
+from registry.adapters.tables.process import TableProcesses
 from registry.adapters.uv_resolver import UvResolver
 from registry.admission.admit import Admission
 from registry.background import Background
+from registry.baselining import BaselineOperations, Shelf
 from registry.controller import Controller
 from registry.drift_view import DriftView
 from registry.edge.gate import ASGIApp
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.baselines import baseline_routes
 from registry.http.counted import Counted
 from registry.http.health import Life, health_routes
 from registry.http.monitoring import monitoring_routes
@@ -52,6 +56,8 @@ VERSIONS_SECONDS = 10.0
 MONITOR_SECONDS = 2.0
 VIEW_SECONDS = 5.0
 DAY_MS = 24 * 3_600_000
+BASELINES_SECONDS = 2.0
+BASELINES_LEASE_SECONDS = 30.0
 WINDOWS_KEPT_MS = 7 * 24 * 3_600_000
 NODES_KEPT_MS = 24 * 3_600_000
 TRANSFERS = 64
@@ -114,6 +120,15 @@ def build(settings: RegistrySettings) -> Process:
         pause=settings.reconcile_seconds,
         turned=metrics.turned,
     )
+    baselines = BaselineOperations(
+        operations,
+        catalog,
+        artifacts,
+        tables=TableProcesses(),
+        runs=open_runs(mlflow_config),
+        shelf=Shelf(settings.home / "registry" / "tables", settings.baseline_bytes),
+    )
+    _look_for_baselines(background, ledger, baselines)
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
     controller = _deliver(rollouts, ledger, metrics, background)
     rule = Closing(settings.drift_rows, int(settings.drift_seconds * 1000))
@@ -145,6 +160,7 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(health_routes(metrics.page, life))
     app.include_router(version_routes(operations))
     app.include_router(upload_routes(operations))
+    app.include_router(baseline_routes(baselines))
     app.include_router(traffic_routes(operations))
     app.include_router(rollout_routes(rollouts, ledger.rollouts, now_ms))
     app.include_router(node_routes(operations, now_ms))
@@ -186,6 +202,17 @@ def _watch_rows(
     background.every("drift-view", VIEW_SECONDS, DriftView(desk.windows, metrics).refresh)
     background.every("sweep-rows", SWEEP_SECONDS, lambda: desk.windows.sweep(now_ms() - int(days_kept * DAY_MS)))
     return monitor
+
+
+def _look_for_baselines(background: Background, ledger: Ledger, baselines: BaselineOperations) -> None:
+    """Have one registry of all look for what training runs logged; two at once would only do it twice."""
+    holder = secrets.token_hex(16)
+
+    def look() -> None:
+        if baselines.due() and ledger.leases.hold("baselines", holder, BASELINES_LEASE_SECONDS):
+            baselines.look()
+
+    background.every("baselines", BASELINES_SECONDS, look)
 
 
 def _sweep(background: Background, operations: Operations, artifacts: S3Artifacts, ttl_seconds: float) -> None:

@@ -9,12 +9,12 @@ writes either happened whole or not at all, also when the process dies inside it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from registry.aliases import AliasChange, AliasRecord
 from registry.intake import Registrations, Uploads
-from registry.monitoring.ports import Baselines
+from registry.monitoring.ports import BaselineRecord, Baselines
 from registry.monitoring.window_ports import FeatureWindows
 from registry.plans import Plan, PlanRevision
 from registry.records import (
@@ -163,13 +163,14 @@ class Resolver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelSummary:
-    """A model in a list: newest versions first (at most five), aliases, the plan in force."""
+    """A model in a list: newest versions first (at most five) with their baselines, aliases, the plan in force."""
 
     name: ModelName
     versions: tuple[VersionRecord, ...]
     version_count: int
     aliases: Mapping[AliasName, VersionNumber]
     plan: PlanRevision | None
+    baselines: Mapping[VersionNumber, BaselineRecord] = field(default_factory=dict)
 
 
 class Models(Protocol):

@@ -42,6 +42,9 @@ class RegistrySettings(PlatformSettings):
     monitoring_days: float = Field(
         30, gt=0, le=3650, description="How many days windows of live rows and their verdicts are kept."
     )
+    baseline_bytes: int = Field(
+        4 * GIB, ge=1, description="The largest table that a baseline may be made of, as a file."
+    )
 
     @model_validator(mode="after")
     def _need_consent(self) -> Self:

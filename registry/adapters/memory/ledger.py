@@ -128,12 +128,14 @@ class MemoryModels:
 
 
 def _summary(model: ModelState) -> ModelSummary:
+    newest = model.newest(5, 0)
     return ModelSummary(
         name=model.name,
-        versions=tuple(model.newest(5, 0)),
+        versions=tuple(newest),
         version_count=len(model.versions),
         aliases=model.named_aliases(),
         plan=model.journal[-1] if model.journal else None,
+        baselines={v.version: model.baselines[int(v.version)] for v in newest if int(v.version) in model.baselines},
     )
 
 

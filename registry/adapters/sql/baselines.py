@@ -38,7 +38,7 @@ class SqlBaselines:
     def of_model(self, model: ModelName) -> Mapping[VersionNumber, BaselineRecord]:
         """See ``Baselines.of_model``."""
         query = select(tables.baselines).where(_AT.model == model).order_by(_AT.version)
-        found = self._database.read(lambda connection: [_record(row) for row in connection.execute(query)])
+        found = self._database.read(lambda connection: [baseline_record(row) for row in connection.execute(query)])
         return {record.version: record for record in found}
 
     def unlooked(self, limit: int) -> Sequence[VersionRecord]:
@@ -93,7 +93,7 @@ def _put(connection: Connection, record: BaselineRecord) -> BaselineRecord:
 def _get(connection: Connection, model: ModelName, version: VersionNumber) -> BaselineRecord | None:
     query = select(tables.baselines).where(_AT.model == model, _AT.version == int(version))
     row = connection.execute(query).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else baseline_record(row)
 
 
 def _note(connection: Connection, model: ModelName, version: VersionNumber, check: Check) -> None:
@@ -107,7 +107,8 @@ def _note(connection: Connection, model: ModelName, version: VersionNumber, chec
     connection.execute(update(tables.versions).where(mine).values(checks=checks_column(checks)))
 
 
-def _record(row: Row[Any]) -> BaselineRecord:
+def baseline_record(row: Row[Any]) -> BaselineRecord:
+    """Return a row of ``headgate_baselines`` as a record."""
     return BaselineRecord(
         model=ModelName(row.model),
         version=VersionNumber(str(row.version)),

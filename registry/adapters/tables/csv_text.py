@@ -43,6 +43,7 @@ class CsvTable:
     def __init__(self, path: str) -> None:
         self._path = path
         self.names = _header(path)
+        _check_quotes(path)
         self._families: dict[int, Family] = {}
 
     def held(self, part: Part) -> Held:
@@ -187,6 +188,22 @@ def _header(path: str) -> tuple[str, ...]:
     if not names:
         raise _bad("the CSV is empty; it needs a header line and rows")
     return tuple(name or f"Unnamed: {at}" for at, name in enumerate(names))
+
+
+def _check_quotes(path: str) -> None:
+    """Refuse a quote that is never closed: it would swallow all rows after it. An odd number may just be inches."""
+    with Path(path).open("rb") as file:
+        quotes = sum(block.count(b'"') for block in iter(lambda: file.read(1 << 20), b""))
+    if quotes % 2 == 0:
+        return
+    line = 1
+    with Path(path).open(encoding="utf-8-sig", errors="replace", newline="") as text:
+        reader = csv.reader(text, strict=True)
+        try:
+            for _ in reader:
+                line = reader.line_num + 1
+        except csv.Error:
+            raise _bad(f"line {line}: a quoted field that starts here is not closed properly") from None
 
 
 def _bad(message: str) -> InvalidRequest:

@@ -53,12 +53,13 @@ class TableProcesses:
         if not self._places.acquire(timeout=self._place_seconds):
             raise Refused("overloaded", "other tables are being read; send this one again", retry_after=10)
         try:
-            return _understood(_run(file, _order(order, self._seconds), self._seconds))
+            return understood(_run(file, order_json(order, self._seconds), self._seconds))
         finally:
             self._places.release()
 
 
-def _order(order: TableOrder, seconds: int) -> bytes:
+def order_json(order: TableOrder, seconds: int) -> bytes:
+    """Return what the process is told."""
     told = {
         "form": order.form.value,
         "signature": None if order.signature is None else dict(order.signature),
@@ -122,7 +123,8 @@ def _lost(reason: str) -> HeadgateError:
     return InvalidRequest("invalid_input", "the table is damaged, or of another format", {"reason": "unreadable"})
 
 
-def _understood(answer: bytes) -> MadeOfTable:
+def understood(answer: bytes) -> MadeOfTable:
+    """Return what the process said; raise the refusal, or InvalidRequest where it said nothing sensible."""
     try:
         told: dict[str, Any] = json.loads(answer)
         if "refused" not in told:

@@ -47,7 +47,7 @@ def registries(database: str, folder: Path, wanted: int) -> Iterator[list[Regist
 
 
 class Node(threading.Thread):
-    """Reports a hundred rows over and over; what was not acknowledged is sent again, byte for byte, to whoever is there."""
+    """Reports a hundred rows over and over; what was not acknowledged is sent again, wherever somebody answers."""
 
     def __init__(self, *registries: Registry) -> None:
         super().__init__(daemon=True)
