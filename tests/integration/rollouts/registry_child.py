@@ -57,6 +57,7 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
 def _when_let(known: Baseline, counts: Mapping[str, FeatureCounts], rows: int) -> WindowVerdict:
     """Judge, once no file stands in the way: so one can be killed between a window's sealing and its verdict."""
     while GATE and Path(GATE).exists():
+        Path(GATE + ".reached").touch()
         time.sleep(0.01)
     return judge(known, counts, rows)
 
