@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from registry.adapters.mlflow_app.answers import mlflow_problem
@@ -16,7 +16,7 @@ from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
 from registry.adapters.mlflow_app.runs import open_runs
 from registry.adapters.s3.artifacts import S3Artifacts
 from registry.adapters.s3.client import s3_client
-from registry.adapters.sql.database import open_database
+from registry.adapters.sql.database import Database, open_database
 from registry.adapters.sql.ledger import ledger_on
 from registry.adapters.tables.process import TableProcesses
 from registry.adapters.uv_resolver import UvResolver
@@ -120,14 +120,9 @@ def build(settings: RegistrySettings) -> Process:
         pause=settings.reconcile_seconds,
         turned=metrics.turned,
     )
-    baselines = BaselineOperations(
-        operations,
-        catalog,
-        artifacts,
-        tables=TableProcesses(),
-        runs=open_runs(mlflow_config),
-        shelf=Shelf(settings.home / "registry" / "tables", settings.baseline_bytes),
-    )
+    shelf = Shelf(settings.home / "registry" / "tables", settings.baseline_bytes)
+    runs = open_runs(mlflow_config)
+    baselines = BaselineOperations(operations, catalog, artifacts, tables=TableProcesses(), runs=runs, shelf=shelf)
     _look_for_baselines(background, ledger, baselines)
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
     controller = _deliver(rollouts, ledger, metrics, background)
@@ -135,28 +130,13 @@ def build(settings: RegistrySettings) -> Process:
     desk = Desk(ledger.feature_windows, ledger.baselines, artifacts, ledger.leases)
     monitor = _watch_rows(desk, rule, metrics, background, settings.monitoring_days)
     wake.connect(background)
-    watch = RevisionWatch(ledger.snapshots)
-
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        with suppress(Unavailable):  # the background tries again: a registry without S3 still answers what it can
-            await asyncio.to_thread(artifacts.ensure_bucket)
-        background.start()
-        yield
-        await watch.close()
-        await asyncio.to_thread(background.stop)
-        with suppress(Unavailable):  # it runs out by itself
-            await asyncio.to_thread(controller.leave)
-            await asyncio.to_thread(monitor.leave)
-        database.close()
-
-    life = Life()
+    watch, life = RevisionWatch(ledger.snapshots), Life()
 
     def leave() -> None:
         life.leave()
         watch.leave()
 
-    app = build_fastapi(lifespan)
+    app = build_fastapi(_lifespan(background, artifacts, watch, database, (controller.leave, monitor.leave)))
     app.include_router(health_routes(metrics.page, life))
     app.include_router(version_routes(operations))
     app.include_router(upload_routes(operations))
@@ -169,6 +149,31 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(snapshot_routes(ledger.snapshots, watch))
     gate = build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)
     return Process(Counted(gate, gate.table, metrics.requested), leave)
+
+
+def _lifespan(
+    background: Background,
+    artifacts: S3Artifacts,
+    watch: RevisionWatch,
+    database: Database,
+    leaders: Sequence[Callable[[], None]],
+) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """Return what happens before the first request and after the last; ``leaders`` give back what they lead."""
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        with suppress(Unavailable):  # the background tries again: a registry without S3 still answers what it can
+            await asyncio.to_thread(artifacts.ensure_bucket)
+        background.start()
+        yield
+        await watch.close()
+        await asyncio.to_thread(background.stop)
+        with suppress(Unavailable):  # it runs out by itself
+            for leave in leaders:
+                await asyncio.to_thread(leave)
+        database.close()
+
+    return lifespan
 
 
 def _deliver(
