@@ -6,30 +6,36 @@ import asyncio
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from registry.adapters.mlflow_app.answers import mlflow_problem
 from registry.adapters.mlflow_app.app import MlflowConfig, build_mlflow_app
 from registry.adapters.mlflow_app.catalog import open_catalog
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
+from registry.adapters.mlflow_app.runs import open_runs
 from registry.adapters.s3.artifacts import S3Artifacts
 from registry.adapters.s3.client import s3_client
-from registry.adapters.sql.database import open_database
+from registry.adapters.sql.database import Database, open_database
 from registry.adapters.sql.ledger import ledger_on
+from registry.adapters.tables.process import TableProcesses
 from registry.adapters.uv_resolver import UvResolver
 from registry.admission.admit import Admission
 from registry.background import Background
+from registry.baselining import BaselineOperations, Shelf
 from registry.controller import Controller
+from registry.drift_view import DriftView
 from registry.edge.gate import ASGIApp
 from registry.edge.traces import Tracer
 from registry.edge.tracing import open_tracer, sending
 from registry.environment import platform_version
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.baselines import baseline_routes
 from registry.http.counted import Counted
 from registry.http.health import Life, health_routes
+from registry.http.monitoring import monitoring_routes
 from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
@@ -37,6 +43,9 @@ from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
+from registry.monitor import Desk, Monitor
+from registry.monitoring.closing import Closing
+from registry.monitoring.ports import Runs
 from registry.operations import Guard, Operations
 from registry.ports import Catalog, Ledger
 from registry.reconciler import Reconciler
@@ -49,6 +58,11 @@ SWEEP_SECONDS = 600
 LOOK_SECONDS = 0.5
 NODES_SECONDS = 5.0
 VERSIONS_SECONDS = 10.0
+MONITOR_SECONDS = 2.0
+VIEW_SECONDS = 5.0
+DAY_MS = 24 * 3_600_000
+BASELINES_SECONDS = 2.0
+BASELINES_LEASE_SECONDS = 30.0
 WINDOWS_KEPT_MS = 7 * 24 * 3_600_000
 NODES_KEPT_MS = 24 * 3_600_000
 TRANSFERS = 64
@@ -92,7 +106,7 @@ def build(settings: RegistrySettings) -> Process:
     wake = Wake()
 
     artifacts = S3Artifacts(s3_client(settings.s3_endpoint, settings.s3_region), settings.s3_bucket)
-    mlflow, catalog = _mlflow(settings, Guard(ledger, wake))
+    mlflow, catalog, runs = _mlflow(settings, Guard(ledger, wake))
     operations = Operations(catalog, ledger, artifacts, wake=wake, upload_limit=settings.upload_bytes)
     metrics = RegistryMetrics()
     rollouts = RolloutOperations(operations, now_ms, ended=metrics.rollout_ended)
@@ -104,10 +118,48 @@ def build(settings: RegistrySettings) -> Process:
         pause=settings.reconcile_seconds,
         turned=metrics.turned,
     )
+    shelf = Shelf(settings.home / "registry" / "tables", settings.baseline_bytes)
+    baselines = BaselineOperations(operations, catalog, artifacts, tables=TableProcesses(), runs=runs, shelf=shelf)
+    _look_for_baselines(background, ledger, baselines)
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
     controller = _deliver(rollouts, ledger, metrics, background)
+    rule = Closing(settings.drift_rows, int(settings.drift_seconds * 1000))
+    desk = Desk(ledger.feature_windows, ledger.baselines, artifacts, ledger.leases)
+    monitor = _watch_rows(desk, rule, metrics, background, settings.monitoring_days)
     wake.connect(background)
-    watch = RevisionWatch(ledger.snapshots)
+    watch, life = RevisionWatch(ledger.snapshots), Life()
+
+    def leave() -> None:
+        life.leave()
+        watch.leave()
+
+    app = build_fastapi(
+        _lifespan(background, artifacts, watch, database, (controller.leave, monitor.leave), tracer=tracer)
+    )
+    app.include_router(health_routes(metrics.page, life))
+    app.include_router(version_routes(operations))
+    app.include_router(upload_routes(operations))
+    app.include_router(baseline_routes(baselines))
+    app.include_router(traffic_routes(operations))
+    app.include_router(rollout_routes(rollouts, ledger.rollouts, now_ms))
+    app.include_router(node_routes(operations, now_ms))
+    app.include_router(monitoring_routes(operations, rule))
+    app.include_router(alias_routes(operations))
+    app.include_router(snapshot_routes(ledger.snapshots, watch))
+    gate = build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)
+    return Process(Counted(gate, gate.table, metrics.requested, tracer), leave)
+
+
+def _lifespan(
+    background: Background,
+    artifacts: S3Artifacts,
+    watch: RevisionWatch,
+    database: Database,
+    leaders: Sequence[Callable[[], None]],
+    *,
+    tracer: Tracer | None,
+) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """Return what happens before the first request and after the last; ``leaders`` give back what they lead."""
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -119,37 +171,22 @@ def build(settings: RegistrySettings) -> Process:
         await watch.close()
         await asyncio.to_thread(background.stop)
         with suppress(Unavailable):  # it runs out by itself
-            await asyncio.to_thread(controller.leave)
+            for leave in leaders:
+                await asyncio.to_thread(leave)
         database.close()
 
-    life = Life()
-
-    def leave() -> None:
-        life.leave()
-        watch.leave()
-
-    app = build_fastapi(lifespan)
-    app.include_router(health_routes(metrics.page, life))
-    app.include_router(version_routes(operations))
-    app.include_router(upload_routes(operations))
-    app.include_router(traffic_routes(operations))
-    app.include_router(rollout_routes(rollouts, ledger.rollouts, now_ms))
-    app.include_router(node_routes(operations, now_ms))
-    app.include_router(alias_routes(operations))
-    app.include_router(snapshot_routes(ledger.snapshots, watch))
-    gate = build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)
-    return Process(Counted(gate, gate.table, metrics.requested, tracer), leave)
+    return lifespan
 
 
-def _mlflow(settings: RegistrySettings, guard: Guard) -> tuple[Mounted, Catalog]:
-    """Start MLflow in this process; return it as it is mounted, and its registry as ours sees it."""
+def _mlflow(settings: RegistrySettings, guard: Guard) -> tuple[Mounted, Catalog, Runs]:
+    """Start MLflow in this process; return it as it is mounted, and its registry and its runs as ours sees these."""
     config = MlflowConfig(
         database_url=settings.database,
         bucket=settings.s3_bucket,
         s3=s3_client(settings.s3_endpoint, settings.s3_region, connections=TRANSFERS),
         guard=guard,
     )
-    return Mounted(build_mlflow_app(config), MLFLOW_ROUTES, mlflow_problem), open_catalog(config)
+    return Mounted(build_mlflow_app(config), MLFLOW_ROUTES, mlflow_problem), open_catalog(config), open_runs(config)
 
 
 def _tracer(settings: RegistrySettings, metrics: RegistryMetrics) -> Tracer | None:
@@ -183,6 +220,28 @@ def _deliver(
     background.every("versions", VERSIONS_SECONDS, count_versions)
     background.every("gone-models", SWEEP_SECONDS, lambda: metrics.models_are(ledger.models.names()))
     return controller
+
+
+def _watch_rows(
+    desk: Desk, rule: Closing, metrics: RegistryMetrics, background: Background, days_kept: float
+) -> Monitor:
+    """Have windows of live rows judged and shown; return who judges them."""
+    monitor = Monitor(desk, rule, gauges=metrics, clock=now_ms, holder=secrets.token_hex(16))
+    background.every("monitor", MONITOR_SECONDS, monitor.turn)
+    background.every("drift-view", VIEW_SECONDS, DriftView(desk.windows, metrics).refresh)
+    background.every("sweep-rows", SWEEP_SECONDS, lambda: desk.windows.sweep(now_ms() - int(days_kept * DAY_MS)))
+    return monitor
+
+
+def _look_for_baselines(background: Background, ledger: Ledger, baselines: BaselineOperations) -> None:
+    """Have one registry of all look for what training runs logged; two at once would only do it twice."""
+    holder = secrets.token_hex(16)
+
+    def look() -> None:
+        if baselines.due() and ledger.leases.hold("baselines", holder, BASELINES_LEASE_SECONDS):
+            baselines.look()
+
+    background.every("baselines", BASELINES_SECONDS, look)
 
 
 def _sweep(background: Background, operations: Operations, artifacts: S3Artifacts, ttl_seconds: float) -> None:

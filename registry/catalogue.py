@@ -93,7 +93,70 @@ LEADS = Metric(
     "headgate_leader",
     "gauge",
     ("lease",),
-    "1 where this registry holds the lease of the work that one alone does: rollouts, while one goes on.",
+    "1 where this registry holds the lease of the work that one alone does: rollouts, while one goes on, and monitor.",
+)
+
+_OF_A_FEATURE = ("model", "version", "feature")
+_NEWEST = "in the newest judged window of its version's live rows"
+DRIFT = (
+    Metric(
+        "headgate_drift_psi",
+        "gauge",
+        _OF_A_FEATURE,
+        f"Population stability index of a feature {_NEWEST}, beside the baseline. Every registry says the same; the "
+        "prediction and the features that moved most are shown, and the rest as other.",
+        joins="max",
+    ),
+    Metric(
+        "headgate_drift_psi_critical",
+        "gauge",
+        _OF_A_FEATURE,
+        "Index above which it is drift, for as many rows as that window has.",
+        joins="max",
+    ),
+    Metric(
+        "headgate_drift_js",
+        "gauge",
+        _OF_A_FEATURE,
+        f"Jensen-Shannon distance of a feature {_NEWEST}: 0 to 1.",
+        joins="max",
+    ),
+    Metric(
+        "headgate_drift_ks",
+        "gauge",
+        _OF_A_FEATURE,
+        f"Kolmogorov-Smirnov distance of a feature of numbers {_NEWEST}: 0 to 1.",
+        joins="max",
+    ),
+    Metric(
+        "headgate_drift_wasserstein",
+        "gauge",
+        _OF_A_FEATURE,
+        f"Wasserstein distance of a feature of numbers {_NEWEST}, in standard deviations of the baseline.",
+        joins="max",
+    ),
+    Metric("headgate_drift_detected", "gauge", _OF_A_FEATURE, f"1 where a feature has drifted {_NEWEST}.", joins="max"),
+    Metric(
+        "headgate_drift_warned",
+        "gauge",
+        _OF_A_FEATURE,
+        f"1 where a feature has moved enough to warn, or has drifted, {_NEWEST}.",
+        joins="max",
+    ),
+    Metric(
+        "headgate_missing_ratio",
+        "gauge",
+        _OF_A_FEATURE,
+        f"Share of rows without a value of a feature {_NEWEST}.",
+        joins="max",
+    ),
+    Metric(
+        "headgate_window_rows",
+        "gauge",
+        ("model", "version"),
+        "Rows of the newest judged window of a version.",
+        joins="max",
+    ),
 )
 
 CATALOGUE: tuple[Metric, ...] = (
@@ -112,6 +175,7 @@ CATALOGUE: tuple[Metric, ...] = (
     TURN_DONE,
     LEADS,
     TRACES,
+    *DRIFT,
     BUILD_INFO,
     *PROCESS,
 )

@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from registry.aliases import AliasChange
@@ -34,6 +34,8 @@ from registry.records import (
 )
 
 REGISTRATION_TAG = "headgate.registration"
+BASELINE_TAG = "headgate.baseline"
+"""MLflow's tag of a version whose registration named the table of its baseline: which, as JSON."""
 REGISTERING_SECONDS = 30
 PAGE = 100
 """How many lines of a journal are read at once."""
@@ -64,6 +66,19 @@ class FromUpload:
 Source = FromRun | FromLoggedModel | FromUpload
 
 
+@dataclass(frozen=True, slots=True)
+class BaselineFile:
+    """A table of training data among the files of a model: its path, and its column of predictions, where named."""
+
+    path: str
+    prediction: str | None = None
+
+    def tag(self) -> str:
+        """Return it as MLflow's tag says it."""
+        said = {"path": self.path} | ({} if self.prediction is None else {"prediction": self.prediction})
+        return json.dumps(said)
+
+
 class Operations:
     """The registry's verbs.
 
@@ -88,25 +103,42 @@ class Operations:
     # -- registering ---------------------------------------------------------------------------------------------
 
     def register(
-        self, model: ModelName, source: Source, key: str | None, alias: AliasName | None = None
+        self,
+        model: ModelName,
+        source: Source,
+        key: str | None,
+        alias: AliasName | None = None,
+        baseline: BaselineFile | None = None,
     ) -> tuple[VersionRecord, bool]:
         """Register the next version of ``model``; return its record and whether it is new.
 
-        ``alias`` is set in MLflow's registry at once and serves from the moment the version is ready.
+        ``alias`` is set in MLflow's registry at once and serves from the moment the version is ready. The table that
+        ``baseline`` names is read once the version is ready (``baselining.py``).
 
         The same ``key`` with the same content gives the version it gave before, also when the first answer was lost
         or the process died between MLflow's record and ours (MLflow's carries the key as a tag).
         """
-        record, new = self._registered(model, source, key)
+        if baseline is not None and isinstance(source, FromUpload):
+            self._require_declared(source, baseline)
+        tags = {} if baseline is None else {BASELINE_TAG: baseline.tag()}
+        record, new = self._registered(model, source, key, tags)
         if alias is not None:
             self._catalog.set_alias(model, alias, record.version)
         self._wake()
         return record, new
 
-    def _registered(self, model: ModelName, source: Source, key: str | None) -> tuple[VersionRecord, bool]:
+    def _require_declared(self, source: FromUpload, baseline: BaselineFile) -> None:
+        if all(file.path != baseline.path for file in self.upload(source.upload_id).files):
+            raise InvalidRequest(
+                "invalid_argument", f"the upload has no file '{quote(baseline.path)}', which shall be the baseline"
+            )
+
+    def _registered(
+        self, model: ModelName, source: Source, key: str | None, tags: Mapping[str, str]
+    ) -> tuple[VersionRecord, bool]:
         uri, fingerprint = self._resolve(source)
         if key is None:
-            return self._observe(self._create(model, source, uri, {})), True
+            return self._observe(self._create(model, source, uri, tags)), True
         mark = hashlib.sha256(key.encode()).hexdigest()
         known = self.ledger.registrations.begin(Registration(model, mark, fingerprint, None))
         if known.fingerprint != fingerprint:
@@ -115,16 +147,19 @@ class Operations:
         if not self._registering.acquire(timeout=REGISTERING_SECONDS):
             raise Unavailable("registry_unavailable", "other registrations are taking long; send the same one again")
         try:
-            return self._register_once(model, source, uri, mark)
+            return self._register_once(model, source, uri, {**tags, REGISTRATION_TAG: mark})
         finally:
             self._registering.release()
 
-    def _register_once(self, model: ModelName, source: Source, uri: str, mark: str) -> tuple[VersionRecord, bool]:
+    def _register_once(
+        self, model: ModelName, source: Source, uri: str, tags: Mapping[str, str]
+    ) -> tuple[VersionRecord, bool]:
+        mark = tags[REGISTRATION_TAG]
         known = self.ledger.registrations.begin(Registration(model, mark, "", None))
         if known.version is not None:
             return self.version(model, known.version), False
         earlier = self._catalog.find_version(model, REGISTRATION_TAG, mark)
-        created = earlier or self._create(model, source, uri, {REGISTRATION_TAG: mark})
+        created = earlier or self._create(model, source, uri, tags)
         record = self._observe(created)
         try:
             self.ledger.registrations.complete(model, mark, created.version)
@@ -132,7 +167,7 @@ class Operations:
             # Another replica registered under this key at the same moment and was first: nobody was told of ours.
             if earlier is None:
                 self.delete(model, created.version)
-            return self._register_once(model, source, uri, mark)
+            return self._register_once(model, source, uri, tags)
         return record, earlier is None
 
     def _resolve(self, source: Source) -> tuple[str, str]:
@@ -149,7 +184,7 @@ class Operations:
                 listing = json.dumps(sorted((f.path, f.digest) for f in upload.files))
                 return upload_source(upload_id), "files:" + hashlib.sha256(listing.encode()).hexdigest()
 
-    def _create(self, model: ModelName, source: Source, uri: str, tags: dict[str, str]) -> CatalogVersion:
+    def _create(self, model: ModelName, source: Source, uri: str, tags: Mapping[str, str]) -> CatalogVersion:
         run_id = source.run_id if isinstance(source, FromRun) else None
         return self._catalog.create_version(model, uri, run_id, tags)
 

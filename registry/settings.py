@@ -27,6 +27,25 @@ class RegistrySettings(PlatformSettings):
     )
     upload_ttl_hours: float = Field(24, gt=0, description="How many hours an upload that was never committed is kept.")
 
+    drift_rows: int = Field(
+        1000,
+        ge=200,
+        le=10_000_000,
+        description="How many rows a window of live rows must have before it is compared with the baseline.",
+    )
+    drift_seconds: float = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="How many seconds a window of live rows stays open at least; it is closed after a day in any case.",
+    )
+    monitoring_days: float = Field(
+        30, gt=0, le=3650, description="How many days windows of live rows and their verdicts are kept."
+    )
+    baseline_bytes: int = Field(
+        4 * GIB, ge=1, description="The largest table that a baseline may be made of, as a file."
+    )
+
     @model_validator(mode="after")
     def _need_consent(self) -> Self:
         require_consent(self.registry_host, self.auth, "REGISTRY_HOST")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from registry.catalogue import (
     ADMISSION_SECONDS,
     ADMISSIONS,
+    DRIFT,
     HTTP_REQUESTS,
     HTTP_SECONDS,
     LEADS,
@@ -64,7 +65,8 @@ class RegistryMetrics:
         self._share = Family(ROLLOUT_SHARE)
         self._evidence = Family(ROLLOUT_EVIDENCE)
         self._reported = Family(NODE_REPORTED, MAX_GROUPS, overflow=min)
-        self.shown: list[Family] = [self._share, self._evidence, self._reported]
+        self._drift = {metric.name: Family(metric) for metric in DRIFT}
+        self.shown: list[Family] = [self._share, self._evidence, self._reported, *self._drift.values()]
         self._counted: set[str] = set()
         self._shown: dict[str, tuple[str, str, set[str]]] = {}
 
@@ -141,6 +143,11 @@ class RegistryMetrics:
             self._counted.discard(model)
             for state in ENDED:
                 self._rollouts.remove(model, state.value)
+
+    def drift_is(self, found: Mapping[str, Mapping[tuple[str, ...], float]]) -> None:
+        """Show these series of the newest verdicts, by metric and labels, and no others any more."""
+        for name, family in self._drift.items():
+            family.replace(found[name])
 
     def nodes_are(self, nodes: Sequence[SeenNode]) -> None:
         """Show how many nodes there are, and when each was heard of."""

@@ -86,7 +86,7 @@ class Reports(Protocol):
 
         One transaction: a report whose sequence is not above the newest taken changes nothing, so one that comes twice,
         late, or at two registries at once is counted once. Windows that no revision of a present model's plan accounts
-        for are left out.
+        for are left out. Windows of features are added as ``FeatureWindows`` says.
         """
         ...
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from registry.errors import HeadgateError, InvalidRequest
 from registry.reports import NodeReport
+from registry.traffic.features import check_features
 from registry.windows import (
     CANARY,
     MOST_OUTCOMES,
@@ -75,6 +76,7 @@ def _check(report: NodeReport) -> None:
         _check_arm(arm.counts)
     for shadow in report.shadows:
         _check_shadow(shadow.counts)
+    check_features(report.features, _require)
 
 
 def _check_arm(counts: ArmCounts) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from registry.adapters.memory.ledger import memory_ledger
 from registry.ports import Ledger
+from tests.conformance.ledger_baselines import BaselinePromises
 from tests.conformance.ledger_intake import RegistrationPromises, UploadPromises
 from tests.conformance.ledger_models import ModelPromises
 from tests.conformance.ledger_plans import AliasPromises, PlanPromises
@@ -14,6 +15,7 @@ from tests.conformance.ledger_reports import ReportPromises
 from tests.conformance.ledger_rollouts import LeasePromises, RolloutPromises
 from tests.conformance.ledger_snapshots import SnapshotPromises
 from tests.conformance.ledger_versions import VersionPromises
+from tests.conformance.ledger_windows import WindowPromises
 from tests.support.ledgers import Clock
 
 
@@ -71,3 +73,11 @@ class TestReports(ReportPromises):
 
 class TestLeases(LeasePromises):
     """Leases."""
+
+
+class TestWindows(WindowPromises):
+    """Windows of features."""
+
+
+class TestBaselines(BaselinePromises):
+    """Baselines."""

@@ -11,6 +11,7 @@ from registry.adapters.sql.database import Database
 from registry.adapters.sql.ledger import ledger_on
 from registry.adapters.sql.tables import metadata, snapshot
 from registry.ports import Ledger
+from tests.conformance.ledger_baselines import BaselinePromises
 from tests.conformance.ledger_intake import RegistrationPromises, UploadPromises
 from tests.conformance.ledger_models import ModelPromises
 from tests.conformance.ledger_plans import AliasPromises, PlanPromises
@@ -19,6 +20,7 @@ from tests.conformance.ledger_reports import ReportPromises
 from tests.conformance.ledger_rollouts import LeasePromises, RolloutPromises
 from tests.conformance.ledger_snapshots import SnapshotPromises
 from tests.conformance.ledger_versions import VersionPromises
+from tests.conformance.ledger_windows import WindowPromises
 from tests.support.ledgers import Clock, opened
 from tests.support.postgres import PostgresServer
 
@@ -92,3 +94,11 @@ class TestReports(ReportPromises):
 
 class TestLeases(LeasePromises):
     """Leases."""
+
+
+class TestWindows(WindowPromises):
+    """Windows of features."""
+
+
+class TestBaselines(BaselinePromises):
+    """Baselines."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,12 +16,17 @@ from registry.adapters.memory.artifacts import MemoryArtifacts
 from registry.adapters.memory.catalog import MemoryCatalog
 from registry.adapters.memory.ledger import memory_ledger
 from registry.adapters.memory.resolver import MemoryResolver
+from registry.adapters.memory.runs import MemoryRuns
 from registry.admission.admit import Admission
+from registry.baselining import BaselineOperations, Shelf
 from registry.controller import Controller
+from registry.drift_view import DriftView
 from registry.edge.gate import Gate, Receive, Scope, Send
 from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.baselines import baseline_routes
 from registry.http.counted import Counted
 from registry.http.health import Life, health_routes
+from registry.http.monitoring import monitoring_routes
 from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
@@ -27,15 +34,19 @@ from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
+from registry.monitor import Desk, Monitor
+from registry.monitoring.closing import Closing
 from registry.operations import Guard, Operations
 from registry.reconciler import Reconciler
 from registry.rollouts import Judge, RolloutOperations
 from registry.telemetry import RegistryMetrics
 from registry.traffic.judgement import judged
 from tests.support.ledgers import Clock
+from tests.support.tables import TablesHere
 
 MLMODEL = b"flavors:\n  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.7}\n  sklearn: {}\n"
 V1 = "/registry/v1"
+RULE = Closing()
 
 
 async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +57,7 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 class RegistryInMemory:
     """A registry whose background work runs when a test says ``settle``."""
 
-    def __init__(self, *, judge: Judge = judged) -> None:
+    def __init__(self, *, judge: Judge = judged, shelf: Path | None = None) -> None:
         self.clock = Clock()
         self.catalog = MemoryCatalog()
         self.artifacts = MemoryArtifacts()
@@ -69,6 +80,19 @@ class RegistryInMemory:
             clock=self.clock,
             holder="this one",
         )
+        desk = Desk(self.ledger.feature_windows, self.ledger.baselines, self.artifacts, self.ledger.leases)
+        self.monitor = Monitor(desk, RULE, gauges=self.metrics, clock=self.clock, holder="this one")
+        self.view = DriftView(self.ledger.feature_windows, self.metrics)
+        self.runs = MemoryRuns()
+        self.tables = TablesHere()
+        self.baselines = BaselineOperations(
+            self.operations,
+            self.catalog,
+            self.artifacts,
+            tables=self.tables,
+            runs=self.runs,
+            shelf=Shelf(shelf or Path(tempfile.gettempdir()), 1_000_000),
+        )
         self.gate = self._gate()
         self.app = Counted(self.gate, self.gate.table, self.metrics.requested)
 
@@ -86,9 +110,11 @@ class RegistryInMemory:
             health_routes(self.metrics.page, Life()),
             version_routes(self.operations),
             upload_routes(self.operations),
+            baseline_routes(self.baselines),
             traffic_routes(self.operations),
             rollout_routes(self.rollouts, self.ledger.rollouts, self.clock),
             node_routes(self.operations, self.clock),
+            monitoring_routes(self.operations, RULE),
             alias_routes(self.operations),
             snapshot_routes(self.ledger.snapshots, watch),
         ):

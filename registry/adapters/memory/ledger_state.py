@@ -13,8 +13,23 @@ from registry.aliases import AliasChange, AliasRecord
 from registry.errors import NotFound
 from registry.intake import Registration
 from registry.lifecycle import require_ready, require_unused
+from registry.monitoring.ports import BaselineRecord
+from registry.monitoring.tallies import Tally
+from registry.monitoring.window_ports import WindowKey, WindowSpan
 from registry.plans import PlanRevision
 from registry.records import AliasName, ModelName, VersionNumber, VersionRecord
+
+
+@dataclass(slots=True)
+class KeptWindow:
+    """A window of what nodes saw of a version's rows; ``state`` is open, sealed or judged."""
+
+    key: WindowKey
+    span: WindowSpan
+    state: str = "open"
+    tally: Tally = field(default_factory=Tally)
+    judged_ms: int = 0
+    verdict: str = ""
 
 
 @dataclass(slots=True)
@@ -28,7 +43,9 @@ class ModelState:
     claims: dict[int, int] = field(default_factory=dict)
     journal: list[PlanRevision] = field(default_factory=list)
     aliases: dict[AliasName, AliasRecord] = field(default_factory=dict)
+    baselines: dict[int, BaselineRecord] = field(default_factory=dict)
     alias_journals: dict[AliasName, list[AliasChange]] = field(default_factory=dict)
+    windows: dict[int, dict[int, KeptWindow]] = field(default_factory=dict)
 
     def newest(self, limit: int, before: int) -> list[VersionRecord]:
         """Return up to ``limit`` records below ``before`` (0: from the newest), newest first."""

@@ -40,6 +40,8 @@ class MemoryVersions:
                 user=version.user,
             )
             model.claims.pop(number, None)
+            model.windows.pop(number, None)
+            model.baselines.pop(number, None)
             model.removed = False
             self._state.stamp(model)
             return True

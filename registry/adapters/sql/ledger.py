@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 
 from registry.adapters.sql.aliases import SqlAliases
+from registry.adapters.sql.baselines import SqlBaselines
 from registry.adapters.sql.database import Database
+from registry.adapters.sql.feature_windows import SqlFeatureWindows
 from registry.adapters.sql.leases import SqlLeases
 from registry.adapters.sql.models import SqlModels
 from registry.adapters.sql.plans import SqlPlans
@@ -37,4 +39,6 @@ def ledger_on(database: Database, clock: Callable[[], int] = system_clock) -> Le
         rollouts=SqlRollouts(database, clock),
         reports=SqlReports(database, clock),
         leases=SqlLeases(database, clock),
+        feature_windows=SqlFeatureWindows(database, clock),
+        baselines=SqlBaselines(database, clock),
     )

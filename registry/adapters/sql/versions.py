@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
-from registry.adapters.sql import changes, tables
+from registry.adapters.sql import changes, feature_windows, tables
+from registry.adapters.sql.baselines import forget
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import below, checks_column, sealed_columns, version_record
 from registry.errors import Conflict, NotFound
@@ -129,6 +130,8 @@ def _observe(connection: Connection, version: CatalogVersion) -> bool:
     planned, aliases = changes.users_of(connection, model, version.version)
     if planned is not None or aliases:
         return False
+    feature_windows.forget(connection, model, version.version)
+    forget(connection, model, version.version)
     connection.execute(update(tables.versions).where(_AT.model == model, _AT.number == number).values(**fresh))
     changes.stamp(connection, model)
     return True

@@ -3,8 +3,8 @@
     python -m tests.integration.rollouts.registry_child <database url> <port>
 
 For each line on its standard input the parent forks a registry and says its process id; a line ``reap`` waits until
-that one is gone. It ends with its input, and so does the registry. The ledger, the controller, the routes and the
-server are the real ones. Not here: what is expected of them.
+that one is gone. It ends with its input, and so does the registry. The ledger, the controller, the monitor, the routes
+and the server are the real ones. Not here: what is expected of them.
 """
 
 from __future__ import annotations
@@ -14,56 +14,83 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import scipy.special  # noqa: F401 - else each registry would read it again at its first verdict
 
 from registry.adapters.memory.artifacts import MemoryArtifacts
 from registry.adapters.memory.catalog import MemoryCatalog
 from registry.adapters.sql.database import open_database
 from registry.adapters.sql.ledger import ledger_on, system_clock
+from registry.baselines import Baseline, FeatureCounts
 from registry.controller import Controller
 from registry.edge.gate import Receive, Scope, Send
 from registry.edge.server import listen, serve
 from registry.errors import HeadgateError
 from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
+from registry.http.monitoring import monitoring_routes
 from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.traffic import traffic_routes
+from registry.monitor import Desk, Monitor
+from registry.monitoring.closing import Closing
+from registry.monitoring.drift import WindowVerdict, judge
 from registry.operations import Operations
 from registry.rollouts import RolloutOperations
 from registry.telemetry import RegistryMetrics
+from tests.support.rows import baseline
 
 TURN_SECONDS = 0.05
+GATE = os.environ.get("JUDGE_GATE", "")
+RULE = Closing(200, 0)
+"""Windows close with 200 rows, at once."""
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     raise AssertionError("no route of MLflow's is listed")
 
 
+def _when_let(known: Baseline, counts: Mapping[str, FeatureCounts], rows: int) -> WindowVerdict:
+    """Judge, once no file stands in the way: so one can be killed between a window's sealing and its verdict."""
+    while GATE and Path(GATE).exists():
+        Path(GATE + ".reached").touch()
+        time.sleep(0.01)
+    return judge(known, counts, rows)
+
+
 def serve_registry(url: str, port: int) -> None:
     """Serve until killed."""
     database = open_database(url)
     ledger = ledger_on(database)
-    operations = Operations(MemoryCatalog(), ledger, MemoryArtifacts(), wake=lambda: None, upload_limit=1)
+    artifacts = MemoryArtifacts()
+    artifacts.seal_bytes(baseline().to_bytes())
+    operations = Operations(MemoryCatalog(), ledger, artifacts, wake=lambda: None, upload_limit=1)
     metrics = RegistryMetrics()
     rollouts = RolloutOperations(operations, system_clock, ended=metrics.rollout_ended)
     controller = Controller(
         rollouts, ledger.rollouts, ledger.leases, gauges=metrics, clock=system_clock, holder=str(os.getpid())
     )
 
-    def turn_for_ever() -> None:
+    desk = Desk(ledger.feature_windows, ledger.baselines, artifacts, ledger.leases)
+    # One name for all: who comes after a kill leads at once, and two lead together.
+    monitor = Monitor(desk, RULE, gauges=metrics, clock=system_clock, holder="any", judge=_when_let)
+
+    def turn_for_ever(turn: Callable[[], None]) -> None:
         while True:
             try:
-                controller.turn()
+                turn()
             except HeadgateError as error:  # as the background does: it waits, and goes on
                 print(error, file=sys.stderr)
             time.sleep(TURN_SECONDS)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        threading.Thread(target=turn_for_ever, daemon=True).start()
+        for turn in (controller.turn, monitor.turn):
+            threading.Thread(target=turn_for_ever, args=(turn,), daemon=True).start()
         yield
 
     app = build_fastapi(lifespan)
@@ -72,6 +99,7 @@ def serve_registry(url: str, port: int) -> None:
         traffic_routes(operations),
         rollout_routes(rollouts, ledger.rollouts, system_clock),
         node_routes(operations, system_clock),
+        monitoring_routes(operations, RULE),
     ):
         app.include_router(routes)
     gate = build_app(app, REGISTRY_ROUTES, Mounted(_nothing, ()), ())
