@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.optimize import brentq
 from scipy.stats import ks_2samp, norm
 from scipy.stats import wasserstein_distance as exact_wasserstein
 
+from registry.baselines import MOST_CATEGORIES, Baseline, CategoryCounts, Counts64, Feature, Origin, Sums64
 from registry.monitoring.distances import deviation, ks_distance, wasserstein_distance
 from registry.monitoring.drift import WindowVerdict, judge
 from tests.support.drifting import (
@@ -29,6 +31,7 @@ from tests.support.drifting import (
     baseline_of,
     batches,
     counts_of,
+    feature_of,
     mixed,
     normals,
     numbers,
@@ -81,6 +84,40 @@ def no_drift(seeds: range) -> None:
                 f"   {fixed[0]:16.2%} {fixed[1]:8.2%}  | {found.small_adjusted / found.windows:6.1%}",
                 flush=True,
             )
+
+
+def drawn(seeds: range) -> None:
+    """Print the same of counts that are drawn instead of rows: quick, for every seed and size."""
+    shares = {
+        "ten equal bins": np.full(10, 0.1),
+        "3 words": np.array([0.7, 0.25, 0.05]),
+        "51 words, the n-th 1/n": (1 / np.arange(1, 52)) / (1 / np.arange(1, 52)).sum(),
+        "one in a thousand": np.array([0.999, 0.001]),
+    }
+    print("  each of 20 features         baseline | window: features called, windows called")
+    for (name, p), baseline_rows in product(shares.items(), (1000, BASELINE_ROWS, 1_000_000)):
+        feature = feature_of("w", np.repeat([f"{n:02}" for n in range(len(p))], np.arange(len(p), 0, -1)))
+        features = tuple(replace(feature, name=f"w{n}") for n in range(20))
+        said = []
+        for rows in SIZES:
+            sizes = baseline_rows, rows
+            judged = [_drawn_one(features, p, sizes, np.random.default_rng([seed, rows])) for seed in seeds]
+            found = alarms(judged)
+            said.append(f"{rows:,}: {found.by_feature:.3%}, {found.by_window:.1%}")
+        print(f"  {name:26} {baseline_rows:9,} | {'  '.join(said)}", flush=True)
+
+
+def _drawn_one(
+    features: tuple[Feature, ...], p: Sums64, rows: tuple[int, int], rng: np.random.Generator
+) -> WindowVerdict:
+    trained, live = (rng.multinomial(count, p, len(features)) for count in rows)
+    counts = [tuple(_words(drawn) for drawn in side) for side in (trained, live)]
+    baseline = Baseline(Origin.GIVEN, rows[0], features, counts[0])
+    return judge(baseline, {one.name: window for one, window in zip(features, counts[1], strict=True)}, rows[1])
+
+
+def _words(drawn: Counts64) -> CategoryCounts:
+    return CategoryCounts(drawn[:MOST_CATEGORIES], others=int(drawn[MOST_CATEGORIES:].sum()))
 
 
 def shifts(seeds: range) -> None:
@@ -230,6 +267,7 @@ def _larger(columns: Columns) -> Columns:
 
 TABLES: Mapping[str, tuple[str, Callable[[range], None]]] = {
     "none": ("No drift: share of features and of windows that are called", no_drift),
+    "drawn": ("No drift, counts drawn at random", drawn),
     "shifts": ("One normal feature moves: share of windows in which it is found", shifts),
     "edge": ("A feature at the edge of what is allowed", edge),
     "kinds": ("Other changes: share of windows in which they are found", kinds),
