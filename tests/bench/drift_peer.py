@@ -2,8 +2,7 @@
 
 Evidently reads rows, and so is an oracle for what we read off counts. It bins numbers otherwise, so PSI and JS are
 compared on words: a column of words as it is, and a column of numbers as the names of our bins. Ends with 1 where the
-two differ by more than is expected. Also prints how often Evidently's own choice of test and threshold calls windows
-without drift. Not here: scipy as an oracle (the tests), other simulations (``drift.py``).
+two differ by more than is expected. Not here: scipy as an oracle (the tests), simulations (``drift.py``).
 """
 
 from __future__ import annotations
@@ -29,15 +28,12 @@ from tests.support.drifting import (
     baseline_of,
     counts_of,
     feature_of,
-    normals,
     verdict_of,
     words,
 )
 
 SMOOTHING = 0.02
 """How much of a PSI the half rows may be that we add to each bin and Evidently does not; no bin is empty here."""
-QUIET = 40
-"""Windows without drift of which Evidently's own choice is counted."""
 
 
 def main() -> int:
@@ -51,7 +47,6 @@ def main() -> int:
             fits = math.isclose(value, other, rel_tol=tolerance, abs_tol=tolerance)
             agreed &= fits
             print(f"  {name:34} {measure:14} {other:12.6f} {value:12.6f}  {'' if fits else 'DIFFERS'}")
-    quiet(python)
     return 0 if agreed else 1
 
 
@@ -118,28 +113,6 @@ def _bin_names(feature: Feature, column: Column) -> list[str]:
     """Return each row as the name of its bin, in no order."""
     counts = bin_counts(feature, counts_of(feature, column))
     return np.repeat(bin_labels(feature), counts).tolist()
-
-
-def quiet(python: Path) -> None:
-    """Print how often windows without drift are called by Evidently's own choice, and by ours."""
-    print("\n  No drift, 20 normal features, baseline of 2,000: windows with an alarm")
-    rng = np.random.default_rng(12)
-    trained = normals()(2000, rng)
-    baseline = baseline_of(trained)
-    for rows in (200, 500, 1000):
-        windows = [normals()(rows, rng) for _ in range(QUIET)]
-        case = {name: column.tolist() for name, column in trained.items()}
-        asked = [[name, None] for name in trained]
-        answered = ask(
-            python,
-            [
-                {"trained": case, "live": {name: column.tolist() for name, column in window.items()}, "asked": asked}
-                for window in windows
-            ],
-        )
-        theirs = sum(any(value >= 0.1 for value in values) for values in answered)
-        mine = sum(verdict_of(baseline, window).verdict != "ok" for window in windows)
-        print(f"  {rows:6,} rows: Evidently (Wasserstein/σ ≥ 0.1) {theirs / QUIET:.0%}, ours {mine / QUIET:.0%}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Ask Evidently how far columns moved: FILE. Runs in Evidently's environment; imports nothing of ours.
 
-FILE is a JSON list of ``{"trained": {column: values}, "live": {…}, "asked": [[column, method], …]}``; a method of null
-is Evidently's own choice. Prints a list of lists of numbers, in the order asked.
+FILE is a JSON list of ``{"trained": {column: values}, "live": {…}, "asked": [[column, method], …]}``. Prints a list of
+lists of numbers, in the order asked.
 """
 
 from __future__ import annotations
