@@ -36,8 +36,9 @@ from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
+from registry.monitoring.ports import Runs
 from registry.operations import Guard, Operations
-from registry.ports import Ledger
+from registry.ports import Catalog, Ledger
 from registry.reconciler import Reconciler
 from registry.rollouts import RolloutOperations
 from registry.settings import RegistrySettings
@@ -92,12 +93,7 @@ def build(settings: RegistrySettings) -> Process:
     wake = Wake()
 
     artifacts = S3Artifacts(s3_client(settings.s3_endpoint, settings.s3_region), settings.s3_bucket)
-    mlflow_config = MlflowConfig(
-        database_url=settings.database,
-        bucket=settings.s3_bucket,
-        s3=s3_client(settings.s3_endpoint, settings.s3_region, connections=TRANSFERS),
-        guard=Guard(ledger, wake),
-    )
+    mlflow_config = _mlflow_config(settings, Guard(ledger, wake))
     mlflow = Mounted(build_mlflow_app(mlflow_config), MLFLOW_ROUTES, mlflow_problem)
     catalog = open_catalog(mlflow_config)
 
@@ -110,14 +106,7 @@ def build(settings: RegistrySettings) -> Process:
         prepare=artifacts.ensure_bucket,
         pause=settings.reconcile_seconds,
     )
-    baselines = BaselineOperations(
-        operations,
-        catalog,
-        artifacts,
-        tables=TableProcesses(),
-        runs=open_runs(mlflow_config),
-        shelf=Shelf(settings.home / "registry" / "tables", settings.baseline_bytes),
-    )
+    baselines = _baselines(settings, operations, catalog, artifacts, open_runs(mlflow_config))
     _look_for_baselines(background, ledger, baselines)
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
     controller = _deliver(rollouts, ledger, metrics, background)
@@ -170,6 +159,24 @@ def _deliver(
     background.every("nodes", NODES_SECONDS, count)
     background.every("gone-models", SWEEP_SECONDS, lambda: metrics.models_are(ledger.models.names()))
     return controller
+
+
+def _mlflow_config(settings: RegistrySettings, guard: Guard) -> MlflowConfig:
+    """Return what the mounted MLflow needs to know."""
+    return MlflowConfig(
+        database_url=settings.database,
+        bucket=settings.s3_bucket,
+        s3=s3_client(settings.s3_endpoint, settings.s3_region, connections=TRANSFERS),
+        guard=guard,
+    )
+
+
+def _baselines(
+    settings: RegistrySettings, operations: Operations, catalog: Catalog, artifacts: S3Artifacts, runs: Runs
+) -> BaselineOperations:
+    """Return the verbs of baselines; tables lie in the registry's home while they are read."""
+    shelf = Shelf(settings.home / "registry" / "tables", settings.baseline_bytes)
+    return BaselineOperations(operations, catalog, artifacts, tables=TableProcesses(), runs=runs, shelf=shelf)
 
 
 def _look_for_baselines(background: Background, ledger: Ledger, baselines: BaselineOperations) -> None:
