@@ -53,6 +53,13 @@ class Origin(StrEnum):
     PROVISIONAL = "provisional"
 
 
+def outranks(new: Origin, present: Origin) -> bool:
+    """Tell whether a baseline replaces one that is there: what was handed in replaces any, live rows replace none."""
+    if new is Origin.GIVEN:
+        return True
+    return new is Origin.RUN and present is not Origin.GIVEN
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     """One watched feature and how its values are told apart.

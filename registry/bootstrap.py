@@ -13,17 +13,21 @@ from registry.adapters.mlflow_app.answers import mlflow_problem
 from registry.adapters.mlflow_app.app import MlflowConfig, build_mlflow_app
 from registry.adapters.mlflow_app.catalog import open_catalog
 from registry.adapters.mlflow_app.routes import MLFLOW_ROUTES
+from registry.adapters.mlflow_app.runs import open_runs
 from registry.adapters.s3.artifacts import S3Artifacts
 from registry.adapters.s3.client import s3_client
 from registry.adapters.sql.database import open_database
 from registry.adapters.sql.ledger import ledger_on
+from registry.adapters.tables.process import TableProcesses
 from registry.adapters.uv_resolver import UvResolver
 from registry.admission.admit import Admission
 from registry.background import Background
+from registry.baselining import BaselineOperations, Shelf
 from registry.controller import Controller
 from registry.edge.gate import Gate
 from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.baselines import baseline_routes
 from registry.http.health import Life, health_routes
 from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
@@ -32,8 +36,9 @@ from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
+from registry.monitoring.ports import Runs
 from registry.operations import Guard, Operations
-from registry.ports import Ledger
+from registry.ports import Catalog, Ledger
 from registry.reconciler import Reconciler
 from registry.rollouts import RolloutOperations
 from registry.settings import RegistrySettings
@@ -43,6 +48,8 @@ from registry.traffic.arrival import seen_nodes
 SWEEP_SECONDS = 600
 LOOK_SECONDS = 0.5
 NODES_SECONDS = 5.0
+BASELINES_SECONDS = 2.0
+BASELINES_LEASE_SECONDS = 30.0
 WINDOWS_KEPT_MS = 7 * 24 * 3_600_000
 NODES_KEPT_MS = 24 * 3_600_000
 TRANSFERS = 64
@@ -86,12 +93,7 @@ def build(settings: RegistrySettings) -> Process:
     wake = Wake()
 
     artifacts = S3Artifacts(s3_client(settings.s3_endpoint, settings.s3_region), settings.s3_bucket)
-    mlflow_config = MlflowConfig(
-        database_url=settings.database,
-        bucket=settings.s3_bucket,
-        s3=s3_client(settings.s3_endpoint, settings.s3_region, connections=TRANSFERS),
-        guard=Guard(ledger, wake),
-    )
+    mlflow_config = _mlflow_config(settings, Guard(ledger, wake))
     mlflow = Mounted(build_mlflow_app(mlflow_config), MLFLOW_ROUTES, mlflow_problem)
     catalog = open_catalog(mlflow_config)
 
@@ -104,6 +106,8 @@ def build(settings: RegistrySettings) -> Process:
         prepare=artifacts.ensure_bucket,
         pause=settings.reconcile_seconds,
     )
+    baselines = _baselines(settings, operations, catalog, artifacts, open_runs(mlflow_config))
+    _look_for_baselines(background, ledger, baselines)
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
     controller = _deliver(rollouts, ledger, metrics, background)
     wake.connect(background)
@@ -131,6 +135,7 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(health_routes(metrics.collected, life))
     app.include_router(version_routes(operations))
     app.include_router(upload_routes(operations))
+    app.include_router(baseline_routes(baselines))
     app.include_router(traffic_routes(operations))
     app.include_router(rollout_routes(rollouts, ledger.rollouts, now_ms))
     app.include_router(node_routes(operations, now_ms))
@@ -154,6 +159,35 @@ def _deliver(
     background.every("nodes", NODES_SECONDS, count)
     background.every("gone-models", SWEEP_SECONDS, lambda: metrics.models_are(ledger.models.names()))
     return controller
+
+
+def _mlflow_config(settings: RegistrySettings, guard: Guard) -> MlflowConfig:
+    """Return what the mounted MLflow needs to know."""
+    return MlflowConfig(
+        database_url=settings.database,
+        bucket=settings.s3_bucket,
+        s3=s3_client(settings.s3_endpoint, settings.s3_region, connections=TRANSFERS),
+        guard=guard,
+    )
+
+
+def _baselines(
+    settings: RegistrySettings, operations: Operations, catalog: Catalog, artifacts: S3Artifacts, runs: Runs
+) -> BaselineOperations:
+    """Return the verbs of baselines; tables lie in the registry's home while they are read."""
+    shelf = Shelf(settings.home / "registry" / "tables", settings.baseline_bytes)
+    return BaselineOperations(operations, catalog, artifacts, tables=TableProcesses(), runs=runs, shelf=shelf)
+
+
+def _look_for_baselines(background: Background, ledger: Ledger, baselines: BaselineOperations) -> None:
+    """Have one registry of all look for what training runs logged; two at once would only do it twice."""
+    holder = secrets.token_hex(16)
+
+    def look() -> None:
+        if baselines.due() and ledger.leases.hold("baselines", holder, BASELINES_LEASE_SECONDS):
+            baselines.look()
+
+    background.every("baselines", BASELINES_SECONDS, look)
 
 
 def _sweep(background: Background, operations: Operations, artifacts: S3Artifacts, ttl_seconds: float) -> None:

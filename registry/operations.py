@@ -1,8 +1,7 @@
 """The verbs: register, promote, roll back, retire, alias, upload.
 
 Each is one story over the ports: HTTP calls it, and so could anything else. Not here: how a request is read or an
-answer
-drawn (``http/``), and what happens by itself (``reconciler.py``, ``admission/``).
+answer drawn (``http/``), and what happens by itself (``reconciler.py``, ``admission/``).
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from registry.aliases import AliasChange
@@ -20,6 +19,7 @@ from registry.errors import Conflict, InvalidRequest, NotFound, Unavailable, quo
 from registry.intake import Registration
 from registry.layout import upload_prefix, upload_source
 from registry.log import event
+from registry.monitoring.training import BASELINE_TAG, BaselineFile
 from registry.plans import Plan, PlanRevision
 from registry.ports import Artifacts, Catalog, Ledger, ModelSummary
 from registry.records import (
@@ -88,25 +88,42 @@ class Operations:
     # -- registering ---------------------------------------------------------------------------------------------
 
     def register(
-        self, model: ModelName, source: Source, key: str | None, alias: AliasName | None = None
+        self,
+        model: ModelName,
+        source: Source,
+        key: str | None,
+        alias: AliasName | None = None,
+        baseline: BaselineFile | None = None,
     ) -> tuple[VersionRecord, bool]:
         """Register the next version of ``model``; return its record and whether it is new.
 
-        ``alias`` is set in MLflow's registry at once and serves from the moment the version is ready.
+        ``alias`` is set in MLflow's registry at once and serves from the moment the version is ready. The table that
+        ``baseline`` names is read once the version is ready (``baselining.py``).
 
         The same ``key`` with the same content gives the version it gave before, also when the first answer was lost
         or the process died between MLflow's record and ours (MLflow's carries the key as a tag).
         """
-        record, new = self._registered(model, source, key)
+        if baseline is not None and isinstance(source, FromUpload):
+            self._require_declared(source, baseline)
+        tags = {} if baseline is None else {BASELINE_TAG: baseline.tag()}
+        record, new = self._registered(model, source, key, tags)
         if alias is not None:
             self._catalog.set_alias(model, alias, record.version)
         self._wake()
         return record, new
 
-    def _registered(self, model: ModelName, source: Source, key: str | None) -> tuple[VersionRecord, bool]:
+    def _require_declared(self, source: FromUpload, baseline: BaselineFile) -> None:
+        if all(file.path != baseline.path for file in self.upload(source.upload_id).files):
+            raise InvalidRequest(
+                "invalid_argument", f"the upload has no file '{quote(baseline.path)}', which shall be the baseline"
+            )
+
+    def _registered(
+        self, model: ModelName, source: Source, key: str | None, tags: Mapping[str, str]
+    ) -> tuple[VersionRecord, bool]:
         uri, fingerprint = self._resolve(source)
         if key is None:
-            return self._observe(self._create(model, source, uri, {})), True
+            return self._observe(self._create(model, source, uri, tags)), True
         mark = hashlib.sha256(key.encode()).hexdigest()
         known = self.ledger.registrations.begin(Registration(model, mark, fingerprint, None))
         if known.fingerprint != fingerprint:
@@ -115,16 +132,19 @@ class Operations:
         if not self._registering.acquire(timeout=REGISTERING_SECONDS):
             raise Unavailable("registry_unavailable", "other registrations are taking long; send the same one again")
         try:
-            return self._register_once(model, source, uri, mark)
+            return self._register_once(model, source, uri, {**tags, REGISTRATION_TAG: mark})
         finally:
             self._registering.release()
 
-    def _register_once(self, model: ModelName, source: Source, uri: str, mark: str) -> tuple[VersionRecord, bool]:
+    def _register_once(
+        self, model: ModelName, source: Source, uri: str, tags: Mapping[str, str]
+    ) -> tuple[VersionRecord, bool]:
+        mark = tags[REGISTRATION_TAG]
         known = self.ledger.registrations.begin(Registration(model, mark, "", None))
         if known.version is not None:
             return self.version(model, known.version), False
         earlier = self._catalog.find_version(model, REGISTRATION_TAG, mark)
-        created = earlier or self._create(model, source, uri, {REGISTRATION_TAG: mark})
+        created = earlier or self._create(model, source, uri, tags)
         record = self._observe(created)
         try:
             self.ledger.registrations.complete(model, mark, created.version)
@@ -132,7 +152,7 @@ class Operations:
             # Another replica registered under this key at the same moment and was first: nobody was told of ours.
             if earlier is None:
                 self.delete(model, created.version)
-            return self._register_once(model, source, uri, mark)
+            return self._register_once(model, source, uri, tags)
         return record, earlier is None
 
     def _resolve(self, source: Source) -> tuple[str, str]:
@@ -149,7 +169,7 @@ class Operations:
                 listing = json.dumps(sorted((f.path, f.digest) for f in upload.files))
                 return upload_source(upload_id), "files:" + hashlib.sha256(listing.encode()).hexdigest()
 
-    def _create(self, model: ModelName, source: Source, uri: str, tags: dict[str, str]) -> CatalogVersion:
+    def _create(self, model: ModelName, source: Source, uri: str, tags: Mapping[str, str]) -> CatalogVersion:
         run_id = source.run_id if isinstance(source, FromRun) else None
         return self._catalog.create_version(model, uri, run_id, tags)
 
@@ -212,8 +232,7 @@ class Operations:
             self.ledger.uploads.forget(upload_id)
             event("uploads.swept", upload=upload_id)
 
-    # -- models and versions
-    # --------------------------------------------------------------------------------------------------
+    # -- models and versions ---------------------------------------------------------------------------------------
 
     def model(self, model: ModelName) -> ModelSummary:
         """Return a model; raise NotFound ``unknown_model``."""

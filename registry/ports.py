@@ -8,12 +8,13 @@ writes either happened whole or not at all, also when the process dies inside it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from registry.aliases import AliasChange, AliasRecord
 from registry.intake import Registrations, Uploads
+from registry.monitoring.ports import BaselineRecord, Baselines
 from registry.plans import Plan, PlanRevision
 from registry.records import (
     AliasName,
@@ -74,6 +75,15 @@ class SourceFile:
     path: str
     size: int
     etag: str
+
+
+class WorkingFiles(Protocol):
+    """The bytes of MLflow's working copies."""
+
+    def stream(self, prefix: str, file: SourceFile) -> Iterator[bytes]:
+        """Yield a working file in pieces, in bounded memory; raise Unavailable ``artifact_unavailable`` where it is
+        gone or has changed."""
+        ...
 
 
 class Artifacts(Protocol):
@@ -152,13 +162,14 @@ class Resolver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelSummary:
-    """A model in a list: newest versions first (at most five), aliases, the plan in force."""
+    """A model in a list: newest versions first (at most five) with their baselines, aliases, the plan in force."""
 
     name: ModelName
     versions: tuple[VersionRecord, ...]
     version_count: int
     aliases: Mapping[AliasName, VersionNumber]
     plan: PlanRevision | None
+    baselines: Mapping[VersionNumber, BaselineRecord] = field(default_factory=dict)
 
 
 class Models(Protocol):
@@ -348,3 +359,4 @@ class Ledger:
     rollouts: Rollouts
     reports: Reports
     leases: Leases
+    baselines: Baselines

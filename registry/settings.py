@@ -27,6 +27,10 @@ class RegistrySettings(PlatformSettings):
     )
     upload_ttl_hours: float = Field(24, gt=0, description="How many hours an upload that was never committed is kept.")
 
+    baseline_bytes: int = Field(
+        4 * GIB, ge=1, description="The largest table that a baseline may be made of, as a file."
+    )
+
     @model_validator(mode="after")
     def _need_consent(self) -> Self:
         require_consent(self.registry_host, self.auth, "REGISTRY_HOST")

@@ -58,7 +58,7 @@ def build_app(ours: FastAPI, our_routes: Sequence[Route], mlflow: Mounted, hosts
     async def split(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         if scope["type"] == "lifespan" or streaming.find(path) is not None:
-            await ours(scope, receive, send)
+            await ours(*_head_as_get(scope, receive, send))
         elif own.find(path) is not None:
             await limited(*_head_as_get(scope, receive, send))
         else:
@@ -69,7 +69,7 @@ def build_app(ours: FastAPI, our_routes: Sequence[Route], mlflow: Mounted, hosts
 
 def _head_as_get(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
     """Return what our routes see: HEAD as GET, the answer's body left out. MLflow answers HEAD itself."""
-    if scope["method"] != "HEAD":
+    if scope.get("method") != "HEAD":  # a lifespan has none
         return scope, receive, send
 
     async def without_body(message: Message) -> None:

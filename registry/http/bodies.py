@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from registry.monitoring.training import BaselineFile
 from registry.operations import FromLoggedModel, FromRun, FromUpload, Source
 from registry.plans import KEY_HEADER, WHOLE, Canary, Plan, Rule, Shadow
 from registry.records import parse_version
@@ -76,6 +77,14 @@ class SourceBody(BaseModel):
         return self
 
 
+class BaselineBody(BaseModel):
+    """A table among the model's own files that its baseline is made of, once the version is ready."""
+
+    model_config = _STRICT
+    path: Annotated[str, Field(min_length=1, max_length=1024)]
+    prediction: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+
+
 class RegisterBody(BaseModel):
     """A version to register, from exactly one of a source and an upload."""
 
@@ -84,12 +93,17 @@ class RegisterBody(BaseModel):
     upload: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     idempotency_key: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     alias: Annotated[str, Field(max_length=64)] | None = None
+    baseline: BaselineBody | None = None
 
     @model_validator(mode="after")
     def _one(self) -> RegisterBody:
         if (self.source is None) == (self.upload is None):
             raise ValueError('give either "source" or "upload"')
         return self
+
+    def to_baseline(self) -> BaselineFile | None:
+        """Return the table that it names."""
+        return None if self.baseline is None else BaselineFile(self.baseline.path, self.baseline.prediction)
 
     def to_source(self) -> Source:
         """Return what it names."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from registry.aliases import AliasChange
+from registry.monitoring.ports import BaselineRecord
 from registry.plans import PlanRevision
 from registry.ports import ModelSummary
 from registry.records import AliasName, Upload, UploadFile, VersionNumber, VersionRecord
@@ -17,8 +18,18 @@ def iso(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def baseline_in_short(record: BaselineRecord | None) -> dict[str, Any] | None:
+    """Return a baseline as a version object has it: where it came from, its rows, its document."""
+    if record is None:
+        return None
+    return {"origin": record.origin.value, "rows": record.rows, "digest": record.digest, "at": iso(record.at_ms)}
+
+
 def version_json(
-    record: VersionRecord, aliases: Mapping[AliasName, VersionNumber], plan: PlanRevision | None
+    record: VersionRecord,
+    aliases: Mapping[AliasName, VersionNumber],
+    plan: PlanRevision | None,
+    baseline: BaselineRecord | None = None,
 ) -> dict[str, Any]:
     """Return a version object; ``traffic`` says as what the plan in force names it."""
     sealed = record.sealed
@@ -37,6 +48,7 @@ def version_json(
         "requirements": list(sealed.requirements) if sealed else [],
         "python": sealed.python if sealed else None,
         "flavors": list(sealed.flavors) if sealed else [],
+        "baseline": baseline_in_short(baseline),
         "run_id": record.run_id,
         "user": record.user,
         "created_at": iso(record.created_ms),
@@ -53,7 +65,9 @@ def model_json(summary: ModelSummary) -> dict[str, Any]:
         "aliases": dict(summary.aliases),
         "plan": plan_json(summary.plan) if summary.plan else None,
         "version_count": summary.version_count,
-        "versions": [version_json(v, summary.aliases, summary.plan) for v in summary.versions],
+        "versions": [
+            version_json(v, summary.aliases, summary.plan, summary.baselines.get(v.version)) for v in summary.versions
+        ],
     }
 
 

@@ -22,6 +22,8 @@ REGISTRY_ROUTES: tuple[Route, ...] = (
     Route("POST", MODEL + "/versions", Access.WRITE),
     Route("GET", VERSION, Access.READ),
     Route("DELETE", VERSION, Access.WRITE),
+    Route("GET", VERSION + "/baseline", Access.READ, streams=True),
+    Route("PUT", VERSION + "/baseline", Access.WRITE, streams=True),
     Route("POST", VERSION + "/admit", Access.WRITE),
     Route("POST", VERSION + "/retire", Access.WRITE),
     Route("POST", V1 + "/uploads", Access.WRITE),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.requests import ClientDisconnect
 
-from registry.edge.patience import Places, Sender
-from registry.errors import InvalidRequest
+from registry.edge.patience import Places
+from registry.http.arriving import blocking
 from registry.http.bodies import UploadBody
 from registry.http.render import upload_file_json, upload_json
 from registry.http.strict import StrictRoute
@@ -54,7 +52,7 @@ def upload_routes(operations: Operations) -> APIRouter:
         """Send one file; it becomes visible only if its size and sha256 are as declared."""
         loop = asyncio.get_running_loop()
         async with places.one():
-            chunks = _blocking(request.stream(), loop)
+            chunks = blocking(request.stream(), loop)
             return upload_file_json(await loop.run_in_executor(threads, operations.receive, upload_id, path, chunks))
 
     @routes.post("/{upload_id}/commit")
@@ -63,26 +61,3 @@ def upload_routes(operations: Operations) -> APIRouter:
         return upload_json(operations.commit_upload(upload_id))
 
     return routes
-
-
-def _blocking(stream: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
-    """Read an async stream from a thread, one piece at a time: the sender waits while the store is slow."""
-    sender = Sender()
-    while True:
-        began = time.monotonic()
-        future = asyncio.run_coroutine_threadsafe(_next(stream), loop)
-        try:
-            chunk = future.result(sender.seconds_left())
-        except (TimeoutError, ClientDisconnect) as error:
-            future.cancel()
-            raise InvalidRequest(
-                "request_timeout", "the bytes stopped coming, or came too slowly; send the file again"
-            ) from error
-        if chunk is None:
-            return
-        sender.sent(len(chunk), time.monotonic() - began)
-        yield chunk
-
-
-async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(stream, None)

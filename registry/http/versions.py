@@ -28,7 +28,8 @@ def version_routes(operations: Operations) -> APIRouter:
 
     def shown(record: VersionRecord) -> dict[str, Any]:
         model = operations.model(record.model)
-        return version_json(record, model.aliases, model.plan)
+        baseline = ledger.baselines.get(record.model, record.version)
+        return version_json(record, model.aliases, model.plan, baseline)
 
     @routes.get("/models")
     def list_models(
@@ -50,7 +51,9 @@ def version_routes(operations: Operations) -> APIRouter:
         model = summary(name)
         page = ledger.versions.page(model.name, limit, _number(page_token))
         token = page[-1].version if len(page) == limit else None
-        return {"versions": [version_json(v, model.aliases, model.plan) for v in page], "next_page_token": token}
+        known = ledger.baselines.of_model(model.name)
+        shown = [version_json(v, model.aliases, model.plan, known.get(v.version)) for v in page]
+        return {"versions": shown, "next_page_token": token}
 
     @routes.get("/models/{name}/versions/{version}")
     def show_version(name: str, version: str) -> Any:
@@ -62,7 +65,7 @@ def version_routes(operations: Operations) -> APIRouter:
         """Register the next version from a run, a logged model or a committed upload."""
         model = parse_model_name(name)
         alias = parse_alias(body.alias) if body.alias is not None else None
-        record, new = operations.register(model, body.to_source(), body.idempotency_key, alias)
+        record, new = operations.register(model, body.to_source(), body.idempotency_key, alias, body.to_baseline())
         response.status_code = 201 if new else 200
         response.headers["Location"] = f"/registry/v1/models/{model}/versions/{record.version}"
         return shown(record)

@@ -157,8 +157,11 @@ def category_feature(watched: Watched, words: Mapping[str, int], more: int = 0) 
 
 
 def is_text(words: Mapping[str, int], more: int = 0) -> bool:
-    """Tell whether a column of words is text, of which only the length can be watched (arguments: as above)."""
-    if len(words) < TEXT_WORDS:
+    """Tell whether a column of words is text, of which only the length can be watched.
+
+    Arguments as above; where there is ``more``, there were too many different words to keep them all.
+    """
+    if not more and len(words) < TEXT_WORDS:
         return False
     top = sum(sorted(words.values(), reverse=True)[:MOST_CATEGORIES])
     return top < TEXT_SHARE * (sum(words.values()) + more)

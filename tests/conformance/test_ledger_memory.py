@@ -6,6 +6,7 @@ import pytest
 
 from registry.adapters.memory.ledger import memory_ledger
 from registry.ports import Ledger
+from tests.conformance.ledger_baselines import BaselinePromises
 from tests.conformance.ledger_intake import RegistrationPromises, UploadPromises
 from tests.conformance.ledger_models import ModelPromises
 from tests.conformance.ledger_plans import AliasPromises, PlanPromises
@@ -71,3 +72,7 @@ class TestReports(ReportPromises):
 
 class TestLeases(LeasePromises):
     """Leases."""
+
+
+class TestBaselines(BaselinePromises):
+    """Baselines."""

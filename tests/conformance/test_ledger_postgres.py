@@ -11,6 +11,7 @@ from registry.adapters.sql.database import Database
 from registry.adapters.sql.ledger import ledger_on
 from registry.adapters.sql.tables import metadata, snapshot
 from registry.ports import Ledger
+from tests.conformance.ledger_baselines import BaselinePromises
 from tests.conformance.ledger_intake import RegistrationPromises, UploadPromises
 from tests.conformance.ledger_models import ModelPromises
 from tests.conformance.ledger_plans import AliasPromises, PlanPromises
@@ -92,3 +93,7 @@ class TestReports(ReportPromises):
 
 class TestLeases(LeasePromises):
     """Leases."""
+
+
+class TestBaselines(BaselinePromises):
+    """Baselines."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,10 +16,13 @@ from registry.adapters.memory.artifacts import MemoryArtifacts
 from registry.adapters.memory.catalog import MemoryCatalog
 from registry.adapters.memory.ledger import memory_ledger
 from registry.adapters.memory.resolver import MemoryResolver
+from registry.adapters.memory.runs import MemoryRuns
 from registry.admission.admit import Admission
+from registry.baselining import BaselineOperations, Shelf
 from registry.controller import Controller
 from registry.edge.gate import Gate, Receive, Scope, Send
 from registry.http.app import Mounted, build_app, build_fastapi
+from registry.http.baselines import baseline_routes
 from registry.http.health import Life, health_routes
 from registry.http.nodes import node_routes
 from registry.http.rollouts import rollout_routes
@@ -32,6 +37,7 @@ from registry.rollouts import Judge, RolloutOperations
 from registry.telemetry import RegistryMetrics
 from registry.traffic.judgement import judged
 from tests.support.ledgers import Clock
+from tests.support.tables import TablesHere
 
 MLMODEL = b"flavors:\n  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.7}\n  sklearn: {}\n"
 V1 = "/registry/v1"
@@ -45,7 +51,7 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 class RegistryInMemory:
     """A registry whose background work runs when a test says ``settle``."""
 
-    def __init__(self, *, judge: Judge = judged) -> None:
+    def __init__(self, *, judge: Judge = judged, shelf: Path | None = None) -> None:
         self.clock = Clock()
         self.catalog = MemoryCatalog()
         self.artifacts = MemoryArtifacts()
@@ -66,6 +72,16 @@ class RegistryInMemory:
             clock=self.clock,
             holder="this one",
         )
+        self.runs = MemoryRuns()
+        self.tables = TablesHere()
+        self.baselines = BaselineOperations(
+            self.operations,
+            self.catalog,
+            self.artifacts,
+            tables=self.tables,
+            runs=self.runs,
+            shelf=Shelf(shelf or Path(tempfile.gettempdir()), 1_000_000),
+        )
         self.app = self._app()
 
     def _wake(self) -> None:
@@ -82,6 +98,7 @@ class RegistryInMemory:
             health_routes(self.metrics.collected, Life()),
             version_routes(self.operations),
             upload_routes(self.operations),
+            baseline_routes(self.baselines),
             traffic_routes(self.operations),
             rollout_routes(self.rollouts, self.ledger.rollouts, self.clock),
             node_routes(self.operations, self.clock),

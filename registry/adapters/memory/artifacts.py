@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from registry.digest import MAX_FILES, decode_manifest, encode_manifest, manifest_digest, sha256_digest
 from registry.errors import InvalidRequest, Unavailable
@@ -48,6 +48,15 @@ class MemoryArtifacts:
         if len(found) > MAX_FILES:
             raise InvalidRequest("not_servable", f"an artifact holds at most {MAX_FILES:,} files; this one has more")
         return [SourceFile(path, len(data), _etag(data)) for path, data in sorted(found.items())]
+
+    def stream(self, prefix: str, file: SourceFile) -> Iterator[bytes]:
+        """Yield a working file in one piece."""
+        with self._lock:
+            self._reach()
+            data = self.objects.get(prefix + file.path)
+        if data is None or (len(data), _etag(data)) != (file.size, file.etag):
+            raise Unavailable("artifact_unavailable", "a file changed or went away while it was being read")
+        yield data
 
     def seal(self, prefix: str, file: SourceFile) -> ManifestEntry:
         """Copy a working file to the key of its sha256."""

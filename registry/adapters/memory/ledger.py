@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from registry.adapters.memory.ledger_aliases import MemoryAliases, end_journals
+from registry.adapters.memory.ledger_baselines import MemoryBaselines
 from registry.adapters.memory.ledger_intake import MemoryRegistrations, MemoryUploads
 from registry.adapters.memory.ledger_reports import MemoryLeases, MemoryReports
 from registry.adapters.memory.ledger_rollouts import MemoryRollouts
@@ -48,6 +49,7 @@ def memory_ledger(clock: Callable[[], int] = system_clock) -> Ledger:
         rollouts=rollouts,
         reports=MemoryReports(state, rollouts),
         leases=MemoryLeases(clock),
+        baselines=MemoryBaselines(state),
     )
 
 
@@ -110,7 +112,7 @@ class MemoryModels:
             if present is None:
                 return
             end_journals(present, "mlflow", REMOVED_WHY, self._state.clock())
-            for gone in (present.versions, present.claims, present.aliases):
+            for gone in (present.versions, present.claims, present.aliases, present.baselines):
                 gone.clear()
             for key in [k for k in self._state.registrations if k[0] == model]:
                 del self._state.registrations[key]
@@ -123,12 +125,14 @@ class MemoryModels:
 
 
 def _summary(model: ModelState) -> ModelSummary:
+    newest = model.newest(5, 0)
     return ModelSummary(
         name=model.name,
-        versions=tuple(model.newest(5, 0)),
+        versions=tuple(newest),
         version_count=len(model.versions),
         aliases=model.named_aliases(),
         plan=model.journal[-1] if model.journal else None,
+        baselines={v.version: model.baselines[int(v.version)] for v in newest if int(v.version) in model.baselines},
     )
 
 
@@ -210,6 +214,7 @@ def _snapshot(model: ModelState) -> ModelSnapshot:
         if record.state is not VersionState.READY or sealed is None:
             others[record.version] = record.state.value
             continue
+        baseline = model.baselines.get(int(record.version))
         ready[record.version] = ServableVersion(
             version=record.version,
             digest=sealed.digest,
@@ -220,6 +225,7 @@ def _snapshot(model: ModelState) -> ModelSnapshot:
             python=sealed.python,
             flavors=sealed.flavors,
             lock=sealed.lock,
+            baseline=None if baseline is None else baseline.digest,
         )
     plan = model.journal[-1].plan if model.journal else None
     aliases = model.named_aliases()

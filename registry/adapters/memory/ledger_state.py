@@ -13,6 +13,7 @@ from registry.aliases import AliasChange, AliasRecord
 from registry.errors import NotFound
 from registry.intake import Registration
 from registry.lifecycle import require_ready, require_unused
+from registry.monitoring.ports import BaselineRecord
 from registry.plans import PlanRevision
 from registry.records import AliasName, ModelName, VersionNumber, VersionRecord
 
@@ -28,6 +29,7 @@ class ModelState:
     claims: dict[int, int] = field(default_factory=dict)
     journal: list[PlanRevision] = field(default_factory=list)
     aliases: dict[AliasName, AliasRecord] = field(default_factory=dict)
+    baselines: dict[int, BaselineRecord] = field(default_factory=dict)
     alias_journals: dict[AliasName, list[AliasChange]] = field(default_factory=dict)
 
     def newest(self, limit: int, before: int) -> list[VersionRecord]:

@@ -39,6 +39,7 @@ class MemoryVersions:
                 user=version.user,
             )
             model.claims.pop(number, None)
+            model.baselines.pop(number, None)
             model.removed = False
             self._state.stamp(model)
             return True

@@ -52,7 +52,7 @@ class MlflowCatalog:
 
     def changed_since(self, updated_ms: int) -> Sequence[CatalogModel]:
         """Return models whose record changed at or after ``updated_ms``: one small query where none did."""
-        with _our_errors(), self._store.ManagedSessionMaker() as session:
+        with our_errors(), self._store.ManagedSessionMaker() as session:
             rows = session.execute(
                 _models(SqlRegisteredModel.name, SqlRegisteredModel.last_updated_time)
                 .where(SqlRegisteredModel.last_updated_time >= updated_ms)
@@ -67,20 +67,20 @@ class MlflowCatalog:
 
     def model(self, name: ModelName) -> CatalogModel | None:
         """Return one model as it is now, or None."""
-        with _our_errors(), self._store.ManagedSessionMaker() as session:
+        with our_errors(), self._store.ManagedSessionMaker() as session:
             stamp = session.scalar(_models(SqlRegisteredModel.last_updated_time).where(SqlRegisteredModel.name == name))
             return None if stamp is None else _read_models(session, [name], {name: int(stamp)})[0]
 
     def names(self) -> frozenset[str]:
         """Return the names of all models."""
-        with _our_errors(), self._store.ManagedSessionMaker() as session:
+        with our_errors(), self._store.ManagedSessionMaker() as session:
             return frozenset(name for name in session.scalars(_models(SqlRegisteredModel.name)) if _is_ours(name))
 
     def create_version(
         self, model: ModelName, source: str, run_id: str | None, tags: Mapping[str, str]
     ) -> CatalogVersion:
         """Create the model if it is new, and its next version."""
-        with _our_errors():
+        with our_errors():
             try:
                 self._store.get_registered_model(model)
             except MlflowException as error:
@@ -106,7 +106,7 @@ class MlflowCatalog:
         newest = sa.select(sa.func.max(SqlModelVersion.version)).where(
             SqlModelVersion.name == model, _LIVE, SqlModelVersion.version.in_(tagged)
         )
-        with _our_errors(), self._store.ManagedSessionMaker() as session:
+        with our_errors(), self._store.ManagedSessionMaker() as session:
             number = session.scalar(newest)
             if number is None:
                 return None
@@ -115,7 +115,7 @@ class MlflowCatalog:
 
     def set_alias(self, model: ModelName, alias: AliasName, version: VersionNumber | None) -> None:
         """Point MLflow's alias at ``version``; None removes it."""
-        with _our_errors():
+        with our_errors():
             if version is not None:
                 self._store.set_registered_model_alias(model, alias, version)
                 return
@@ -124,7 +124,7 @@ class MlflowCatalog:
 
     def delete_version(self, model: ModelName, version: VersionNumber) -> None:
         """Delete MLflow's record; no error where it is gone already."""
-        with _our_errors(), _gone_already():
+        with our_errors(), _gone_already():
             self._store.delete_model_version(model, version)
 
     def _create_model(self, model: ModelName) -> None:
@@ -215,7 +215,8 @@ def _gone_already() -> Iterator[None]:
 
 
 @contextmanager
-def _our_errors() -> Iterator[None]:
+def our_errors() -> Iterator[None]:
+    """Raise what MLflow and its database raise as errors of ours."""
     try:
         yield
     except MlflowException as error:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from registry.adapters.sql.aliases import SqlAliases
+from registry.adapters.sql.baselines import SqlBaselines
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.leases import SqlLeases
 from registry.adapters.sql.models import SqlModels
@@ -37,4 +38,5 @@ def ledger_on(database: Database, clock: Callable[[], int] = system_clock) -> Le
         rollouts=SqlRollouts(database, clock),
         reports=SqlReports(database, clock),
         leases=SqlLeases(database, clock),
+        baselines=SqlBaselines(database, clock),
     )

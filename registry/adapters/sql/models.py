@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, Subquery, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, delete, func, insert, select, update
 
 from registry.adapters.sql import changes, tables
 from registry.adapters.sql.aliases import end_journals
+from registry.adapters.sql.baselines import baseline_record, forget
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import plan_revision, version_record
 from registry.lifecycle import require_idle
+from registry.monitoring.ports import BaselineRecord
 from registry.plans import PlanRevision
 from registry.ports import ModelSummary
 from registry.records import AliasName, ModelName, VersionNumber, VersionRecord, VersionState
@@ -72,6 +74,7 @@ class SqlModels:
             return
         end_journals(connection, model, REMOVED_BY, REMOVED_WHY, self._clock())
         _remember(connection, model, _highest(connection, model))
+        forget(connection, model)
         connection.execute(delete(tables.versions).where(tables.versions.c.model == model))
         # Keys of the versions that went: a client that repeats one registers anew instead of being told of nothing.
         connection.execute(delete(tables.registrations).where(tables.registrations.c.model == model))
@@ -118,9 +121,10 @@ def _remember(connection: Connection, model: ModelName, number: int) -> None:
 
 
 def _summaries(connection: Connection, chosen: Select[Any]) -> list[ModelSummary]:
-    """Return the chosen models with all that belongs to them, by four queries however many they are."""
+    """Return the chosen models with all that belongs to them, by five queries however many they are."""
     models = chosen.subquery()
     versions = _newest_versions(connection, models)
+    baselines = _baselines(connection, models)
     aliases = _aliases(connection, models)
     plans = _plans(connection, models)
     return [
@@ -130,6 +134,7 @@ def _summaries(connection: Connection, chosen: Select[Any]) -> list[ModelSummary
             version_count=row.version_count,
             aliases=aliases.get(row.name, {}),
             plan=plans.get(row.name),
+            baselines=baselines.get(row.name, {}),
         )
         for row in connection.execute(chosen)
     ]
@@ -137,9 +142,21 @@ def _summaries(connection: Connection, chosen: Select[Any]) -> list[ModelSummary
 
 def _newest_versions(connection: Connection, models: Subquery) -> dict[str, list[VersionRecord]]:
     at = tables.versions.c
+    query = (
+        select(tables.versions)
+        .join(models, (at.model == models.c.name) & (at.number >= _oldest_shown(models)))
+        .order_by(at.model, at.number.desc())
+    )
+    found: dict[str, list[VersionRecord]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.model, []).append(version_record(row))
+    return found
+
+
+def _oldest_shown(models: Subquery) -> ColumnElement[int]:
+    """Return the number of the fifth newest: a step into the primary key's index, where ranking would read all."""
     inner = tables.versions.alias()
-    # The number of the fifth newest: a step into the primary key's index, where ranking would read all versions.
-    oldest_shown = (
+    fifth = (
         select(inner.c.number)
         .where(inner.c.model == models.c.name)
         .order_by(inner.c.number.desc())
@@ -147,14 +164,16 @@ def _newest_versions(connection: Connection, models: Subquery) -> dict[str, list
         .offset(NEWEST - 1)
         .scalar_subquery()
     )
-    query = (
-        select(tables.versions)
-        .join(models, (at.model == models.c.name) & (at.number >= func.coalesce(oldest_shown, 0)))
-        .order_by(at.model, at.number.desc())
-    )
-    found: dict[str, list[VersionRecord]] = {}
+    return func.coalesce(fifth, 0)
+
+
+def _baselines(connection: Connection, models: Subquery) -> dict[str, dict[VersionNumber, BaselineRecord]]:
+    at = tables.baselines.c
+    query = select(tables.baselines).join(models, (at.model == models.c.name) & (at.version >= _oldest_shown(models)))
+    found: dict[str, dict[VersionNumber, BaselineRecord]] = {}
     for row in connection.execute(query):
-        found.setdefault(row.model, []).append(version_record(row))
+        record = baseline_record(row)
+        found.setdefault(row.model, {})[record.version] = record
     return found
 
 

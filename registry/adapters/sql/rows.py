@@ -100,7 +100,7 @@ def _sealed(row: Row[Any]) -> Sealed | None:
 
 
 def servable_version(row: Row[Any]) -> ServableVersion:
-    """Return a row of a ready version as nodes see it."""
+    """Return a row of a ready version, with its baseline's digest, as nodes see it."""
     return ServableVersion(
         version=VersionNumber(str(row.number)),
         digest=Digest(row.digest),
@@ -111,6 +111,7 @@ def servable_version(row: Row[Any]) -> ServableVersion:
         python=row.python,
         flavors=tuple(json.loads(row.flavors)),
         lock=None if row.lock is None else Digest(row.lock),
+        baseline=None if row.baseline is None else Digest(row.baseline),
     )
 
 

@@ -83,10 +83,11 @@ def _number(number: int) -> VersionNumber:
 
 
 def _versions(connection: Connection, chosen: ColumnElement[bool]) -> dict[str, dict[VersionNumber, ServableVersion]]:
-    at = tables.versions.c
+    at, of = tables.versions.c, tables.baselines.c
     query = (
-        select(tables.versions)
+        select(tables.versions, of.digest.label("baseline"))
         .join(tables.models, at.model == _MODEL.name)
+        .outerjoin(tables.baselines, (of.model == at.model) & (of.version == at.number))
         .where(chosen, at.state == VersionState.READY.value)
         .order_by(at.model, at.number)
     )

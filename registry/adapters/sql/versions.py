@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from registry.adapters.sql import changes, tables
+from registry.adapters.sql.baselines import forget
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import below, checks_column, sealed_columns, version_record
 from registry.errors import Conflict, NotFound
@@ -122,6 +123,7 @@ def _observe(connection: Connection, version: CatalogVersion) -> bool:
     planned, aliases = changes.users_of(connection, model, version.version)
     if planned is not None or aliases:
         return False
+    forget(connection, model, version.version)
     connection.execute(update(tables.versions).where(_AT.model == model, _AT.number == number).values(**fresh))
     changes.stamp(connection, model)
     return True
