@@ -81,6 +81,14 @@ bench-evidence: $(STAMP) ## Simulate rollouts: false rollbacks against time to d
 check-plans: $(STAMP) ## Check at length that no change of a plan is lost: 8 clients x 500, kill -9, both databases (10 minutes)
 	@$(BIN)/python -m tests.faults.plan_clients
 
+.PHONY: bench-drift
+bench-drift: $(STAMP) ## Simulate windows: false alarms, and how surely drift is found (half an hour)
+	@$(BIN)/python -m tests.bench.drift
+
+.PHONY: bench-drift-peer
+bench-drift-peer: $(STAMP) ## Compare our distances with Evidently's; installs it in var/bench/envs (once)
+	@$(BIN)/python -m tests.bench.drift_peer
+
 .PHONY: bench-shadow
 bench-shadow: $(STAMP) ## Measure what shadows of every kind cost the primary's callers (20 minutes)
 	@$(BIN)/python -m tests.bench.shadow

@@ -6,7 +6,6 @@ Not here: what a baseline is made of (``monitoring/``), provisional ones from li
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,8 +27,8 @@ from registry.monitoring.ports import (
     TableOrder,
     Tables,
 )
-from registry.monitoring.training import tables_of, training_quality
-from registry.operations import BASELINE_TAG, Operations
+from registry.monitoring.training import BASELINE_TAG, BaselineFile, tables_of, training_quality
+from registry.operations import Operations
 from registry.ports import Artifacts, Catalog, SourceFile, WorkingFiles
 from registry.records import Check, ModelName, Verdict, VersionNumber, VersionRecord
 
@@ -201,13 +200,11 @@ class BaselineOperations:
         for version in model.versions if model is not None else ():
             tag = version.tags.get(BASELINE_TAG)
             if tag and (version.version, version.created_ms) == (record.version, record.created_ms):
-                try:
-                    asked = json.loads(tag)
-                    path, prediction = str(asked["path"]), asked.get("prediction")
-                except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                    continue  # somebody else wrote it
-                prediction = None if prediction is None else str(prediction)
-                yield _Candidate(record.location, path, "the model's own files", prediction, required=True)
+                asked = BaselineFile.of_tag(tag)
+                if asked is not None:
+                    yield _Candidate(
+                        record.location, asked.path, "the model's own files", asked.prediction, required=True
+                    )
 
     def _file(self, candidate: _Candidate) -> SourceFile | None:
         """Return a working file that is really there: only what the bucket lists is ever opened."""

@@ -1,8 +1,7 @@
 """The verbs: register, promote, roll back, retire, alias, upload.
 
 Each is one story over the ports: HTTP calls it, and so could anything else. Not here: how a request is read or an
-answer
-drawn (``http/``), and what happens by itself (``reconciler.py``, ``admission/``).
+answer drawn (``http/``), and what happens by itself (``reconciler.py``, ``admission/``).
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from registry.errors import Conflict, InvalidRequest, NotFound, Unavailable, quo
 from registry.intake import Registration
 from registry.layout import upload_prefix, upload_source
 from registry.log import event
+from registry.monitoring.training import BASELINE_TAG, BaselineFile
 from registry.plans import Plan, PlanRevision
 from registry.ports import Artifacts, Catalog, Ledger, ModelSummary
 from registry.records import (
@@ -34,8 +34,6 @@ from registry.records import (
 )
 
 REGISTRATION_TAG = "headgate.registration"
-BASELINE_TAG = "headgate.baseline"
-"""MLflow's tag of a version whose registration named the table of its baseline: which, as JSON."""
 REGISTERING_SECONDS = 30
 PAGE = 100
 """How many lines of a journal are read at once."""
@@ -64,19 +62,6 @@ class FromUpload:
 
 
 Source = FromRun | FromLoggedModel | FromUpload
-
-
-@dataclass(frozen=True, slots=True)
-class BaselineFile:
-    """A table of training data among the files of a model: its path, and its column of predictions, where named."""
-
-    path: str
-    prediction: str | None = None
-
-    def tag(self) -> str:
-        """Return it as MLflow's tag says it."""
-        said = {"path": self.path} | ({} if self.prediction is None else {"prediction": self.prediction})
-        return json.dumps(said)
 
 
 class Operations:
@@ -247,8 +232,7 @@ class Operations:
             self.ledger.uploads.forget(upload_id)
             event("uploads.swept", upload=upload_id)
 
-    # -- models and versions
-    # --------------------------------------------------------------------------------------------------
+    # -- models and versions ---------------------------------------------------------------------------------------
 
     def model(self, model: ModelName) -> ModelSummary:
         """Return a model; raise NotFound ``unknown_model``."""

@@ -46,7 +46,7 @@ def baseline_routes(baselines: BaselineOperations) -> APIRouter:
         form = _form(request.headers.get("content-type", ""))
         model, number = parse_model_name(name), parse_version(version)
         loop = asyncio.get_running_loop()
-        record = await loop.run_in_executor(threads, baselines.require, model, number)
+        record = await asyncio.to_thread(baselines.require, model, number)
         async with places.one():
             chunks = blocking(request.stream(), loop)
             given = await loop.run_in_executor(threads, baselines.receive, record, chunks, form, prediction)

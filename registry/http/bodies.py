@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from registry.operations import BaselineFile, FromLoggedModel, FromRun, FromUpload, Source
+from registry.monitoring.training import BaselineFile
+from registry.operations import FromLoggedModel, FromRun, FromUpload, Source
 from registry.plans import KEY_HEADER, WHOLE, Canary, Plan, Rule, Shadow
 from registry.records import parse_version
 from registry.traffic.fitness import share_of

@@ -22,14 +22,13 @@ RAISED = 0.5
 def psi_terms(baseline: Counts64, window: Counts64) -> Sums64:
     """Return what each bin adds to the population stability index; it is their sum, and each is 0 or more.
 
-    ``(q - p) ln(q / p)`` of the smoothed shares. A bin that is empty in both is none, and adds nothing: raised, it
-    would seem to shrink or grow with the number of rows.
+    ``(q - p) ln(q / p)`` of the smoothed shares, along the last axis. A bin that is empty in both is none, and adds
+    nothing: raised, it would seem to shrink or grow with the number of rows.
     """
-    filled = (baseline + window) > 0
-    terms = np.zeros(len(baseline))
-    first, second = baseline[filled] + RAISED, window[filled] + RAISED
-    p, q = first / first.sum(), second / second.sum()
-    terms[filled] = (q - p) * np.log(q / p)
+    empty = baseline + window == 0
+    first, second = np.where(empty, 0.0, baseline + RAISED), np.where(empty, 0.0, window + RAISED)
+    p, q = first / first.sum(axis=-1, keepdims=True), second / second.sum(axis=-1, keepdims=True)
+    terms: Sums64 = (q - p) * np.log(np.where(empty, 1.0, q) / np.where(empty, 1.0, p))
     return terms
 
 

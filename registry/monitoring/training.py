@@ -7,12 +7,16 @@ measured on the training rows, which flatters. Pure. Not here: reading the run a
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from registry.monitoring.ports import LoggedDataset, LoggedRun
 
+BASELINE_TAG = "headgate.baseline"
+"""MLflow's tag of a version whose registration named the table of its baseline (``BaselineFile``)."""
 CONVENTION = ("headgate/baseline.parquet", "headgate/baseline.arrow", "headgate/baseline.csv")
 """Artifacts of a run that are its training table, whatever else it logged."""
 _NAMES = {
@@ -50,6 +54,29 @@ _PREFIXES = (
 )
 _TRAINING = ("training", "train")
 _NOT_TRAINING = ("validation", "valid", "val", "eval", "evaluation", "test", "holdout")
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineFile:
+    """A table of training data among the files of a model: its path, and its prediction's column, where named."""
+
+    path: str
+    prediction: str | None = None
+
+    def tag(self) -> str:
+        """Return it as MLflow's tag says it."""
+        said = {"path": self.path} | ({} if self.prediction is None else {"prediction": self.prediction})
+        return json.dumps(said)
+
+    @classmethod
+    def of_tag(cls, tag: str) -> BaselineFile | None:
+        """Read a tag; None where somebody else wrote it."""
+        try:
+            said = json.loads(tag)
+            prediction = said.get("prediction")
+            return cls(str(said["path"]), None if prediction is None else str(prediction))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
 
 
 def training_quality(run_metrics: Mapping[str, float]) -> dict[str, float]:

@@ -40,6 +40,10 @@ VIOLATIONS = {
     ),
     "Deployment starts processes and imports none of them": ("deploy/local/children.py", "import serving.cli"),
     "The client's flows do no I/O": ("headgate/flows.py", "import httpx"),
+    "The registry's own process opens no table": (
+        "registry/adapters/tables/process.py",
+        "import registry.adapters.tables.opening",
+    ),
     "Siblings never form cycles": ("registry/records.py", "import registry.layout"),
 }
 

@@ -14,7 +14,7 @@ import pytest
 from registry.digest import manifest_of, sha256_digest
 from registry.errors import InvalidRequest, Unavailable
 from registry.layout import blob_key, manifest_key
-from registry.ports import Artifacts
+from registry.ports import Artifacts, SourceFile, WorkingFiles
 from registry.records import ManifestEntry
 
 PREFIX = "mlflow/1/models/m-1/artifacts/"
@@ -38,11 +38,15 @@ class Bucket(Protocol):
         """Return all keys, sorted."""
 
 
+class WorkingArtifacts(Artifacts, WorkingFiles, Protocol):
+    """Sealed objects and working files."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """An adapter and the bucket it works on."""
 
-    artifacts: Artifacts
+    artifacts: WorkingArtifacts
     bucket: Bucket
 
 
@@ -53,6 +57,19 @@ def noise(size: int, seed: int = 1) -> bytes:
 
 class ArtifactsPromises:
     """Subclass it, and give it a ``world`` fixture."""
+
+    @pytest.mark.parametrize("size", [0, 10, 9 * MIB])
+    def test_a_working_file_is_read_in_pieces(self, world: World, size: int) -> None:
+        """Its bytes come in order, whatever its size; one that has changed or gone since it was listed does not."""
+        data = noise(size)
+        world.bucket.put(PREFIX + "train.parquet", data)
+        (file,) = [f for f in world.artifacts.list_files(PREFIX) if f.path == "train.parquet"]
+        assert b"".join(world.artifacts.stream(PREFIX, file)) == data
+        if size:
+            changed = SourceFile(file.path, file.size, '"0123"')
+            for wrong in (changed, SourceFile("gone", file.size, file.etag)):
+                with pytest.raises(Unavailable):
+                    list(world.artifacts.stream(PREFIX, wrong))
 
     def test_lists_files_by_path_with_sizes(self, world: World) -> None:
         """A listing has every file below the prefix, sorted, and nothing beside it."""

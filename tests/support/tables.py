@@ -27,14 +27,18 @@ class TablesHere:
 
     Attributes:
         orders: What was asked for.
+        broken: Whether every order meets a fault of ours.
     """
 
     def __init__(self) -> None:
         self.orders: list[TableOrder] = []
+        self.broken = False
 
     def make(self, file: BinaryIO, order: TableOrder) -> MadeOfTable:
         """See ``Tables.make``."""
         self.orders.append(order)
+        if self.broken:
+            raise RuntimeError("a bug")
         told = answer(f"/dev/fd/{file.fileno()}", json.loads(order_json(order, 60)))
         return understood(json.dumps(told).encode())
 

@@ -12,6 +12,7 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from threading import BoundedSemaphore
 from typing import Any, BinaryIO
 
@@ -24,7 +25,7 @@ AT_ONCE = 2
 PLACE_SECONDS = 30.0
 SECONDS = 600
 ANSWER_BYTES = 64 << 20
-_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_START")
+_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 # malloc itself: the other allocators reserve more address space than they use, and give less of it back.
 _SET = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -78,7 +79,7 @@ def _run(file: BinaryIO, order: bytes, seconds: int) -> bytes:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         pass_fds=(descriptor,),
-        env={name: os.environ[name] for name in _KEPT if name in os.environ} | _SET,
+        env=environment(os.environ),
         cwd="/",
         start_new_session=True,
     )
@@ -87,6 +88,11 @@ def _run(file: BinaryIO, order: bytes, seconds: int) -> bytes:
     finally:
         process.kill()
         process.wait()
+
+
+def environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a reader gets: named ones only, so no credential."""
+    return {name: ours[name] for name in _KEPT if name in ours} | _SET
 
 
 def _talk(process: subprocess.Popen[bytes], order: bytes, deadline: float) -> bytes:

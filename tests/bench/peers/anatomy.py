@@ -79,16 +79,20 @@ class Peer:
 
 def install(peer: Peer) -> Path:
     """Make the peer's environment, unless it is there as its pins want it; return its ``bin``. Raises Skipped."""
-    pins = Path(__file__).parent / f"{peer.environment}.txt"
-    interpreter = peer.interpreter()
-    home = ENVIRONMENTS / peer.environment
+    return environment(peer.environment, peer.interpreter())
+
+
+def environment(name: str, interpreter: str = sys.executable) -> Path:
+    """Make the environment of a requirements file, as ``install`` does a peer's."""
+    pins = Path(__file__).parent / f"{name}.txt"
+    home = ENVIRONMENTS / name
     stamp, wanted = home / "installed", hashlib.sha256(pins.read_bytes() + interpreter.encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return home / "bin"
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if uv is None:
         raise Skipped("uv is not installed")
-    print(f"  installing {peer.environment} ...", file=sys.stderr)
+    print(f"  installing {name} ...", file=sys.stderr)
     python = str(home / "bin" / "python")
     for command in (
         [uv, "venv", "--quiet", "--clear", "--python", interpreter, str(home)],
