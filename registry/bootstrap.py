@@ -26,12 +26,14 @@ from registry.errors import Unavailable
 from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
 from registry.http.nodes import node_routes
+from registry.http.quality import quality_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
+from registry.monitoring.quality_watch import DAY_MS, QualityWatch
 from registry.operations import Guard, Operations
 from registry.ports import Ledger
 from registry.reconciler import Reconciler
@@ -41,6 +43,8 @@ from registry.telemetry import RegistryMetrics
 from registry.traffic.arrival import seen_nodes
 
 SWEEP_SECONDS = 600
+PREDICTIONS_SWEEP_SECONDS = 30
+QUALITY_SECONDS = 10.0
 LOOK_SECONDS = 0.5
 NODES_SECONDS = 5.0
 WINDOWS_KEPT_MS = 7 * 24 * 3_600_000
@@ -105,6 +109,8 @@ def build(settings: RegistrySettings) -> Process:
         pause=settings.reconcile_seconds,
     )
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
+    kept_ms = int(settings.predictions_days * DAY_MS)
+    _watch_quality(ledger, metrics, background, kept=settings.predictions_kept, kept_ms=kept_ms)
     controller = _deliver(rollouts, ledger, metrics, background)
     wake.connect(background)
     watch = RevisionWatch(ledger.snapshots)
@@ -134,6 +140,7 @@ def build(settings: RegistrySettings) -> Process:
     app.include_router(traffic_routes(operations))
     app.include_router(rollout_routes(rollouts, ledger.rollouts, now_ms))
     app.include_router(node_routes(operations, now_ms))
+    app.include_router(quality_routes(operations, now_ms, kept_ms))
     app.include_router(alias_routes(operations))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
     return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), leave)
@@ -154,6 +161,17 @@ def _deliver(
     background.every("nodes", NODES_SECONDS, count)
     background.every("gone-models", SWEEP_SECONDS, lambda: metrics.models_are(ledger.models.names()))
     return controller
+
+
+def _watch_quality(
+    ledger: Ledger, metrics: RegistryMetrics, background: Background, *, kept: int, kept_ms: int
+) -> None:
+    """Have live quality shown, and predictions that are too old or too many forgotten."""
+    watch = QualityWatch(ledger.predictions, metrics, kept_ms)
+    background.every("quality", QUALITY_SECONDS, lambda: watch.look(now_ms()))
+    background.every(
+        "sweep-predictions", PREDICTIONS_SWEEP_SECONDS, lambda: ledger.predictions.sweep(kept, now_ms() - kept_ms)
+    )
 
 
 def _sweep(background: Background, operations: Operations, artifacts: S3Artifacts, ttl_seconds: float) -> None:

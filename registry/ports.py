@@ -14,6 +14,7 @@ from typing import Protocol
 
 from registry.aliases import AliasChange, AliasRecord
 from registry.intake import Registrations, Uploads
+from registry.monitoring.ports import Predictions
 from registry.plans import Plan, PlanRevision
 from registry.records import (
     AliasName,
@@ -348,3 +349,4 @@ class Ledger:
     rollouts: Rollouts
     reports: Reports
     leases: Leases
+    predictions: Predictions

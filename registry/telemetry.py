@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from registry.monitoring.quality import VersionQuality
 from registry.plans import WHOLE
 from registry.records import VersionState
 from registry.traffic.judgement import Judgement
@@ -47,6 +48,20 @@ class RegistryMetrics:
         self._nodes = Gauge(
             "headgate_nodes", "Serving nodes that were heard of in the last minute.", registry=self.collected
         )
+        self._quality = Gauge(
+            "headgate_quality",
+            "Live quality by the labels that came: accuracy, precision, recall, f1, log_loss, auc, calibration_error; "
+            "or mae, rmse, r2. Shown by the registry that leads.",
+            ("model", "version", "arm", "metric"),
+            registry=self.collected,
+        )
+        self._coverage = Gauge(
+            "headgate_label_coverage_ratio",
+            "Share of a version's kept predictions that have a label; of versions that have any.",
+            ("model", "version"),
+            registry=self.collected,
+        )
+        self._qualities: dict[tuple[str, str], set[tuple[str, str]]] = {}
         self._counted: set[str] = set()
         self._shown: dict[str, tuple[str, str, set[str]]] = {}
 
@@ -90,6 +105,24 @@ class RegistryMetrics:
                 self._counted.discard(model)
                 for state in ENDED:
                     self._rollouts.remove(model, state.value)
+
+    def quality_seen(self, model: str, version: str, quality: VersionQuality) -> None:
+        """Show a version's live quality."""
+        found = {(arm.arm, name): value for arm in quality.arms for name, value in arm.figures.metrics.items()}
+        before = self._qualities.get((model, version), set())
+        for arm, name in before - found.keys():
+            self._quality.remove(model, version, arm, name)
+        for (arm, name), value in found.items():
+            self._quality.labels(model, version, arm, name).set(value)
+        self._coverage.labels(model, version).set(quality.coverage_ratio or 0.0)
+        self._qualities[model, version] = set(found)
+
+    def qualities_are(self, versions: Collection[tuple[str, str]]) -> None:
+        """Show the live quality of no others any more than these, by model and version."""
+        for model, version in self._qualities.keys() - set(versions):
+            for arm, name in self._qualities.pop((model, version)):
+                self._quality.remove(model, version, arm, name)
+            self._coverage.remove(model, version)
 
     def nodes_are(self, count: int) -> None:
         """Show how many nodes there are."""

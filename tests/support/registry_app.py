@@ -20,12 +20,14 @@ from registry.edge.gate import Gate, Receive, Scope, Send
 from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
 from registry.http.nodes import node_routes
+from registry.http.quality import quality_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
+from registry.monitoring.quality_watch import DAY_MS
 from registry.operations import Guard, Operations
 from registry.reconciler import Reconciler
 from registry.rollouts import Judge, RolloutOperations
@@ -85,6 +87,7 @@ class RegistryInMemory:
             traffic_routes(self.operations),
             rollout_routes(self.rollouts, self.ledger.rollouts, self.clock),
             node_routes(self.operations, self.clock),
+            quality_routes(self.operations, self.clock, 7 * DAY_MS),
             alias_routes(self.operations),
             snapshot_routes(self.ledger.snapshots, watch),
         ):

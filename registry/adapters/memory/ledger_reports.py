@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
+from registry.adapters.memory.ledger_predictions import MemoryPredictions
 from registry.adapters.memory.ledger_rollouts import MemoryRollouts
 from registry.adapters.memory.ledger_state import LedgerState
 from registry.plans import PlanRevision
@@ -19,9 +20,10 @@ from registry.windows import ArmWindow, ShadowWindow
 class MemoryReports:
     """The ``Reports`` port."""
 
-    def __init__(self, state: LedgerState, rollouts: MemoryRollouts) -> None:
+    def __init__(self, state: LedgerState, rollouts: MemoryRollouts, predictions: MemoryPredictions) -> None:
         self._state = state
         self._rollouts = rollouts
+        self._predictions = predictions
         self._nodes: dict[str, NodeState] = {}
         self._arms: dict[tuple[int, str, int, str, str], ArmPart] = {}
         self._shadows: dict[tuple[str, str, int, int], ShadowWindow] = {}
@@ -42,6 +44,7 @@ class MemoryReports:
                 self._add_arm(part)
             for window in shadow_buckets(report, lines, now_ms):
                 self._add_shadow(window)
+            self._predictions.add(report.answers)
             return report.sequence
 
     def nodes(self) -> Sequence[NodeState]:

@@ -10,6 +10,7 @@ from registry.adapters.sql.database import Database
 from registry.adapters.sql.leases import SqlLeases
 from registry.adapters.sql.models import SqlModels
 from registry.adapters.sql.plans import SqlPlans
+from registry.adapters.sql.predictions import SqlPredictions
 from registry.adapters.sql.registrations import SqlRegistrations
 from registry.adapters.sql.reports import SqlReports
 from registry.adapters.sql.rollouts import SqlRollouts
@@ -37,4 +38,5 @@ def ledger_on(database: Database, clock: Callable[[], int] = system_clock) -> Le
         rollouts=SqlRollouts(database, clock),
         reports=SqlReports(database, clock),
         leases=SqlLeases(database, clock),
+        predictions=SqlPredictions(database, clock),
     )

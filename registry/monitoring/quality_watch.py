@@ -1,0 +1,86 @@
+"""Looks at versions that got labels, and shows how good they were.
+
+Figures are made anew from the newest labelled rows that are kept, so they need no memory of their own: any registry
+gives the same, and a restart loses nothing. Not here: the figures (``quality.py``), and who calls (the monitor's loop).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from registry.monitoring.ports import Predictions
+from registry.monitoring.quality import DAY_MS, MOST_ROWS, VersionQuality, quality_of
+from registry.records import ModelName, VersionNumber
+
+__all__ = ["DAY_MS", "QualityGauges", "QualityWatch", "version_quality"]
+
+PAUSE_MS = 30_000
+"""A version that gets labels all the time is looked at as often."""
+AGAIN_MS = 600_000
+"""And one that gets none any more: its oldest rows go."""
+
+
+class QualityGauges(Protocol):
+    """Where live quality is shown."""
+
+    def quality_seen(self, model: str, version: str, quality: VersionQuality) -> None:
+        """Show a version's live quality."""
+        ...
+
+    def qualities_are(self, versions: Collection[tuple[str, str]]) -> None:
+        """Show the live quality of no others any more than these."""
+        ...
+
+
+def version_quality(
+    predictions: Predictions, model: ModelName, version: VersionNumber, since_ms: int
+) -> VersionQuality:
+    """Return how good a version's answers since then were."""
+    rows = predictions.labelled(model, version, since_ms, MOST_ROWS)
+    return quality_of(rows, predictions.coverage(model, version, since_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    at_ms: int
+    came_ms: int
+
+
+class QualityWatch:
+    """Remembers only what it has looked at.
+
+    Args:
+        predictions: Where labels are.
+        gauges: Where figures are shown.
+        kept_ms: How old an answered request may be.
+    """
+
+    def __init__(self, predictions: Predictions, gauges: QualityGauges, kept_ms: int) -> None:
+        self._predictions = predictions
+        self._gauges = gauges
+        self._kept_ms = kept_ms
+        self._looks: dict[tuple[ModelName, VersionNumber], _Look] = {}
+
+    def look(self, now_ms: int) -> None:
+        """Look at every version that is due. Raises Unavailable where the database is gone; then look again."""
+        newest = self._predictions.newest()
+        self._gauges.qualities_are(newest.keys())
+        self._looks = {key: look for key, look in self._looks.items() if key in newest}
+        for (model, version), came_ms in newest.items():
+            if self._due((model, version), came_ms, now_ms):
+                found = version_quality(self._predictions, model, version, now_ms - self._kept_ms)
+                self._gauges.quality_seen(model, version, found)
+                self._looks[model, version] = _Look(now_ms, came_ms)
+
+    def leave(self) -> None:
+        """Show nothing any more: another registry leads."""
+        self._looks.clear()
+        self._gauges.qualities_are(())
+
+    def _due(self, key: tuple[ModelName, VersionNumber], came_ms: int, now_ms: int) -> bool:
+        last = self._looks.get(key)
+        if last is None:
+            return True
+        return now_ms - last.at_ms >= (PAUSE_MS if came_ms != last.came_ms else AGAIN_MS)
