@@ -83,4 +83,6 @@ class QualityWatch:
         last = self._looks.get(key)
         if last is None:
             return True
-        return now_ms - last.at_ms >= (PAUSE_MS if came_ms != last.came_ms else AGAIN_MS)
+        # One that came in the very millisecond of the last look may have come after it.
+        news = came_ms != last.came_ms or came_ms >= last.at_ms
+        return now_ms - last.at_ms >= (PAUSE_MS if news else AGAIN_MS)
