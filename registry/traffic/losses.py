@@ -25,7 +25,7 @@ CALIBRATION = 50
 MOST_TOGETHER = 200
 LARGEST = 0.99
 MINUTE_MS = 60_000
-MOST_WEIGHED = 50_000
+MOST_WEIGHED = 20_000
 """Labelled requests that are read of one rollout: the newest."""
 
 
