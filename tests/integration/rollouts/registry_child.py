@@ -28,9 +28,11 @@ from registry.errors import HeadgateError
 from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
 from registry.http.nodes import node_routes
+from registry.http.quality import quality_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.traffic import traffic_routes
+from registry.monitoring.quality import DAY_MS
 from registry.operations import Operations
 from registry.rollouts import RolloutOperations
 from registry.telemetry import RegistryMetrics
@@ -72,6 +74,7 @@ def serve_registry(url: str, port: int) -> None:
         traffic_routes(operations),
         rollout_routes(rollouts, ledger.rollouts, system_clock),
         node_routes(operations, system_clock),
+        quality_routes(operations, system_clock, 7 * DAY_MS),
     ):
         app.include_router(routes)
     gate = build_app(app, REGISTRY_ROUTES, Mounted(_nothing, ()), ())
