@@ -80,7 +80,8 @@ def test_what_does_not_exist(registry: RegistryInMemory) -> None:
 def test_a_report_with_damaged_answers_is_refused_whole(registry: RegistryInMemory) -> None:
     """As any other report that is none."""
     said = replace(report(1), answers=(answered("r-1"),)).to_json()
-    for damage in ({"arm": "best"}, {"rows": [{}]}, {"request_id": ""}, {"rows": [1] * 1001}):
+    damages: list[dict[str, Any]] = [{"arm": "best"}, {"rows": [{}]}, {"request_id": ""}, {"rows": [1] * 1001}]
+    for damage in damages:
         said["answers"] = [answered("r-1").to_json() | damage]
         assert code(registry.ask("POST", f"{V1}/windows", json=said)) == (400, "invalid_argument")
     assert send(registry, [item("r-1")])["accepted"] == 0
@@ -88,7 +89,7 @@ def test_a_report_with_damaged_answers_is_refused_whole(registry: RegistryInMemo
 
 def test_live_quality_of_a_version(registry: RegistryInMemory) -> None:
     """The whole answer: its task, its arms with coverage, delay and figures, and its days."""
-    empty = {"model": "churn", "version": "1", "task": None, "arms": [], "training": {}, "windows": []}
+    empty: dict[str, Any] = {"model": "churn", "version": "1", "task": None, "arms": [], "training": {}, "windows": []}
     assert registry.ask("GET", QUALITY).json() == empty
     registry.clock.now_ms = 100_000
     rows = [((0.25, 0.75), 1), ((0.75, 0.25), 0), ((0.5, 0.5), 1), ((1.0, 0.0), 0)]

@@ -182,7 +182,8 @@ async def test_a_label_at_one_worker_finds_the_answer_of_another(tmp_path: Path)
     desk, meeting, nodes = Desk(), tmp_path / "meeting", []
     meeting.mkdir()
     for worker in range(2):
-        settings = ServingSettings(home=tmp_path, window_seconds=30)
+        given: dict[str, Any] = {"home": tmp_path, "window_seconds": 30}
+        settings = ServingSettings(**given)
         parts = Parts(FakeRegistry(churn()), FakeCache(), FakeRuntime(), feedback=desk)
         nodes.append(Node(settings, parts, Worker(worker, 2, meeting)))
     clients = [

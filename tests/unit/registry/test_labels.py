@@ -70,7 +70,14 @@ def test_a_node_adds_answers() -> None:
     """They are read strictly, and refused as a whole."""
     said = answered("r", 1, "yes", None, (0.25, 0.75))
     assert read_feedback({"items": [], "answers": [said.to_json()]}, from_node=True).answers == (said,)
-    for damage in ({"arm": "x"}, {"request_id": "a b"}, {"rows": []}, {"rows": ["x" * 65]}, {"rows": [2**64]}):
+    damages: list[dict[str, Any]] = [
+        {"arm": "x"},
+        {"request_id": "a b"},
+        {"rows": []},
+        {"rows": ["x" * 65]},
+        {"rows": [2**64]},
+    ]
+    for damage in damages:
         with pytest.raises(InvalidRequest):
             read_feedback({"items": [], "answers": [said.to_json() | damage]}, from_node=True)
     with pytest.raises(ValueError, match="out of range"):

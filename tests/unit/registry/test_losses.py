@@ -5,30 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from registry.labels import LabelledRow
-from registry.traffic.evidence import Losses, quality_evidence
+from registry.traffic.evidence import Losses
 from registry.traffic.losses import CALIBRATION, MINUTE_MS, MOST_TOGETHER, losses_of
+from tests.support.labelled_rollouts import classes, numbers, stopped_after
 from tests.support.labels import labelled
-
-
-def classes(rng: np.random.Generator, count: int, *, canary: float, stable: float) -> list[LabelledRow]:
-    """Return rows of which a tenth are the canary's, wrong at these rates, forty labels a minute."""
-    arms = np.where(rng.random(count) < 0.1, "canary", "stable").tolist()
-    return [
-        labelled(1, int(rng.random() >= (canary if arm == "canary" else stable)), arm=arm, came_ms=n * 1_500, at_ms=n)
-        for n, arm in enumerate(arms)
-    ]
-
-
-def numbers(rng: np.random.Generator, count: int, *, times: float) -> list[LabelledRow]:
-    """Return rows of which a fifth are the canary's, whose errors are ``times`` as large."""
-    rows = []
-    for n in range(count):
-        arm = "canary" if rng.random() < 0.2 else "stable"
-        truth = float(rng.normal(100, 20))
-        error = float(rng.normal(0, 5)) * (times if arm == "canary" else 1)
-        rows.append(labelled(truth + error, truth, arm=arm, came_ms=n * 1_500, at_ms=n))
-    return rows
 
 
 def test_a_wrong_class_is_a_loss() -> None:
@@ -55,7 +35,8 @@ def test_errors_are_measured_by_those_before() -> None:
     before = [labelled(1.5 + n % 10, float(n % 10), came_ms=n) for n in range(CALIBRATION)]
     after = [labelled(error + 0.5, 0.5, arm="canary", came_ms=MINUTE_MS) for error in (0.75, 1.5, 30.0)]
     (period,) = losses_of(before + after)
-    assert (period.canary_count, period.canary_sum) == (3, pytest.approx(2.5))
+    assert period.canary_count == 3
+    assert period.canary_sum == pytest.approx(2.5)
     later = [labelled(0.5, 0.25, came_ms=2 * MINUTE_MS)]
     assert losses_of(before + after + later)[:1] == [period], "what comes later changes nothing that was weighed"
 
@@ -69,23 +50,15 @@ def test_perfect_predictions_of_before_measure_nothing() -> None:
 
 def test_a_canary_that_is_as_good_is_let_through() -> None:
     """At any of many looks, in more than 95 of 100 rollouts."""
-    rng, stopped = np.random.default_rng(1), 0
-    for _ in range(60):
-        found = losses_of(classes(rng, 2_400, canary=0.1, stable=0.1))
-        looks = (quality_evidence(found[:n], tolerance=1.25, alpha=0.05) for n in range(6, len(found) + 1, 6))
-        stopped += any(verdict.fails for verdict in looks)
-    for _ in range(20):
-        found = losses_of(numbers(rng, 2_400, times=1.0))
-        looks = (quality_evidence(found[:n], tolerance=1.25, alpha=0.05) for n in range(6, len(found) + 1, 6))
-        stopped += any(verdict.fails for verdict in looks)
-    assert stopped <= 4
+    rng = np.random.default_rng(1)
+    stopped = [stopped_after(classes(rng, 2_400, canary=0.1, stable=0.1)) for _ in range(30)]
+    stopped += [stopped_after(numbers(rng, 2_400, times=1.0)) for _ in range(10)]
+    assert np.isfinite(stopped).sum() <= 2
 
 
 def test_a_worse_canary_is_found() -> None:
     """Three times as many wrong classes in 2,400 labels; errors twice as large in 6,000."""
     rng = np.random.default_rng(2)
-    for _ in range(5):
-        wrong = losses_of(classes(rng, 2_400, canary=0.3, stable=0.1))
-        assert quality_evidence(wrong, tolerance=1.25, alpha=0.05).fails
-        large = losses_of(numbers(rng, 6_000, times=2.0))
-        assert quality_evidence(large, tolerance=1.25, alpha=0.05).fails
+    for _ in range(2):
+        assert stopped_after(classes(rng, 2_400, canary=0.3, stable=0.1)) <= 2_400
+        assert stopped_after(numbers(rng, 6_000, times=2.0)) <= 6_000

@@ -7,6 +7,7 @@ from threading import Thread
 
 import numpy as np
 
+from registry.observed import Answered
 from serving.exchange import ArrayOutput, Table, TableOutput
 from serving.telemetry.answered import MOST_PENDING, MOST_REQUESTS, MOST_VALUES, WHOLE, KeptAnswers, place
 from serving.telemetry.finished import Finished
@@ -135,7 +136,8 @@ def test_an_answer_that_cannot_be_read_costs_no_other() -> None:
 
 def test_threads_lose_nothing() -> None:
     """What is found and handed over meanwhile is all that was observed."""
-    story, taken = Story(), []
+    story = Story()
+    taken: list[Answered] = []
 
     def hand_over() -> None:
         for _ in range(50):
