@@ -12,7 +12,7 @@ from registry.http.render import iso
 from registry.http.strict import StrictRoute, strict_json
 from registry.labels import read_feedback
 from registry.monitoring.quality import ArmQuality, DayQuality, Figures, VersionQuality
-from registry.monitoring.quality_watch import version_quality
+from registry.monitoring.quality_watch import QualityReader
 from registry.operations import Operations
 from registry.records import ModelName, VersionNumber, parse_model_name, parse_version
 
@@ -29,6 +29,7 @@ def quality_routes(
     """Return the routes, bound to ``operations``; ``kept_ms`` is how long predictions are kept."""
     routes = APIRouter(prefix="/registry/v1", tags=["quality"], route_class=StrictRoute)
     predictions = operations.ledger.predictions
+    reader = QualityReader(predictions, clock, kept_ms)
 
     @routes.post("/models/{name}/feedback", status_code=202)
     async def feedback(name: str, request: Request) -> Any:
@@ -50,7 +51,7 @@ def quality_routes(
     def quality(name: str, version: str) -> Any:
         """Show how good a version's predictions were, by the labels that came."""
         record = operations.version(parse_model_name(name), parse_version(version))
-        found = version_quality(predictions, record.model, record.version, clock() - kept_ms)
+        found = reader.read(record.model, record.version)
         return quality_json(record.model, record.version, found, training(record.model, record.version))
 
     return routes

@@ -6,7 +6,7 @@ gives the same, and a restart loses nothing. Not here: the figures (``quality.py
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,8 +14,10 @@ from registry.monitoring.ports import Predictions
 from registry.monitoring.quality import DAY_MS, MOST_ROWS, VersionQuality, quality_of
 from registry.records import ModelName, VersionNumber
 
-__all__ = ["DAY_MS", "QualityGauges", "QualityWatch", "version_quality"]
+__all__ = ["DAY_MS", "QualityGauges", "QualityReader", "QualityWatch", "version_quality"]
 
+SEEN_MS = 1_000
+MOST_SEEN = 64
 PAUSE_MS = 30_000
 """A version that gets labels all the time is looked at as often."""
 AGAIN_MS = 600_000
@@ -40,6 +42,33 @@ def version_quality(
     """Return how good a version's answers since then were."""
     rows = predictions.labelled(model, version, since_ms, MOST_ROWS)
     return quality_of(rows, predictions.coverage(model, version, since_ms))
+
+
+class QualityReader:
+    """Reads what ``version_quality`` returns, up to a second old: many may watch, and ten thousand rows take a while.
+
+    Args:
+        predictions: Where labels are.
+        clock: Tells the time in milliseconds.
+        kept_ms: How old an answered request may be.
+    """
+
+    def __init__(self, predictions: Predictions, clock: Callable[[], int], kept_ms: int) -> None:
+        self._predictions = predictions
+        self._clock = clock
+        self._kept_ms = kept_ms
+        self._seen: dict[tuple[ModelName, VersionNumber], tuple[int, VersionQuality]] = {}
+
+    def read(self, model: ModelName, version: VersionNumber) -> VersionQuality:
+        """Return how good a version's answers were."""
+        now_ms = self._clock()
+        at_ms, found = self._seen.get((model, version), (0, None))
+        if found is None or not 0 <= now_ms - at_ms < SEEN_MS:
+            found = version_quality(self._predictions, model, version, now_ms - self._kept_ms)
+            if len(self._seen) >= MOST_SEEN:
+                self._seen = {}
+            self._seen[model, version] = (now_ms, found)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

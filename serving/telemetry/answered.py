@@ -21,7 +21,7 @@ from zlib import crc32
 from registry import log
 from registry.observed import Answered
 from registry.records import ModelName, VersionNumber
-from serving.exchange import ArrayOutput
+from serving.exchange import ArrayOutput, Output
 from serving.outputs import weight
 from serving.sources.registry import is_news
 from serving.telemetry.finished import Finished
@@ -38,6 +38,9 @@ MOST_VALUES = 100_000
 """How much of answers one report may hold: requests, and numbers in all of them."""
 WHOLE = 1 << 32
 _Kept = dict[tuple[str, str], Answered]
+_Pending = tuple[float, int, str, str, str, int, str, int, Output]
+"""When (wall clock), how many bytes the answer weighs, model, version, arm, revision, request, rows, answer. Not the
+finished request itself, which holds on to its inputs."""
 
 
 class KeptAnswers:
@@ -63,7 +66,7 @@ class KeptAnswers:
         self._most_bytes = most_bytes
         self._lost = lost
         self._clock = clock
-        self._pending: deque[tuple[float, int, Finished]] = deque()
+        self._pending: deque[_Pending] = deque()
         # Two counts, each with one writer, make a difference that needs no lock.
         self._put = self._done = 0
         self._tell: Callable[[], None] = lambda: None
@@ -95,7 +98,19 @@ class KeptAnswers:
             self._lost(LOST, 1)
             return
         self._put += bytes_
-        pending.append((self._clock(), bytes_, done))
+        pending.append(
+            (
+                self._clock(),
+                bytes_,
+                done.model,
+                done.version,
+                done.arm,
+                done.revision,
+                done.request_id,
+                done.rows,
+                output,
+            )
+        )
 
     def settle(self) -> None:
         """Go through the list."""
@@ -120,27 +135,27 @@ class KeptAnswers:
 
     def _settle(self) -> None:
         for _ in range(len(self._pending)):  # what comes meanwhile is for the next time
-            at, bytes_, done = self._pending.popleft()
+            one = self._pending.popleft()
             try:
-                self._keep(at, done)
+                self._keep(one)
             except Exception as error:  # noqa: BLE001 -- an answer that cannot be read must not cost the others theirs
                 self._note_fault(error)
             finally:
-                self._done += bytes_
+                self._done += one[1]
 
-    def _keep(self, at: float, done: Finished) -> None:
-        share = self._shares.get(done.model, self._wanted)
-        if share < WHOLE and place(done.request_id) >= share:
+    def _keep(self, pending: _Pending) -> None:
+        at, _, model, version, arm, revision, request_id, asked, output = pending
+        share = self._shares.get(model, self._wanted)
+        if share < WHOLE and place(request_id) >= share:
             self._lost(LOST, 1)
             return
-        key = (done.model, done.request_id)
-        if done.output is None or key in self._kept:
+        if (model, request_id) in self._kept:
             return
-        rows = predicted_rows(done.output, done.rows)
+        rows = predicted_rows(output, asked)
         if rows is None:
             return
-        model, version = ModelName(done.model), VersionNumber(done.version)
-        self._kept[key] = Answered(model, version, done.arm, done.revision, done.request_id, int(at * 1000), rows)
+        answered = Answered(ModelName(model), VersionNumber(version), arm, revision, request_id, int(at * 1000), rows)
+        self._kept[model, request_id] = answered
         self._values += values_of(rows)
         while len(self._kept) > MOST_REQUESTS or self._values > MOST_VALUES:
             self._thin()
