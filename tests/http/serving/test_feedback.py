@@ -24,7 +24,7 @@ from tests.support.labels import item
 from tests.support.ledgers import CHURN, number
 from tests.support.registry_app import V1, RegistryInMemory
 from tests.support.serving_fakes import FakeCache, FakeRegistry, FakeRuntime, eventually
-from tests.support.serving_node import ROW, churn, running
+from tests.support.serving_node import ROW, FakeWorld, churn, listening, running
 
 pytestmark = pytest.mark.anyio
 FEEDBACK = "/models/churn/feedback"
@@ -201,6 +201,28 @@ async def test_a_label_at_one_worker_finds_the_answer_of_another(tmp_path: Path)
         for client, node in zip(clients, nodes, strict=True):
             await client.aclose()
             await node.stop()
+
+
+@pytest.mark.integration
+async def test_labels_come_over_a_real_connection(tmp_path: Path) -> None:
+    """Beside predictions, on the same connection, in one piece and in several."""
+    desk = Desk()
+    world = FakeWorld(tmp_path, churn(), feedback=desk)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b'{"items": [', b'{"request_id": "r-1", ', b'"label": 2}]}'):
+            yield piece
+            await asyncio.sleep(0.01)
+
+    async with listening(world) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        await eventually(lambda: world.node.routes.table.known)
+        await predict(client, "r-1")
+        whole = await client.post(FEEDBACK, json={"items": [item("r-1", 1)]})
+        headers = {"content-type": "application/json"}
+        cut = await client.post(FEEDBACK, content=pieces(), headers=headers)
+        await predict(client, "r-2")
+    assert [one.json()["accepted"] for one in (whole, cut)] == [1, 1]
+    assert desk.labelled() == [(3.0, 2)]
 
 
 @asynccontextmanager
