@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from fastapi import APIRouter
+
 from registry.adapters.mlflow_app.answers import mlflow_problem
 from registry.adapters.mlflow_app.app import MlflowConfig, build_mlflow_app
 from registry.adapters.mlflow_app.catalog import open_catalog
@@ -109,8 +111,7 @@ def build(settings: RegistrySettings) -> Process:
         pause=settings.reconcile_seconds,
     )
     _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
-    kept_ms = int(settings.predictions_days * DAY_MS)
-    _watch_quality(ledger, metrics, background, kept=settings.predictions_kept, kept_ms=kept_ms)
+    quality = _watch_quality(operations, metrics, background, settings)
     controller = _deliver(rollouts, ledger, metrics, background)
     wake.connect(background)
     watch = RevisionWatch(ledger.snapshots)
@@ -135,13 +136,11 @@ def build(settings: RegistrySettings) -> Process:
 
     app = build_fastapi(lifespan)
     app.include_router(health_routes(metrics.collected, life))
-    app.include_router(version_routes(operations))
-    app.include_router(upload_routes(operations))
-    app.include_router(traffic_routes(operations))
+    for routes in (version_routes, upload_routes, traffic_routes, alias_routes):
+        app.include_router(routes(operations))
     app.include_router(rollout_routes(rollouts, ledger.rollouts, now_ms))
     app.include_router(node_routes(operations, now_ms))
-    app.include_router(quality_routes(operations, now_ms, kept_ms))
-    app.include_router(alias_routes(operations))
+    app.include_router(quality)
     app.include_router(snapshot_routes(ledger.snapshots, watch))
     return Process(build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts), leave)
 
@@ -164,14 +163,18 @@ def _deliver(
 
 
 def _watch_quality(
-    ledger: Ledger, metrics: RegistryMetrics, background: Background, *, kept: int, kept_ms: int
-) -> None:
-    """Have live quality shown, and predictions that are too old or too many forgotten."""
-    watch = QualityWatch(ledger.predictions, metrics, kept_ms)
+    operations: Operations, metrics: RegistryMetrics, background: Background, settings: RegistrySettings
+) -> APIRouter:
+    """Have live quality shown, and predictions that are too old or too many forgotten; return the routes of labels."""
+    predictions, kept_ms = operations.ledger.predictions, int(settings.predictions_days * DAY_MS)
+    watch = QualityWatch(predictions, metrics, kept_ms)
     background.every("quality", QUALITY_SECONDS, lambda: watch.look(now_ms()))
     background.every(
-        "sweep-predictions", PREDICTIONS_SWEEP_SECONDS, lambda: ledger.predictions.sweep(kept, now_ms() - kept_ms)
+        "sweep-predictions",
+        PREDICTIONS_SWEEP_SECONDS,
+        lambda: predictions.sweep(settings.predictions_kept, now_ms() - kept_ms),
     )
+    return quality_routes(operations, now_ms, kept_ms)
 
 
 def _sweep(background: Background, operations: Operations, artifacts: S3Artifacts, ttl_seconds: float) -> None:
