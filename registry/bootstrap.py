@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,8 +23,7 @@ from registry.adapters.uv_resolver import UvResolver
 from registry.admission.admit import Admission
 from registry.background import Background
 from registry.baselining import BaselineOperations, Shelf
-from registry.controller import Controller
-from registry.drift_view import DriftView
+from registry.duties import Duties, Kept
 from registry.edge.gate import ASGIApp
 from registry.edge.traces import Tracer
 from registry.edge.tracing import open_tracer, sending
@@ -37,34 +35,24 @@ from registry.http.counted import Counted
 from registry.http.health import Life, health_routes
 from registry.http.monitoring import monitoring_routes
 from registry.http.nodes import node_routes
+from registry.http.quality import quality_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
 from registry.http.traffic import alias_routes, traffic_routes
 from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
-from registry.monitor import Desk, Monitor
+from registry.monitor import Desk
 from registry.monitoring.closing import Closing
 from registry.monitoring.ports import Runs
 from registry.operations import Guard, Operations
-from registry.ports import Catalog, Ledger
+from registry.ports import Catalog
 from registry.reconciler import Reconciler
 from registry.rollouts import RolloutOperations
 from registry.settings import RegistrySettings
 from registry.telemetry import RegistryMetrics
-from registry.traffic.arrival import seen_nodes
+from registry.trained import Trained
 
-SWEEP_SECONDS = 600
-LOOK_SECONDS = 0.5
-NODES_SECONDS = 5.0
-VERSIONS_SECONDS = 10.0
-MONITOR_SECONDS = 2.0
-VIEW_SECONDS = 5.0
-DAY_MS = 24 * 3_600_000
-BASELINES_SECONDS = 2.0
-BASELINES_LEASE_SECONDS = 30.0
-WINDOWS_KEPT_MS = 7 * 24 * 3_600_000
-NODES_KEPT_MS = 24 * 3_600_000
 TRANSFERS = 64
 """Connections to S3 for what MLflow's clients send and fetch."""
 
@@ -102,15 +90,16 @@ def build(settings: RegistrySettings) -> Process:
     it."""
     database = open_database(settings.database)
     database.migrate()
-    ledger = ledger_on(database)
-    wake = Wake()
+    ledger, wake, metrics = ledger_on(database), Wake(), RegistryMetrics()
 
     artifacts = S3Artifacts(s3_client(settings.s3_endpoint, settings.s3_region), settings.s3_bucket)
     mlflow, catalog, runs = _mlflow(settings, Guard(ledger, wake))
     operations = Operations(catalog, ledger, artifacts, wake=wake, upload_limit=settings.upload_bytes)
-    metrics = RegistryMetrics()
     rollouts = RolloutOperations(operations, now_ms, ended=metrics.rollout_ended)
-    tracer = _tracer(settings, metrics)
+    shelf = Shelf(settings.home / "registry" / "tables", settings.baseline_bytes)
+    baselines = BaselineOperations(operations, catalog, artifacts, tables=TableProcesses(), runs=runs, shelf=shelf)
+    trained = Trained(ledger.versions, runs, now_ms)
+
     background = Background(
         Reconciler(catalog, ledger),
         Admission(artifacts, ledger.versions, now_ms, metrics.admitted, resolver=UvResolver(settings.home)),
@@ -118,36 +107,45 @@ def build(settings: RegistrySettings) -> Process:
         pause=settings.reconcile_seconds,
         turned=metrics.turned,
     )
-    shelf = Shelf(settings.home / "registry" / "tables", settings.baseline_bytes)
-    baselines = BaselineOperations(operations, catalog, artifacts, tables=TableProcesses(), runs=runs, shelf=shelf)
-    _look_for_baselines(background, ledger, baselines)
-    _sweep(background, operations, artifacts, settings.upload_ttl_hours * 3600)
-    controller = _deliver(rollouts, ledger, metrics, background)
-    rule = Closing(settings.drift_rows, int(settings.drift_seconds * 1000))
-    desk = Desk(ledger.feature_windows, ledger.baselines, artifacts, ledger.leases)
-    monitor = _watch_rows(desk, rule, metrics, background, settings.monitoring_days)
     wake.connect(background)
-    watch, life = RevisionWatch(ledger.snapshots), Life()
+    rule = Closing(settings.drift_rows, int(settings.drift_seconds * 1000))
+    duties = Duties(background, metrics, now_ms, _kept(settings))
+    duties.count(ledger)
+    duties.look_for_baselines(ledger, baselines)
+    duties.sweep(operations, artifacts)
+    kept_ms = duties.watch_quality(ledger.predictions, trained)
+    leaders = (
+        duties.deliver(rollouts, ledger).leave,
+        duties.watch_rows(Desk(ledger.feature_windows, ledger.baselines, artifacts, ledger.leases), rule).leave,
+    )
+
+    tracer, watch, life = _tracer(settings, metrics), RevisionWatch(ledger.snapshots), Life()
 
     def leave() -> None:
         life.leave()
         watch.leave()
 
-    app = build_fastapi(
-        _lifespan(background, artifacts, watch, database, (controller.leave, monitor.leave), tracer=tracer)
-    )
+    app = build_fastapi(_lifespan(background, artifacts, watch, database, leaders, tracer=tracer))
+    for routes in (version_routes, upload_routes, traffic_routes, alias_routes):
+        app.include_router(routes(operations))
     app.include_router(health_routes(metrics.page, life))
-    app.include_router(version_routes(operations))
-    app.include_router(upload_routes(operations))
     app.include_router(baseline_routes(baselines))
-    app.include_router(traffic_routes(operations))
     app.include_router(rollout_routes(rollouts, ledger.rollouts, now_ms))
     app.include_router(node_routes(operations, now_ms))
     app.include_router(monitoring_routes(operations, rule))
-    app.include_router(alias_routes(operations))
+    app.include_router(quality_routes(operations, now_ms, kept_ms, trained))
     app.include_router(snapshot_routes(ledger.snapshots, watch))
     gate = build_app(app, REGISTRY_ROUTES, mlflow, settings.allowed_hosts)
     return Process(Counted(gate, gate.table, metrics.requested, tracer), leave)
+
+
+def _kept(settings: RegistrySettings) -> Kept:
+    return Kept(
+        settings.upload_ttl_hours * 3600,
+        verdict_days=settings.monitoring_days,
+        prediction_days=settings.predictions_days,
+        predictions=settings.predictions_kept,
+    )
 
 
 def _lifespan(
@@ -197,60 +195,4 @@ def _tracer(settings: RegistrySettings, metrics: RegistryMetrics) -> Tracer | No
         service="headgate-registry",
         version=platform_version(),
         instance=f"{socket.gethostname()}:{settings.registry_port}",
-    )
-
-
-def _deliver(
-    rollouts: RolloutOperations, ledger: Ledger, metrics: RegistryMetrics, background: Background
-) -> Controller:
-    """Have rollouts moved and nodes counted; return who moves them."""
-    controller = Controller(
-        rollouts, ledger.rollouts, ledger.leases, gauges=metrics, clock=now_ms, holder=secrets.token_hex(16)
-    )
-
-    def count() -> None:
-        metrics.nodes_are(seen_nodes(ledger.reports.nodes(), now_ms()))
-        metrics.snapshot_is(ledger.snapshots.revision())
-
-    def count_versions() -> None:
-        metrics.versions_are(ledger.versions.counts())
-
-    background.every("rollouts", LOOK_SECONDS, controller.turn)
-    background.every("nodes", NODES_SECONDS, count)
-    background.every("versions", VERSIONS_SECONDS, count_versions)
-    background.every("gone-models", SWEEP_SECONDS, lambda: metrics.models_are(ledger.models.names()))
-    return controller
-
-
-def _watch_rows(
-    desk: Desk, rule: Closing, metrics: RegistryMetrics, background: Background, days_kept: float
-) -> Monitor:
-    """Have windows of live rows judged and shown; return who judges them."""
-    monitor = Monitor(desk, rule, gauges=metrics, clock=now_ms, holder=secrets.token_hex(16))
-    background.every("monitor", MONITOR_SECONDS, monitor.turn)
-    background.every("drift-view", VIEW_SECONDS, DriftView(desk.windows, metrics).refresh)
-    background.every("sweep-rows", SWEEP_SECONDS, lambda: desk.windows.sweep(now_ms() - int(days_kept * DAY_MS)))
-    return monitor
-
-
-def _look_for_baselines(background: Background, ledger: Ledger, baselines: BaselineOperations) -> None:
-    """Have one registry of all look for what training runs logged; two at once would only do it twice."""
-    holder = secrets.token_hex(16)
-
-    def look() -> None:
-        if baselines.due() and ledger.leases.hold("baselines", holder, BASELINES_LEASE_SECONDS):
-            baselines.look()
-
-    background.every("baselines", BASELINES_SECONDS, look)
-
-
-def _sweep(background: Background, operations: Operations, artifacts: S3Artifacts, ttl_seconds: float) -> None:
-    """Have what nobody needs any more taken away."""
-    background.every(
-        "sweep-uploads", SWEEP_SECONDS, lambda: operations.sweep_uploads(now_ms() - int(ttl_seconds * 1000))
-    )
-    background.every("sweep-parts", SWEEP_SECONDS, lambda: artifacts.sweep_multipart(ttl_seconds))
-    reports = operations.ledger.reports
-    background.every(
-        "sweep-windows", SWEEP_SECONDS, lambda: reports.sweep(now_ms() - WINDOWS_KEPT_MS, now_ms() - NODES_KEPT_MS)
     )

@@ -159,6 +159,22 @@ DRIFT = (
     ),
 )
 
+QUALITY = Metric(
+    "headgate_quality",
+    "gauge",
+    ("model", "version", "arm", "metric"),
+    "Live quality by the labels that came: accuracy, precision, recall, f1, log_loss, auc, calibration_error; or mae, "
+    "rmse, r2. The arm training is what the training run said. Every registry says the same.",
+    joins="max",
+)
+LABEL_COVERAGE = Metric(
+    "headgate_label_coverage_ratio",
+    "gauge",
+    ("model", "version"),
+    "Share of a version's kept predictions that have a label; of versions that have any.",
+    joins="max",
+)
+
 CATALOGUE: tuple[Metric, ...] = (
     HTTP_REQUESTS,
     HTTP_SECONDS,
@@ -176,6 +192,8 @@ CATALOGUE: tuple[Metric, ...] = (
     LEADS,
     TRACES,
     *DRIFT,
+    QUALITY,
+    LABEL_COVERAGE,
     BUILD_INFO,
     *PROCESS,
 )

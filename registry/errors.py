@@ -103,6 +103,8 @@ class NotFound(HeadgateError):
         "unknown_version": "The model has no such version, or it is retired.",
         "unknown_alias": "The model has no such alias.",
         "unknown_upload": "No upload has this id.",
+        "unknown_request": "No prediction that a label could join has this request id; the message says when it may.",
+        "unknown_row": "The labelled answer has no such row.",
         "no_plan": "The model has no traffic plan; name a version, or make a plan.",
         "not_found": "Nothing is at this path.",
     }

@@ -8,6 +8,7 @@ provisional one can be made of (``Sample``). Values only. Not here: baselines (`
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,12 @@ MOST_SAMPLED = 2000
 MOST_WORDS = 1000
 MOST_ROW_VALUES = 64
 """Numbers that one predicted row may have and be kept for labels: the probabilities of so many classes."""
+MOST_ANSWERED = 1000
+"""Rows of one request that may be kept for labels."""
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+ANSWERING = frozenset({"stable", "canary", "rule", "alias", "pinned", "fallback"})
+_LARGEST = 2**53
+_LARGEST_WHOLE = 2**63
 Scalar = str | int | float | bool | None
 PredictedRow = Scalar | tuple[float, ...]
 """One row's prediction: a value, or the probabilities of its classes."""
@@ -174,7 +181,7 @@ class Answered:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Answered:
         """Read the wire form; raise KeyError, TypeError, ValueError or HeadgateError where it is damaged."""
-        return cls(
+        answered = cls(
             parse_model_name(raw["model"]),
             parse_version(raw["version"]),
             str(raw["arm"]),
@@ -183,6 +190,11 @@ class Answered:
             count_from(raw["at_ms"]),
             tuple(_row(row) for row in raw["rows"]),
         )
+        if answered.arm not in ANSWERING or not REQUEST_ID.fullmatch(answered.request_id):
+            raise ValueError("no arm, or no request has this name")
+        if max(answered.revision, answered.at_ms) > _LARGEST or not 0 < len(answered.rows) <= MOST_ANSWERED:
+            raise ValueError("a number is out of range")
+        return answered
 
 
 def _row(raw: object) -> PredictedRow:
@@ -190,6 +202,10 @@ def _row(raw: object) -> PredictedRow:
         if not 0 < len(raw) <= MOST_ROW_VALUES:
             raise ValueError("a row has too many numbers")
         return tuple(_finite(value) for value in raw)
+    if isinstance(raw, str) and len(raw) > WORD_LETTERS:
+        raise ValueError("a word is too long")
+    if isinstance(raw, int) and not -_LARGEST_WHOLE <= raw < _LARGEST_WHOLE:
+        raise ValueError("a number is out of range")
     if raw is None or isinstance(raw, (str, bool, int)):
         return raw
     return _finite(raw)

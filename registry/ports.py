@@ -15,6 +15,7 @@ from typing import Protocol
 from registry.aliases import AliasChange, AliasRecord
 from registry.intake import Registrations, Uploads
 from registry.monitoring.ports import BaselineRecord, Baselines
+from registry.monitoring.prediction_ports import Predictions
 from registry.monitoring.window_ports import FeatureWindows
 from registry.plans import Plan, PlanRevision
 from registry.records import (
@@ -366,3 +367,4 @@ class Ledger:
     leases: Leases
     feature_windows: FeatureWindows
     baselines: Baselines
+    predictions: Predictions

@@ -12,13 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from registry.errors import Conflict, NotFound
+from registry.labels import LabelledRow
 from registry.log import event, failure
 from registry.operations import Operations
 from registry.records import ModelName, VersionNumber
 from registry.traffic.actions import Abort, Action, Advance, Findings, Pause, Promote, Resume, RollBack, Yield
+from registry.traffic.evidence import Losses
 from registry.traffic.fitness import require_fit
 from registry.traffic.journal import CONTROLLER, first_line, line_of
 from registry.traffic.judgement import Judgement, judged
+from registry.traffic.losses import MOST_WEIGHED, losses_of
 from registry.traffic.ports import ArmPart
 from registry.traffic.rollout import Rollout, RolloutState, begun, decide, moved, plan_of
 from registry.traffic.spec import Spec
@@ -27,7 +30,8 @@ ATTEMPTS = 8
 SEEN_MS = 1_000
 NOT_WEIGHED = "what the nodes counted cannot be weighed; the registry's log says why"
 MOST_SEEN = 64
-Judge = Callable[[Rollout, Sequence[ArmPart]], Judgement]
+QUALITY = "quality"
+Judge = Callable[[Rollout, Sequence[ArmPart], Sequence[Losses]], Judgement]
 
 
 class RolloutOperations:
@@ -37,7 +41,7 @@ class RolloutOperations:
         operations: The registry's other verbs, and its records.
         clock: Tells the time in milliseconds.
         ended: Called after a rollout has ended.
-        judge: Weighs what the nodes counted.
+        judge: Weighs what the nodes counted, and what labels say.
     """
 
     def __init__(
@@ -127,11 +131,19 @@ class RolloutOperations:
         What cannot be weighed holds the rollout and says so; a person can still end it.
         """
         parts = self._ledger.reports.arms(rollout.model, rollout.revisions)
+        labelled = self._labelled(rollout)
         try:
-            return self._judge(rollout, parts)
+            return self._judge(rollout, parts, losses_of(labelled))
         except Exception as error:  # noqa: BLE001 (the edge of one weighing: whatever it is, abort must work)
             failure("rollout.not_weighed", error, model=rollout.model, rollout=rollout.id)
             return Judgement(Findings(failing="", shifted=NOT_WEIGHED), 0)
+
+    def _labelled(self, rollout: Rollout) -> Sequence[LabelledRow]:
+        """Return the labelled rows of both arms, where the rollout asks about quality."""
+        if all(metric.name != QUALITY for metric in rollout.spec.metrics):
+            return ()
+        versions = {rollout.version, rollout.base.stable}
+        return self._ledger.predictions.compared(rollout.model, versions, rollout.revisions, MOST_WEIGHED)
 
     def seen(self, rollout: Rollout) -> Judgement:
         """Return the same, up to a second old: many may watch, and a long rollout takes half a second to weigh."""

@@ -26,6 +26,15 @@ class RegistrySettings(PlatformSettings):
         100 * GIB, ge=1, description="The largest model that may be uploaded, all its files together."
     )
     upload_ttl_hours: float = Field(24, gt=0, description="How many hours an upload that was never committed is kept.")
+    predictions_kept: int = Field(
+        100_000,
+        ge=100,
+        le=10_000_000,
+        description="How many answered requests of each model are kept for labels; the oldest go first.",
+    )
+    predictions_days: float = Field(
+        7, gt=0, le=365, description="How many days an answered request is kept for labels at most."
+    )
 
     drift_rows: int = Field(
         1000,

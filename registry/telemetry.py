@@ -16,9 +16,11 @@ from registry.catalogue import (
     DRIFT,
     HTTP_REQUESTS,
     HTTP_SECONDS,
+    LABEL_COVERAGE,
     LEADS,
     NODE_REPORTED,
     NODES,
+    QUALITY,
     REGISTERED,
     ROLLOUT_EVIDENCE,
     ROLLOUT_SHARE,
@@ -30,6 +32,7 @@ from registry.catalogue import (
 from registry.edge.collected import Collected
 from registry.edge.exposition import MAX_GROUPS, OTHER, Family, written
 from registry.environment import platform_version
+from registry.monitoring.quality import VersionQuality
 from registry.plans import WHOLE
 from registry.records import VersionState
 from registry.traffic.arrival import SeenNode
@@ -66,7 +69,12 @@ class RegistryMetrics:
         self._evidence = Family(ROLLOUT_EVIDENCE)
         self._reported = Family(NODE_REPORTED, MAX_GROUPS, overflow=min)
         self._drift = {metric.name: Family(metric) for metric in DRIFT}
-        self.shown: list[Family] = [self._share, self._evidence, self._reported, *self._drift.values()]
+        self._quality, self._coverage = Family(QUALITY), Family(LABEL_COVERAGE)
+        self.shown: list[Family] = [
+            *(self._share, self._evidence, self._reported),
+            *self._drift.values(),
+            *(self._quality, self._coverage),
+        ]
         self._counted: set[str] = set()
         self._shown: dict[str, tuple[str, str, set[str]]] = {}
 
@@ -148,6 +156,20 @@ class RegistryMetrics:
         """Show these series of the newest verdicts, by metric and labels, and no others any more."""
         for name, family in self._drift.items():
             family.replace(found[name])
+
+    def quality_seen(self, model: str, version: str, quality: VersionQuality, training: Mapping[str, float]) -> None:
+        """Show a version's live quality, and what its training run said."""
+        found = {(arm.arm, name): value for arm in quality.arms for name, value in arm.figures.metrics.items()}
+        found |= {("training", name): value for name, value in training.items()}
+        self._quality.drop(lambda labels: labels[:2] == (model, version) and labels[2:] not in found)
+        for series, value in found.items():
+            self._quality.set((model, version, *series), value)
+        self._coverage.set((model, version), quality.coverage_ratio or 0.0)
+
+    def qualities_are(self, versions: Collection[tuple[str, str]]) -> None:
+        """Show the live quality of no others any more than these, by model and version."""
+        for family in (self._quality, self._coverage):
+            family.drop(lambda labels: labels[:2] not in versions)
 
     def nodes_are(self, nodes: Sequence[SeenNode]) -> None:
         """Show how many nodes there are, and when each was heard of."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from registry import log
 from registry.edge.gate import ASGIApp, Gate, RouteTable
@@ -27,8 +27,10 @@ from registry.edge.tracing import open_tracer
 from registry.environment import platform_version
 from registry.errors import Unavailable
 from registry.snapshots import ServableVersion
+from serving.feedback import FeedbackDesk
 from serving.http.app import NodeView, build_app, load_here, packed_page_here, unload_here
 from serving.http.body import BodyReader
+from serving.http.feedback import feedback_routes
 from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.routes import SERVING_ROUTES
@@ -39,7 +41,7 @@ from serving.pool.pool import Pool
 from serving.pool.ports import Artifacts
 from serving.pool.standing import Standing
 from serving.pool.warming import Warming
-from serving.ports import ReportSink, SnapshotSource, StartedRuntime
+from serving.ports import FeedbackSink, ReportSink, SnapshotSource, StartedRuntime
 from serving.predictor import Predictor
 from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
@@ -48,8 +50,11 @@ from serving.reporter import Reporter
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
 from serving.shadows.shadows import ShadowBounds, Shadows
+from serving.sources.feedback import HttpFeedback, NoFeedback
 from serving.sources.reports import HttpReports, NoReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
+from serving.telemetry.answered import MOST_BYTES as MOST_ANSWER_BYTES
+from serving.telemetry.answered import KeptAnswers
 from serving.telemetry.finished import Finished
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.windows import MOST_BYTES, ArmWindows
@@ -92,7 +97,7 @@ class Parts:
     """What a node needs of the world; tests hand in their own.
 
     ``beneath`` is what those stand on, closed last; ``retain`` hears, at each change, of every version that may answer;
-    ``reports`` gets what the node says of itself.
+    ``reports`` gets what the node says of itself, ``feedback`` the labels that callers send.
     """
 
     source: SnapshotSource
@@ -101,6 +106,7 @@ class Parts:
     beneath: tuple[Closes, ...] = ()
     retain: Callable[[Iterable[ServableVersion]], None] = lambda _: None
     reports: ReportSink = field(default_factory=NoReports)
+    feedback: FeedbackSink = field(default_factory=NoFeedback)
 
 
 class Node:
@@ -126,6 +132,9 @@ class Node:
         self.shadows = Shadows(self.pool, self._copies, limits, tells=self._metrics, bounds=copied)
         self._windows = ArmWindows(
             settings.window_seconds, most_bytes=MOST_BYTES // count, lost=self._metrics.counts_lost
+        )
+        self._answers = KeptAnswers(
+            settings.predictions_sample, most_bytes=MOST_ANSWER_BYTES // count, lost=self._metrics.counts_lost
         )
         self._reporter = self._build_reporter(settings, worker)
         self._predictor = Predictor(
@@ -160,7 +169,10 @@ class Node:
             instance=_node_name(settings, worker),
         )
         traced = lane if self._tracer is None else TracedLane(lane, self._tracer)
-        front = Front(traced, build_app(view, platform_version()), self.start, self.stop)
+        app = build_app(view, platform_version())
+        self._feedback = FeedbackDesk(parts.feedback, self._answers, self._ask_siblings)
+        app.include_router(feedback_routes(self._feedback, self.bodies, limits))
+        front = Front(traced, app, self.start, self.stop)
         self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts)
 
     async def start(self) -> None:
@@ -197,7 +209,8 @@ class Node:
         # What cannot be ended does not keep the rest from ending; last in, first out.
         parts = self._parts
         async with AsyncExitStack() as ends:
-            for part in (*reversed(parts.beneath), parts.source, parts.reports, parts.cache, parts.runtime):
+            sources = (parts.source, parts.reports, parts.feedback)
+            for part in (*reversed(parts.beneath), *sources, parts.cache, parts.runtime):
                 ends.push_async_callback(part.close)
             if self._siblings is not None:
                 ends.push_async_callback(self._siblings.close)
@@ -221,16 +234,26 @@ class Node:
             shadows=self.shadows,
             lost=self._metrics.counts_lost,
         )
+        reporter.carry(self._answers)
         self.pool.when_changed(reporter.changed)
         return reporter
 
     def _observe(self, done: Finished) -> None:
         self._metrics.observe(done)
         self._windows.observe(done)
+        self._answers.observe(done)
+
+    async def _ask_siblings(self, model: str, request_ids: list[str]) -> list[Any]:
+        if self._siblings is None or not request_ids:
+            return []
+        said = await self._siblings.ask({"op": "answers", "model": model, "ids": request_ids})
+        return [answered for answer in said.values() for answered in answer.get("answers", [])]
 
     async def _answer_sibling(self, message: Message) -> Message:
         if message["op"] == "page":
             return {"page": await packed_page_here(self._view)}
+        if message["op"] == "answers":
+            return {"answers": await self._feedback.find(message["model"], message["ids"])}
         work = load_here if message["op"] == "load" else unload_here
         await work(self._view, str(message["model"]), str(message["version"]))
         return {}
@@ -300,6 +323,7 @@ def build(settings: ServingSettings, worker: Worker | None = None) -> Node:
         (sealed,),
         hosts.retain,
         HttpReports(settings.registry_url),
+        HttpFeedback(settings.registry_url),
     )
     return Node(settings, parts, worker)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from registry.errors import ModelFault
-from registry.records import Digest, Manifest
+from registry.records import Digest, Manifest, ModelName
 from registry.signature import Schema
 from registry.snapshots import ServableVersion, SnapshotPage
 from serving.exchange import Call, Output, Priority
@@ -41,6 +41,22 @@ class ReportSink(Protocol):
 
         The same one may be sent any number of times: it counts once. Raises Unavailable ``registry_unavailable`` where
         nobody knows whether it was taken.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class FeedbackSink(Protocol):
+    """Who takes labels."""
+
+    async def send(self, model: ModelName, body: bytes) -> dict[str, Any]:
+        """Send labels with the answers that go with them, as JSON; return ``accepted`` and ``refused``.
+
+        What is accepted is on the registry's disk. Raises InvalidRequest, NotFound or Refused as the registry says, and
+        Unavailable ``registry_unavailable`` where nobody knows whether it took any: send all again.
         """
         ...
 

@@ -189,8 +189,7 @@ class Predictor:
             done.predict = perf_counter() - shaped
         finally:
             lease.release()
-        if decision.watched:
-            done.rows, done.output = call.data.rows, output
+        done.rows, done.output, done.request_id = call.data.rows, output, question.request_id
         return output
 
     # ---- a canary, or what a rule names, that cannot answer -------------------------------------------------------

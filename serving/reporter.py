@@ -24,6 +24,7 @@ import orjson
 
 from registry import log
 from registry.errors import Unavailable
+from registry.observed import Answered
 from registry.reports import NodeReport
 from serving.pool.standing import Standing
 from serving.ports import ReportSink
@@ -36,6 +37,22 @@ GATHER_SECONDS = 0.1
 """How long after a change others are waited for that come with it."""
 LAST_SECONDS = 1.0
 """How long a node that stops tries to hand over its last counts."""
+
+
+class Gathers(Protocol):
+    """Who keeps answers for labels. For any thread."""
+
+    def when_crowded(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called where it is time to ``settle``."""
+        ...
+
+    def settle(self) -> None:
+        """Make room."""
+        ...
+
+    def take(self) -> tuple[Answered, ...]:
+        """Hand over all."""
+        ...
 
 
 class Compares(Protocol):
@@ -53,7 +70,8 @@ class Compares(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """A report as it is sent, however often. ``requests`` is how many its windows count, copies for shadows too."""
+    """A report as it is sent, however often. ``requests`` is how many its windows count, copies for shadows and
+    kept answers too."""
 
     sequence: int
     body: bytes
@@ -87,6 +105,7 @@ class Reporter:
         self._sink = sink
         self._seconds = seconds
         self._shadows: Compares = shadows or NoShadows()
+        self._answers: Gathers | None = None
         self._left = False
         self._lost = lost
         self._changed, self._crowded = asyncio.Event(), asyncio.Event()
@@ -97,6 +116,11 @@ class Reporter:
         self._under_way: _Sealed | None = None
         self._told: tuple[object, ...] = ()
         self._taken_at: float | None = None
+
+    def carry(self, answers: Gathers) -> None:
+        """Hand over answers for labels with every report, too. Before ``run``."""
+        self._answers = answers
+        answers.when_crowded(self._crowded.set)
 
     def changed(self) -> None:
         """Learn that what is in force or loaded may have changed; quick, and as often as it happens."""
@@ -160,8 +184,13 @@ class Reporter:
 
     def _filled(self, blank: NodeReport, taken: tuple[Taken, ...]) -> _Sealed:
         shadows = tuple(each.window() for each in taken)
-        report = replace(blank, arms=self._windows.take(), shadows=shadows)
-        requests = sum(window.counts.requests for window in report.arms) + sum(each.count.copies for each in taken)
+        answers = () if self._answers is None else self._answers.take()
+        report = replace(blank, arms=self._windows.take(), shadows=shadows, answers=answers)
+        requests = (
+            len(answers)
+            + sum(window.counts.requests for window in report.arms)
+            + sum(each.count.copies for each in taken)
+        )
         return _Sealed(report.sequence, orjson.dumps(report.to_json()), requests)
 
     async def _count(self) -> None:
@@ -170,6 +199,8 @@ class Reporter:
             self._crowded.clear()
             try:
                 await asyncio.to_thread(self._windows.settle)
+                if self._answers is not None:
+                    await asyncio.to_thread(self._answers.settle)
             except Exception as error:  # noqa: BLE001  # the edge of a task: what cannot be counted must not stop the rest
                 log.failure("counting_raised", error)
 

@@ -68,6 +68,13 @@ class ServingSettings(PlatformSettings):
         le=30,
         description="How often a node reports to the registry what it serves and how compared versions did.",
     )
+    predictions_sample: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="The share of requests whose predictions are kept for labels, by a hash of the request's id; 0 "
+        "keeps none.",
+    )
     inline: bool = Field(
         True, description="Whether ONNX graphs that are known to be harmless may run in the serving process itself."
     )

@@ -25,6 +25,8 @@ STATUS: dict[str, int] = {
     "unknown_version": 404,
     "unknown_alias": 404,
     "unknown_upload": 404,
+    "unknown_request": 404,
+    "unknown_row": 404,
     "no_plan": 404,
     "not_found": 404,
     "method_not_allowed": 405,

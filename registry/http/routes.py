@@ -44,6 +44,8 @@ REGISTRY_ROUTES: tuple[Route, ...] = (
     Route("POST", ROLLOUT + "/promote", Access.OPERATE),
     Route("POST", ROLLOUT + "/abort", Access.OPERATE),
     Route("GET", MODEL + "/shadows/{version}", Access.READ),
+    Route("GET", VERSION + "/quality", Access.READ),
+    Route("POST", MODEL + "/feedback", Access.NODE),
     Route("GET", MODEL + "/aliases/{alias}", Access.READ),
     Route("PUT DELETE", MODEL + "/aliases/{alias}", Access.OPERATE),
     Route("GET", MODEL + "/aliases/{alias}/history", Access.READ),

@@ -117,9 +117,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """How wrong both arms were in one period, once labels came: sums of losses, each from 0 to 1.
-
-    Nothing makes these yet: labels do not reach the registry.
+    """How wrong both arms were in one period, once labels came (``losses.py``): sums of losses, each from 0 to 1.
 
     Attributes:
         canary_count: Labelled predictions of the canary; ``stable_count``: of stable.
@@ -184,8 +182,6 @@ def invalid_evidence(
 
 def quality_evidence(periods: Sequence[Losses], *, tolerance: float, alpha: float) -> Verdict:
     """Weigh whether the canary's mean loss is more than ``tolerance`` times stable's.
-
-    Ready, and fed by nothing yet: no rollout has labels.
 
     Losses are independent and from 0 to 1: 1 for a wrong label, an error divided by the largest one that counts. The
     test of 0s and 1s holds for them, because ``m**x <= 1 + x (m - 1)`` for x from 0 to 1.

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from registry.traffic.actions import Findings
-from registry.traffic.evidence import Period, Verdict, error_evidence, invalid_evidence, latency_evidence
+from registry.traffic.evidence import (
+    Losses,
+    Period,
+    Verdict,
+    error_evidence,
+    invalid_evidence,
+    latency_evidence,
+    quality_evidence,
+)
 from registry.traffic.ports import ArmPart
 from registry.traffic.predictions import Shift, prediction_shift
 from registry.traffic.quantiles import latency_quantile
@@ -19,8 +27,6 @@ from registry.traffic.spec import Metric
 from registry.traffic.words import both_arms
 from registry.windows import CANARY, STABLE, ArmCounts
 
-WEIGHED = ("error-rate", "invalid", "latency")
-"""Metrics that share a rollout's alpha: ``quality`` is never weighed, so a part for it would be lost to the others."""
 NO_LABELS = {"evidence": None, "message": "no labels yet"}
 _BAD = {"error-rate": "failed", "invalid": "were invalid (NaN, infinite, or not a row for each asked)"}
 
@@ -46,19 +52,22 @@ class Judgement:
         return {"requests": self.requests, "evidence": dict(self.evidence), "arms": dict(self.arms)}
 
 
-def judged(rollout: Rollout, parts: Sequence[ArmPart]) -> Judgement:
+def judged(rollout: Rollout, parts: Sequence[ArmPart], losses: Sequence[Losses] = ()) -> Judgement:
     """Weigh all that was counted since the rollout began.
 
     Args:
         rollout: As it is now.
         parts: What was counted under its revisions.
+        losses: How wrong labels show both arms to have been under them.
     """
     periods = periods_of(parts)
-    alpha = rollout.spec.alpha / max(1, sum(metric.name in WEIGHED for metric in rollout.spec.metrics))
+    # A part for each metric that is named, also while no labels come: parts that grew and shrank with what is known
+    # would add up to more than the whole.
+    alpha = rollout.spec.alpha / len(rollout.spec.metrics)
     evidence: dict[str, Any] = {}
     against: list[str] = []
     for metric in rollout.spec.metrics:
-        verdict = _weighed(metric, periods, alpha)
+        verdict = _weighed(metric, periods, losses, alpha)
         evidence[metric.name] = NO_LABELS if verdict is None else verdict.to_json()
         if verdict is not None and verdict.fails:
             against.append(_in_words(metric, verdict))
@@ -107,7 +116,7 @@ def arm_json(counts: ArmCounts) -> dict[str, Any]:
     }
 
 
-def _weighed(metric: Metric, periods: Sequence[Period], alpha: float) -> Verdict | None:
+def _weighed(metric: Metric, periods: Sequence[Period], losses: Sequence[Losses], alpha: float) -> Verdict | None:
     tolerance, limit = metric.tolerance, metric.limit
     match metric.name:
         case "error-rate":
@@ -117,15 +126,26 @@ def _weighed(metric: Metric, periods: Sequence[Period], alpha: float) -> Verdict
         case "latency":
             return latency_evidence(periods, tolerance=tolerance, alpha=alpha, objective_seconds=limit)
         case _:
-            return None  # quality: there are no labels to weigh
+            return quality_evidence(losses, tolerance=tolerance, alpha=alpha) if losses else None
 
 
 def _in_words(metric: Metric, verdict: Verdict) -> str:
+    if metric.name == "quality":
+        return _losses_in_words(metric, verdict)
     allowed = f"{metric.tolerance:g} times stable's share is tolerated"
     if verdict.rule == "maximum" and verdict.maximum is not None:
         allowed = f"at most {verdict.maximum:.3%} are allowed"
     arms = both_arms(verdict, _BAD.get(metric.name, ""))
     return f"{metric.name}: {arms}; {allowed}; evidence {verdict.evidence:.2f} of 1"
+
+
+def _losses_in_words(metric: Metric, verdict: Verdict) -> str:
+    ours, theirs = verdict.canary, verdict.stable
+    return (
+        f"quality: the mean loss of {ours.requests:,.0f} labelled predictions of the canary is {ours.ratio or 0:.3f}, "
+        f"of {theirs.requests:,.0f} of stable {theirs.ratio or 0:.3f}; {metric.tolerance:g} times stable's is "
+        f"tolerated; evidence {verdict.evidence:.2f} of 1"
+    )
 
 
 def _shift_in_words(shift: Shift) -> str:

@@ -61,7 +61,8 @@ def _check(report: NodeReport) -> None:
     _require(_BOOT.fullmatch(report.boot) is not None, "boot must be 32 hexadecimal digits")
     _require(1 <= report.sequence <= MOST_COUNT, "sequence must be a whole number from 1 on")
     _require(0 <= report.revision <= MOST_COUNT, "revision must be a whole number from 0 on")
-    entries = (report.held, report.versions, report.arms, report.shadows, *(held.awaits for held in report.held))
+    kinds = (report.held, report.versions, report.arms, report.shadows, report.answers)
+    entries = (*kinds, *(held.awaits for held in report.held))
     _require(all(len(some) <= MOST_ENTRIES for some in entries), f"at most {MOST_ENTRIES} entries of each kind")
     _require(all(0 <= held.revision <= MOST_COUNT for held in report.held), "held: revision is out of range")
     for version in report.versions:

@@ -155,6 +155,21 @@ class Unloaded(BaseModel):
     state: str = Field(description="draining while leases are out or its process ends, else cold.")
 
 
+class FeedbackRefusal(BaseModel):
+    """A label that was not taken."""
+
+    index: int = Field(description="Its place among the items, from 0 on.")
+    code: str = Field(description="unknown_request, unknown_row or invalid_argument.")
+    message: str
+
+
+class FeedbackTaken(BaseModel):
+    """What became of labels."""
+
+    accepted: int
+    refused: list[FeedbackRefusal]
+
+
 class Problem(BaseModel):
     """What went wrong."""
 

@@ -103,7 +103,7 @@ COUNTS_LOST = Metric(
     ("reason",),
     "Requests to compared versions, and copies for shadows, whose counts the registry will never have: full (it was "
     "away for too long), refused (it did not take the report), busy (they came faster than they were counted), or "
-    "fault (counting them failed).",
+    "fault (counting them failed); and predictions: answers that labels cannot join, because there were too many.",
 )
 CACHED = Metric("headgate_artifact_cache_bytes", "gauge", (), "Bytes of artifacts that are kept on disk.")
 

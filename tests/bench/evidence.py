@@ -33,6 +33,7 @@ from tests.support.canaries import (
     stopped_by_latency,
     uncalmed,
 )
+from tests.support.labelled_rollouts import classes, numbers, stopped_after
 from tests.support.other_tests import beta_mixture, five_bad_minutes, z_test
 
 USUAL = Traffic()
@@ -156,6 +157,18 @@ def _shifted_after(rng: np.random.Generator, shift: float) -> float:
     return float("inf")
 
 
+def labels(traffic: Traffic, rng: np.random.Generator) -> None:
+    """Print after how many labels, a tenth of them the canary's, a worse canary is found by them."""
+    rollouts = max(traffic.rollouts // 20, 20)
+    print(f"  {'10,000 labels at most, a tenth the canary':44} stopped, median, 95th")
+    for rate in (0.1, 0.125, 0.15, 0.2, 0.3):
+        after = [stopped_after(classes(rng, 10_000, canary=rate, stable=0.1)) for _ in range(rollouts)]
+        print(f"  wrong classes, 10 % of stable's, {rate:6.1%}       {_found(np.array(after))}", flush=True)
+    for times in (1.0, 1.25, 1.5, 2.0, 3.0):
+        after = [stopped_after(numbers(rng, 10_000, times=times)) for _ in range(rollouts)]
+        print(f"  errors, normal, {times:4} times as large             {_found(np.array(after))}", flush=True)
+
+
 def _found(after: Floats) -> str:
     return f"{share_stopped(after):6.1%} {minutes_at(after, 0.5):4.0f} {minutes_at(after, 0.95):4.0f}"
 
@@ -166,6 +179,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Traffic, np.random.Generator], None]]]
     "latency": ("Latency, log-normal, alpha 0.05", latency),
     "clumps": ("Two equal versions whose failures come in clumps, 0.5 %, alpha 0.05", clumps),
     "late": ("Trouble that begins late, tolerance 1.25, alpha 0.05 (minutes since it began)", late),
+    "labels": ("Labels, tolerance 1.25, alpha 0.05", labels),
     "predictions": ("Predictions, normal, the canary's moved by so many sigma, alpha 0.05", predictions),
 }
 

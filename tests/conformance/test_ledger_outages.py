@@ -63,6 +63,7 @@ def every_port(ledger: Ledger) -> dict[str, Callable[[], object]]:
         "rollouts": ledger.rollouts.active,
         "reports": ledger.reports.nodes,
         "leases": lambda: ledger.leases.hold("l", "a", 1),
+        "predictions": ledger.predictions.newest,
     }
 
 

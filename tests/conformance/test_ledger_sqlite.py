@@ -12,6 +12,7 @@ from tests.conformance.ledger_baselines import BaselinePromises
 from tests.conformance.ledger_intake import RegistrationPromises, UploadPromises
 from tests.conformance.ledger_models import ModelPromises
 from tests.conformance.ledger_plans import AliasPromises, PlanPromises
+from tests.conformance.ledger_predictions import PredictionPromises
 from tests.conformance.ledger_races import RacePromises
 from tests.conformance.ledger_reports import ReportPromises
 from tests.conformance.ledger_rollouts import LeasePromises, RolloutPromises
@@ -72,6 +73,10 @@ class TestRollouts(RolloutPromises):
 
 class TestReports(ReportPromises):
     """Reports."""
+
+
+class TestPredictions(PredictionPromises):
+    """Predictions."""
 
 
 class TestLeases(LeasePromises):

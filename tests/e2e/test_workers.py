@@ -61,6 +61,22 @@ def test_one_scrape_shows_all_workers_and_misses_no_request(crowd: Platform) -> 
     assert set(samples(crowd, "headgate_memory_budget_bytes")) == {"0", "1"}
 
 
+def test_labels_right_after_predictions_are_accepted_whichever_worker_answered(crowd: Platform) -> None:
+    """Each on a connection of its own; the registry then shows how good the version was."""
+    url = f"{crowd.serving_url}/models/steady"
+    for n in range(20):
+        named = {"x-request-id": f"labelled-{n}"}
+        assert httpx.post(f"{url}/predict", json=TABLE, headers=named, timeout=30).status_code == 200
+        items = [{"request_id": f"labelled-{n}", "row": row, "label": 1.0 + row * (n % 2)} for row in (0, 1)]
+        answer = httpx.post(f"{url}/feedback", json={"items": items}, timeout=30)
+        assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "refused": []})
+    quality = f"{crowd.registry_url}/registry/v1/models/steady/versions/1/quality"
+    (arm,) = httpx.get(quality, timeout=30).json()["arms"]
+    assert (arm["arm"], arm["labelled"], arm["rows"]) == ("stable", 20, 40)
+    gauge = 'headgate_quality{arm="stable",metric="accuracy",model="steady",version="1"} 0.75'
+    until(lambda: gauge in httpx.get(f"{crowd.registry_url}/metrics", timeout=10).text, 30, "the gauge")
+
+
 def test_an_operators_word_reaches_every_worker(crowd: Platform) -> None:
     """Unload ends the version in all workers, load brings it back in all."""
     url = f"{crowd.serving_url}/models/steady/versions/1"

@@ -28,6 +28,7 @@ from registry.http.counted import Counted
 from registry.http.health import Life, health_routes
 from registry.http.monitoring import monitoring_routes
 from registry.http.nodes import node_routes
+from registry.http.quality import quality_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.snapshot import RevisionWatch, snapshot_routes
@@ -36,6 +37,7 @@ from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
 from registry.monitor import Desk, Monitor
 from registry.monitoring.closing import Closing
+from registry.monitoring.quality_watch import DAY_MS
 from registry.operations import Guard, Operations
 from registry.reconciler import Reconciler
 from registry.rollouts import Judge, RolloutOperations
@@ -115,6 +117,7 @@ class RegistryInMemory:
             rollout_routes(self.rollouts, self.ledger.rollouts, self.clock),
             node_routes(self.operations, self.clock),
             monitoring_routes(self.operations, RULE),
+            quality_routes(self.operations, self.clock, 7 * DAY_MS),
             alias_routes(self.operations),
             snapshot_routes(self.ledger.snapshots, watch),
         ):

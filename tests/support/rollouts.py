@@ -9,6 +9,7 @@ from registry.plans import Plan, PlanRevision
 from registry.records import ModelName, VersionNumber
 from registry.reports import HeldPlan, LoadedVersion, NodeReport
 from registry.traffic.actions import Findings
+from registry.traffic.evidence import Losses
 from registry.traffic.judgement import Judgement, arm_json, merged
 from registry.traffic.ports import ArmPart
 from registry.traffic.rollout import Rollout, begun
@@ -37,7 +38,7 @@ def rollout(now_ms: int = 0, *, base: Plan | None = None, **more: Any) -> Rollou
     return begun("f" * 32, number(2), spec(**more), line, now_ms)
 
 
-def plain_judge(rollout: Rollout, parts: Sequence[ArmPart]) -> Judgement:
+def plain_judge(rollout: Rollout, parts: Sequence[ArmPart], losses: Sequence[Losses] = ()) -> Judgement:
     """Fail a canary that erred on half of at least ten requests; hold one of whose answers any is invalid."""
     canary = merged(parts, "canary")
     now = rollout.revisions[-1]

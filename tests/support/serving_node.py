@@ -15,8 +15,9 @@ import uvicorn
 from registry.edge.connection import Connection
 from registry.snapshots import ModelSnapshot
 from serving.bootstrap import Node, Parts
-from serving.ports import ReportSink, SnapshotSource
+from serving.ports import FeedbackSink, ReportSink, SnapshotSource
 from serving.settings import ServingSettings
+from serving.sources.feedback import NoFeedback
 from serving.sources.reports import NoReports
 from tests.support.serving_fakes import SIGNATURE, FakeCache, FakeRegistry, FakeRuntime, eventually, servable, snapshot
 
@@ -39,11 +40,18 @@ class FakeWorld:
         *models: ModelSnapshot,
         source: SnapshotSource | None = None,
         reports: ReportSink | None = None,
+        feedback: FeedbackSink | None = None,
         **settings: Any,
     ) -> None:
         self.registry, self.cache, self.runtime = FakeRegistry(*models), FakeCache(), FakeRuntime()
         self.settings = ServingSettings(home=home, **settings)
-        parts = Parts(source or self.registry, self.cache, self.runtime, reports=reports or NoReports())
+        parts = Parts(
+            source or self.registry,
+            self.cache,
+            self.runtime,
+            reports=reports or NoReports(),
+            feedback=feedback or NoFeedback(),
+        )
         self.node = Node(self.settings, parts)
         transport = httpx.ASGITransport(self.node.app)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")

@@ -14,6 +14,7 @@ from registry.adapters.memory.ledger_aliases import MemoryAliases, end_journals
 from registry.adapters.memory.ledger_baselines import MemoryBaselines
 from registry.adapters.memory.ledger_feature_windows import MemoryFeatureWindows
 from registry.adapters.memory.ledger_intake import MemoryRegistrations, MemoryUploads
+from registry.adapters.memory.ledger_predictions import MemoryPredictions
 from registry.adapters.memory.ledger_reports import MemoryLeases, MemoryReports
 from registry.adapters.memory.ledger_rollouts import MemoryRollouts
 from registry.adapters.memory.ledger_state import LedgerState, ModelState, require_ready_in
@@ -39,7 +40,7 @@ def memory_ledger(clock: Callable[[], int] = system_clock) -> Ledger:
     state = LedgerState(clock)
     plans = MemoryPlans(state)
     rollouts = MemoryRollouts(state, plans)
-    feature_windows = MemoryFeatureWindows(state)
+    feature_windows, predictions = MemoryFeatureWindows(state), MemoryPredictions(state)
     return Ledger(
         models=MemoryModels(state),
         versions=MemoryVersions(state),
@@ -49,10 +50,11 @@ def memory_ledger(clock: Callable[[], int] = system_clock) -> Ledger:
         registrations=MemoryRegistrations(state),
         snapshots=MemorySnapshots(state),
         rollouts=rollouts,
-        reports=MemoryReports(state, rollouts, feature_windows),
+        reports=MemoryReports(state, rollouts, feature_windows, predictions),
         leases=MemoryLeases(clock),
         feature_windows=feature_windows,
         baselines=MemoryBaselines(state),
+        predictions=predictions,
     )
 
 
@@ -119,6 +121,8 @@ class MemoryModels:
                 gone.clear()
             for key in [k for k in self._state.registrations if k[0] == model]:
                 del self._state.registrations[key]
+            for known in [k for k in self._state.predictions if k[0] == model]:
+                del self._state.predictions[known]
             if present.journal and present.journal[-1].plan is not None:
                 revision = present.journal[-1].revision + 1
                 line = PlanRevision(model, revision, None, "mlflow", REMOVED_WHY, self._state.clock())

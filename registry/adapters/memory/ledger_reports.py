@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from registry.adapters.memory.ledger_feature_windows import MemoryFeatureWindows
+from registry.adapters.memory.ledger_predictions import MemoryPredictions
 from registry.adapters.memory.ledger_rollouts import MemoryRollouts
 from registry.adapters.memory.ledger_state import LedgerState
 from registry.plans import PlanRevision
@@ -20,10 +21,17 @@ from registry.windows import ArmWindow, ShadowWindow
 class MemoryReports:
     """The ``Reports`` port."""
 
-    def __init__(self, state: LedgerState, rollouts: MemoryRollouts, feature_windows: MemoryFeatureWindows) -> None:
+    def __init__(
+        self,
+        state: LedgerState,
+        rollouts: MemoryRollouts,
+        feature_windows: MemoryFeatureWindows,
+        predictions: MemoryPredictions,
+    ) -> None:
         self._state = state
         self._rollouts = rollouts
         self._feature_windows = feature_windows
+        self._predictions = predictions
         self._nodes: dict[str, NodeState] = {}
         self._arms: dict[tuple[int, str, int, str, str], ArmPart] = {}
         self._shadows: dict[tuple[str, str, int, int], ShadowWindow] = {}
@@ -45,6 +53,7 @@ class MemoryReports:
             for window in shadow_buckets(report, lines, now_ms):
                 self._add_shadow(window)
             self._feature_windows.add(report.features, now_ms)
+            self._predictions.add(report.answers)
             return report.sequence
 
     def nodes(self) -> Sequence[NodeState]:

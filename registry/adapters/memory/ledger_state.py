@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from registry.aliases import AliasChange, AliasRecord
 from registry.errors import NotFound
 from registry.intake import Registration
+from registry.labels import Given
 from registry.lifecycle import require_ready, require_unused
 from registry.monitoring.ports import BaselineRecord
 from registry.monitoring.tallies import Tally
 from registry.monitoring.window_ports import WindowKey, WindowSpan
+from registry.observed import Answered
 from registry.plans import PlanRevision
 from registry.records import AliasName, ModelName, VersionNumber, VersionRecord
 
@@ -63,6 +65,15 @@ class ModelState:
         return planned, [alias for alias, named in self.named_aliases().items() if named == version]
 
 
+@dataclass(slots=True)
+class KeptPrediction:
+    """One answered request with the labels that came, by row; ``labelled_ms`` is when the last one did."""
+
+    answered: Answered
+    given: dict[int, Given] = field(default_factory=dict)
+    labelled_ms: int = 0
+
+
 class LedgerState:
     """What the ports share. Whoever reads or writes it holds ``lock``."""
 
@@ -73,6 +84,7 @@ class LedgerState:
         self.models: dict[str, ModelState] = {}
         self.used_numbers: dict[str, int] = {}
         self.registrations: dict[tuple[ModelName, str], Registration] = {}
+        self.predictions: dict[tuple[str, str], KeptPrediction] = {}
 
     def present(self, name: str) -> ModelState | None:
         """Return a model that exists."""

@@ -12,6 +12,7 @@ from registry.adapters.sql.feature_windows import SqlFeatureWindows
 from registry.adapters.sql.leases import SqlLeases
 from registry.adapters.sql.models import SqlModels
 from registry.adapters.sql.plans import SqlPlans
+from registry.adapters.sql.predictions import SqlPredictions
 from registry.adapters.sql.registrations import SqlRegistrations
 from registry.adapters.sql.reports import SqlReports
 from registry.adapters.sql.rollouts import SqlRollouts
@@ -41,4 +42,5 @@ def ledger_on(database: Database, clock: Callable[[], int] = system_clock) -> Le
         leases=SqlLeases(database, clock),
         feature_windows=SqlFeatureWindows(database, clock),
         baselines=SqlBaselines(database, clock),
+        predictions=SqlPredictions(database, clock),
     )

@@ -76,6 +76,7 @@ class SqlModels:
         _remember(connection, model, _highest(connection, model))
         feature_windows.forget(connection, model)
         forget(connection, model)
+        connection.execute(delete(tables.predictions).where(tables.predictions.c.model == model))
         connection.execute(delete(tables.versions).where(tables.versions.c.model == model))
         # Keys of the versions that went: a client that repeats one registers anew instead of being told of nothing.
         connection.execute(delete(tables.registrations).where(tables.registrations.c.model == model))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from registry.adapters.sql import feature_windows, tables
+from registry.adapters.sql import feature_windows, predictions, tables
 from registry.adapters.sql.database import Database
 from registry.adapters.sql.rows import plan_revision
 from registry.plans import PlanRevision
@@ -105,6 +105,7 @@ def _take(connection: Connection, report: NodeReport, now_ms: int) -> int:
         }
         _add(connection, tables.shadow_windows, key, shadow.counts)
     feature_windows.add(connection, report.features, now_ms)
+    predictions.add(connection, report.answers)
     return report.sequence
 
 

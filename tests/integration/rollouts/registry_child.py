@@ -33,12 +33,14 @@ from registry.http.app import Mounted, build_app, build_fastapi
 from registry.http.health import Life, health_routes
 from registry.http.monitoring import monitoring_routes
 from registry.http.nodes import node_routes
+from registry.http.quality import quality_routes
 from registry.http.rollouts import rollout_routes
 from registry.http.routes import REGISTRY_ROUTES
 from registry.http.traffic import traffic_routes
 from registry.monitor import Desk, Monitor
 from registry.monitoring.closing import Closing
 from registry.monitoring.drift import WindowVerdict, judge
+from registry.monitoring.quality import DAY_MS
 from registry.operations import Operations
 from registry.rollouts import RolloutOperations
 from registry.telemetry import RegistryMetrics
@@ -100,6 +102,7 @@ def serve_registry(url: str, port: int) -> None:
         rollout_routes(rollouts, ledger.rollouts, system_clock),
         node_routes(operations, system_clock),
         monitoring_routes(operations, RULE),
+        quality_routes(operations, system_clock, 7 * DAY_MS),
     ):
         app.include_router(routes)
     gate = build_app(app, REGISTRY_ROUTES, Mounted(_nothing, ()), ())

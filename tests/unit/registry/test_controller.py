@@ -12,6 +12,7 @@ from registry.errors import Conflict, NotFound, Unavailable
 from registry.http.traffic import WHO
 from registry.plans import Canary, Plan
 from registry.traffic.actions import Findings
+from registry.traffic.evidence import Losses
 from registry.traffic.judgement import Judgement, judged
 from registry.traffic.ports import ArmPart
 from registry.traffic.rollout import Rollout, RolloutState
@@ -262,7 +263,7 @@ def test_it_looks_when_it_is_due() -> None:
     """Every interval, when a pause ends, and after every move, its own included; not at every turn."""
     looks: list[int] = []
 
-    def counting(rollout: Rollout, parts: Sequence[ArmPart]) -> Judgement:
+    def counting(rollout: Rollout, parts: Sequence[ArmPart], losses: Sequence[Losses]) -> Judgement:
         looks.append(story.registry.clock.now_ms // 1_000)
         return plain_judge(rollout, parts)
 
@@ -297,7 +298,7 @@ def test_a_damaged_rollout_stops_no_other() -> None:
     """One that cannot be weighed holds, says so in the log once an interval, can be aborted; and the others go on."""
     failures = []
 
-    def judge(rollout: Rollout, parts: Sequence[ArmPart]) -> Judgement:
+    def judge(rollout: Rollout, parts: Sequence[ArmPart], losses: Sequence[Losses]) -> Judgement:
         if rollout.model == CHURN:
             failures.append(rollout.id)
             raise ZeroDivisionError
@@ -407,11 +408,11 @@ def test_without_rollouts_no_lease_is_written() -> None:
     assert real("rollouts", "another", 5)
 
 
-def test_quality_takes_no_part_of_alpha() -> None:
-    """It is never weighed, so the others have the whole of it."""
+def test_quality_takes_its_part_of_alpha() -> None:
+    """It shares alpha with the others whether labels come or not: a part that came and went would add up to more."""
     found = []
-    for metrics in ([{"name": "error-rate"}], [{"name": "error-rate"}, {"name": "quality"}]):
-        at = rollout(metrics=metrics)
+    for metrics, alpha in (([{"name": "error-rate"}], 0.01), ([{"name": "error-rate"}, {"name": "quality"}], 0.02)):
+        at = rollout(metrics=metrics, alpha=alpha)
         bad = ArmPart("a", arm(counts(60, 12), at.revisions[0]))
         found.append(judged(at, [bad]).evidence["error-rate"])
     assert found[0] == found[1]
