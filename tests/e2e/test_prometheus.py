@@ -33,6 +33,7 @@ ALERTS = {f"rule: {rule['alert']}" for rule in rules() if "alert" in rule}
 NEVER = {"headgate_counts_lost_total": "no counts are lost while the registry answers"}
 # What is asked instead of an expression that finds nothing while all is well, and why.
 INSTEAD = {
+    "platform.json: Loads that failed A": ("headgate_versions", "every version can be loaded"),
     "platform.json: Turns that failed A": ("headgate_background_turns_total", "no turn fails while all stores answer"),
     "rollouts.json: Failed, by model A": ('headgate_rollouts_total{outcome="failed"}', "no rollout fails here"),
     "rule: HeadgateQualityBelowTraining": ("headgate_quality", "no training run logged the quality of this model"),

@@ -21,7 +21,7 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 METRICS_PAGE = ROOT / "docs" / "reference" / "metrics.md"
 # What a selector begins with: a metric of ours, or a series that a rule of ours records; or one of Prometheus' own.
-_NAME = re.compile(r"(?<![\w:])(?:(?:[a-z_]+:)?headgate_\w+(?::\w+)?|up|ALERTS)(?![\w:(])")
+_NAME = re.compile(r"(?<![\w:])(?:(?:[a-z_]+:)?headgate_\w+(?::\w+)?|process_\w+|up|ALERTS)(?![\w:(])")
 _SELECTOR = re.compile(_NAME.pattern + r"(?:\{[^}]*\})?")
 _STRINGS = re.compile(r"\"[^\"]*\"")
 _LABEL_VALUES = re.compile(r"label_values\((?P<selector>.+), (?P<label>\w+)\)")
@@ -100,8 +100,8 @@ def known() -> dict[str, tuple[str, frozenset[str] | None]]:
     found: dict[str, tuple[str, frozenset[str] | None]] = {}
     for line in METRICS_PAGE.read_text("utf-8").splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
-        if len(cells) >= 3 and re.fullmatch(r"`headgate_\w+`", cells[0]):
-            labels = frozenset(re.findall(r"`(\w+)`", cells[2])) if len(cells) == 4 else None
+        if len(cells) >= 3 and re.fullmatch(r"`(?:headgate|process)_\w+`", cells[0]):
+            labels = frozenset(re.findall(r"`(\w+)`", cells[2])) if len(cells) >= 4 else None
             found[cells[0].strip("`")] = (cells[1], labels)
     return found
 

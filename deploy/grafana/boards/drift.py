@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploy.grafana.boards.frame import Board, Section, label_variable
 from deploy.grafana.boards.model import MODEL
 from deploy.grafana.boards.panels import Panel, history, lines, now, over_time, ranked, rows, single, words
-from deploy.grafana.boards.style import ANY_IS_BAD, DRIFT, GREEN, PLAIN, RED, YELLOW, About, Look
+from deploy.grafana.boards.style import ANY_IS_BAD, DRIFT, GREEN, PLAIN, RED, VERDICT, YELLOW, About, Look
 
 VERSION = label_variable(
     "version",
@@ -93,10 +93,11 @@ def _features() -> list[tuple[Panel, int]]:
     def value(name: str) -> str:
         return f"max by (feature) ({name}{{{_FEATURES}}})"
 
-    drifting = {0.0: ("ok", GREEN), 1.0: ("drift", RED)}
+    verdicts = {0.0: ("ok", GREEN), 1.0: ("warn", YELLOW), 2.0: ("drift", RED)}
+    verdict = f"{value('headgate_drift_warned')} + {value('headgate_drift_detected')}"
     columns = {
         "PSI ÷ critical": (value(_RATIO), Look("short", DRIFT, decimals=2, highest=2)),
-        "Verdict": (value("headgate_drift_detected"), Look("none", ANY_IS_BAD, texts=drifting)),
+        "Verdict": (verdict, Look("none", VERDICT, texts=verdicts)),
         "PSI": (value("headgate_drift_psi"), Look("short", PLAIN, decimals=3)),
         "JS": (value("headgate_drift_js"), Look("short", PLAIN, decimals=3)),
         "KS": (value("headgate_drift_ks"), Look("short", PLAIN, decimals=3)),

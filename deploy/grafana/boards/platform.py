@@ -13,6 +13,7 @@ from deploy.grafana.boards.style import (
     NONE_IS_BAD,
     OUTCOMES,
     PLAIN,
+    QUANTILES,
     RED,
     STATES,
     STATUS,
@@ -110,6 +111,8 @@ def _nodes() -> list[tuple[Panel, int]]:
 
 
 def _reports() -> list[tuple[Panel, int]]:
+    newest = "scalar(max(headgate_snapshot_revision))"
+    behind = f'{newest} - min by (instance) (headgate_snapshot_revision{{job="serving"}})'
     lost = "sum by (instance, reason) (increase(headgate_counts_lost_total[$__rate_interval]))"
     return [
         (
@@ -118,7 +121,15 @@ def _reports() -> list[tuple[Panel, int]]:
                 [over_time("max by (instance) (headgate_snapshot_age_seconds)", "{{instance}}")],
                 Look("s", ((None, GREEN), (300, RED)), limits=True),
             ),
-            8,
+            6,
+        ),
+        (
+            lines(
+                About("Revisions behind", "How many revisions of the snapshot a node has yet to hear of."),
+                [over_time(behind, "{{instance}}")],
+                Look("none", ANY_IS_ODD, steps=True),
+            ),
+            6,
         ),
         (
             lines(
@@ -126,7 +137,7 @@ def _reports() -> list[tuple[Panel, int]]:
                 [over_time("max by (instance) (headgate_report_age_seconds)", "{{instance}}")],
                 Look("s", AGE),
             ),
-            8,
+            6,
         ),
         (
             lines(
@@ -134,7 +145,7 @@ def _reports() -> list[tuple[Panel, int]]:
                 [over_time(lost, "{{instance}} {{reason}}")],
                 Look("short", ANY_IS_BAD),
             ),
-            8,
+            6,
         ),
     ]
 
@@ -144,6 +155,8 @@ def _memory() -> list[tuple[Panel, int]]:
     budget = "sum by (instance) (headgate_memory_budget_bytes)"
     unloads = "sum by (reason) (rate(headgate_unloads_total[$__rate_interval])) * 60"
     ended = "sum by (instance, reason) (increase(headgate_host_restarts_total[$__rate_interval]))"
+    readers = "sum by (instance, reason) (increase(headgate_table_readers_lost_total[$__rate_interval]))"
+    failed = "sum by (model, version, code) (increase(headgate_load_failures_total[$__rate_interval])) > 0"
     return [
         (
             lines(
@@ -171,17 +184,49 @@ def _memory() -> list[tuple[Panel, int]]:
         ),
         (
             lines(
-                About("Processes that ended", "Versions' processes that ended by themselves.", "None has ended"),
-                [over_time(ended, "{{instance}} {{reason}}")],
+                About(
+                    "Processes that ended", "Of versions, by themselves; of table readers, by a body.", "None has ended"
+                ),
+                [over_time(ended, "{{instance}} {{reason}}"), over_time(readers, "{{instance}} reader {{reason}}")],
                 Look("none", ANY_IS_BAD),
             ),
             6,
+        ),
+        (
+            lines(
+                About("Loads that failed", "By version and the error's code.", "No load failed"),
+                [over_time(failed, "{{model}} {{version}} {{code}}")],
+                Look("none", ANY_IS_BAD),
+            ),
+            8,
+        ),
+        (
+            lines(
+                About("Resident memory", "Of the serving and registry processes themselves, without their models'."),
+                [over_time("sum by (job, instance) (process_resident_memory_bytes)", "{{job}} {{instance}}")],
+                Look("bytes"),
+            ),
+            8,
+        ),
+        (
+            lines(
+                About("Processors", "Cores that the serving and registry processes themselves use."),
+                [
+                    over_time(
+                        "sum by (job, instance) (rate(process_cpu_seconds_total[$__rate_interval]))",
+                        "{{job}} {{instance}}",
+                    )
+                ],
+                Look("short", decimals=2),
+            ),
+            8,
         ),
     ]
 
 
 def _queues() -> list[tuple[Panel, int]]:
     verdicts = "sum by (verdict) (rate(headgate_admissions_total[$__rate_interval])) * 60"
+    took = "sum by (le) (rate(headgate_admission_seconds_bucket[30m]))"
     waiting = 'max by (state) (headgate_registered_versions{state=~"pending|checking"})'
     return [
         (
@@ -190,7 +235,15 @@ def _queues() -> list[tuple[Panel, int]]:
                 [over_time(verdicts, "{{verdict}}")],
                 Look("short", colours=STATES, stacked=True),
             ),
-            8,
+            6,
+        ),
+        (
+            lines(
+                About("Time to admit", "From an admission's claim to its verdict.", "Nothing was admitted lately"),
+                [over_time(f"histogram_quantile({q}, {took})", name) for name, q in (("p50", "0.5"), ("p95", "0.95"))],
+                Look("s", colours=QUANTILES),
+            ),
+            6,
         ),
         (
             lines(
@@ -198,7 +251,7 @@ def _queues() -> list[tuple[Panel, int]]:
                 [over_time(waiting, "{{state}}")],
                 Look("none", colours=STATES, stacked=True, steps=True),
             ),
-            8,
+            6,
         ),
         (
             lines(
@@ -206,7 +259,7 @@ def _queues() -> list[tuple[Panel, int]]:
                 [over_time("max by (state) (headgate_jobs)", "{{state}}")],
                 Look("none", PLAIN, colours={**STATES, **OUTCOMES}, stacked=True, steps=True),
             ),
-            8,
+            6,
         ),
     ]
 
@@ -216,6 +269,7 @@ def _registry() -> list[tuple[Panel, int]]:
     polled = 'headgate_http_request_seconds_bucket{route!~".*/snapshot"}'
     slow = f"topk(10, histogram_quantile(0.95, sum by (route, le) (rate({polled}[$__rate_interval]))))"
     turns = 'sum by (task, outcome) (rate(headgate_background_turns_total{outcome!="done"}[$__rate_interval])) * 60'
+    done = "time() - max by (task) (headgate_background_done_timestamp_seconds)"
     return [
         (
             lines(
@@ -223,7 +277,7 @@ def _registry() -> list[tuple[Panel, int]]:
                 [over_time(answered, "{{code}}")],
                 Look("reqps", colours=STATUS, stacked=True),
             ),
-            8,
+            6,
         ),
         (
             lines(
@@ -231,7 +285,7 @@ def _registry() -> list[tuple[Panel, int]]:
                 [over_time(slow, "{{route}}")],
                 Look("s"),
             ),
-            8,
+            6,
         ),
         (
             lines(
@@ -241,6 +295,14 @@ def _registry() -> list[tuple[Panel, int]]:
                 [over_time(turns, "{{task}} {{outcome}}")],
                 Look("short", ANY_IS_BAD),
             ),
-            8,
+            6,
+        ),
+        (
+            lines(
+                About("Turns: since the last", "Time since each of its own tasks last did its work."),
+                [over_time(done, "{{task}}")],
+                Look("s"),
+            ),
+            6,
         ),
     ]

@@ -73,6 +73,7 @@ SLOW: Levels = ((None, GREEN), (0.25, YELLOW), (1, RED))
 BURN: Levels = ((None, GREEN), (1, YELLOW), (6, ORANGE), (14.4, RED))
 FULL: Levels = ((None, GREEN), (0.8, YELLOW), (0.95, RED))
 DRIFT: Levels = ((None, GREEN), (0.5, YELLOW), (1, RED))
+VERDICT: Levels = ((None, GREEN), (1, YELLOW), (2, RED))
 AGE: Levels = ((None, GREEN), (60, YELLOW), (300, RED))
 EVIDENCE: Levels = ((None, GREEN), (0.5, YELLOW), (1, RED))
 

@@ -197,6 +197,7 @@ def test_every_metric_that_was_agreed_on_is_on_some_board() -> None:
     """What nobody looks at need not be measured; the exceptions are shown elsewhere."""
     shown = {name for asked in EVERY for name in names(asked.expr)}
     shown |= {family(name) for name in shown}
-    elsewhere = {"headgate_table_readers_lost_total"}
-    assert {name for name in TO_COME if name not in shown} == set()
-    assert {name for name, (_, labels) in known().items() if labels is not None} - shown <= elsewhere
+    # Who leads and which release runs is asked seldom; the other numbers of a process are Prometheus' own habit.
+    elsewhere = {"headgate_leader", "headgate_build_info"}
+    assert TO_COME.keys() - shown == set()
+    assert {name for name in known() if name.startswith("headgate_")} - shown <= elsewhere
