@@ -1,4 +1,4 @@
-"""A Prometheus of the test's own: our configuration and rules, asked for every second, with the test's targets."""
+"""A Prometheus of the test's own: our configuration and rules, asked every other second, with the test's targets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import yaml
 from tests.support.platform import free_ports, until
 from tests.support.promql import PROMETHEUS, program
 
-SECONDS = "1s"
+SECONDS = "2s"
 
 
 class Prometheus:
@@ -77,7 +77,7 @@ def prometheus(home: Path, targets: Mapping[str, str], keys: Mapping[str, str] |
 
 
 def _write(home: Path, targets: Mapping[str, str], keys: Mapping[str, str]) -> None:
-    """Write our configuration and rules for these targets, with a second where ours say more."""
+    """Write our configuration and rules for these targets, with seconds where ours say more."""
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
     config["global"] = {"scrape_interval": SECONDS, "scrape_timeout": SECONDS, "evaluation_interval": SECONDS}
     ours = {job["job_name"]: job for job in config["scrape_configs"]}

@@ -147,7 +147,7 @@ def _time() -> list[tuple[Panel, int]]:
             lines(
                 About("The ten worst", f"{_SAID} Dashed: 1.", NONE),
                 [over_time(f"{every} and on (feature) {ten}", "{{feature}}")],
-                Look("suffix:×", ((None, GREEN), (1, RED)), limits=True, steps=True),
+                Look("suffix:×", ((None, GREEN), (1, RED)), limits=True, steps=True, room=1.2),
             ),
             10,
         ),
@@ -188,7 +188,7 @@ def _prediction() -> list[tuple[Panel, int]]:
             lines(
                 About("PSI ÷ critical value", "What the model says against what it said of its training data.", NONE),
                 [over_time(f"max({_RATIO}{{{_PREDICTION}}})", "prediction")],
-                Look("suffix:×", ((None, GREEN), (1, RED)), limits=True, steps=True),
+                Look("suffix:×", ((None, GREEN), (1, RED)), limits=True, steps=True, room=1.2),
             ),
             12,
         ),

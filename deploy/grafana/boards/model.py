@@ -137,7 +137,7 @@ def _arms() -> list[tuple[Panel, int]]:
             lines(
                 About("Failed by arm", "Share of an arm's requests answered with a 5xx.", "Nothing failed"),
                 [over_time(f"({failed} or 0 * {by_arm}) / ({by_arm} > 0)", "{{arm}}")],
-                Look("percentunit", FAILED, colours=ARMS),
+                Look("percentunit", FAILED, colours=ARMS, room=0.01),
             ),
             8,
         ),
@@ -221,8 +221,8 @@ def _batches() -> list[tuple[Panel, int]]:
                     "Rows in a batch", "Rows that the model got at once: the mean, and the p95.", "No batch right now"
                 ),
                 [
-                    over_time(f"{total} / {count}", "mean {{version}}"),
-                    over_time(f"histogram_quantile(0.95, {buckets})", "p95 {{version}}"),
+                    over_time(f"{total} / {count}", "version {{version}} mean"),
+                    over_time(f"histogram_quantile(0.95, {buckets})", "version {{version}} p95"),
                 ],
                 Look("short"),
             ),
@@ -231,7 +231,7 @@ def _batches() -> list[tuple[Panel, int]]:
         (
             lines(
                 About("Rows that wait", "Rows in the version's queue, over all nodes.", "Nothing is loaded"),
-                [over_time(f"sum by (version) (headgate_queue_rows{{{_V}}})", "{{version}}")],
+                [over_time(f"sum by (version) (headgate_queue_rows{{{_V}}})", "version {{version}}")],
                 Look("short"),
             ),
             6,
@@ -239,7 +239,7 @@ def _batches() -> list[tuple[Panel, int]]:
         (
             lines(
                 About("Memory", "Private memory of its loaded versions, over all nodes.", "Nothing is loaded"),
-                [over_time(f"sum by (version) (headgate_version_memory_bytes{{{_V}}})", "{{version}}")],
+                [over_time(f"sum by (version) (headgate_version_memory_bytes{{{_V}}})", "version {{version}}")],
                 Look("bytes", stacked=True),
             ),
             6,
@@ -249,7 +249,7 @@ def _batches() -> list[tuple[Panel, int]]:
                 About(
                     "Processes that ended", "Ended by themselves: while serving, or while loading.", "None has ended"
                 ),
-                [over_time(ended, "{{version}} {{reason}}")],
+                [over_time(ended, "version {{version}} {{reason}}")],
                 Look("none", ANY_IS_BAD),
             ),
             6,

@@ -145,7 +145,7 @@ def _latency() -> list[tuple[Panel, int]]:
             lines(
                 About("Failed by model", "Share of a model's requests answered with a 5xx.", "Nothing failed"),
                 [over_time(share, "{{model}}")],
-                Look("percentunit", FAILED, link=OF_MODEL),
+                Look("percentunit", FAILED, room=0.01, link=OF_MODEL),
             ),
             8,
         ),
@@ -160,7 +160,7 @@ def _burns(kind: str) -> list[Query]:
 
 
 def _budgets() -> list[tuple[Panel, int]]:
-    look = Look("suffix:×", BURN, colours=BURNS, limits=True)
+    look = Look("suffix:×", BURN, colours=BURNS, limits=True, room=7)
     said = "How many times faster than allowed the budget goes, averaged over each of these times. Dashed: 1, 6, 14.4."
     columns = {
         "Burn, 1 h": ("model:headgate_error_burn:avg1h", Look("suffix:×", BURN, decimals=1, highest=20)),
@@ -188,7 +188,10 @@ def _memory() -> list[tuple[Panel, int]]:
     return [
         (
             lines(
-                About("Memory of loaded versions", "Private memory of all loaded versions, and what they may take."),
+                About(
+                    "Memory of loaded versions",
+                    "Private memory of loaded versions, and what they may take. Versions of the same bytes share it.",
+                ),
                 [over_time(used, "used"), over_time(budget, "budget")],
                 Look("bytes", FULL, {"used": "#5794F2", "budget": "#8E96A3"}),
             ),
@@ -204,9 +207,13 @@ def _memory() -> list[tuple[Panel, int]]:
         ),
         (
             lines(
-                About("Cold loads", "Versions loaded each minute, by model, and the p95 of how long it took in s."),
-                [over_time(f"{loads} > 0", "{{model}}"), over_time(slow, "p95 (s)")],
-                Look("short", PLAIN, {"p95": QUANTILES["p95"]}),
+                About(
+                    "Cold loads",
+                    "Versions loaded each minute, by model; on the right, the p95 of how long it took.",
+                    "Nothing was loaded lately",
+                ),
+                [over_time(f"{loads} > 0", "{{model}}"), over_time(slow, "p95")],
+                Look("short", PLAIN, {"p95": QUANTILES["p95"]}, right=("p95", "s")),
             ),
             8,
         ),

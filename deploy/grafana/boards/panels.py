@@ -68,6 +68,12 @@ def lines(about: About, queries: Sequence[Query], look: Look) -> timeseries.Pane
         panel.stacking(common.StackingConfig().mode(cm.StackingMode.NORMAL).group("A"))
     if look.limits:
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(cm.GraphThresholdsStyleMode.DASHED))
+    if look.room is not None:
+        panel.axis_soft_max(look.room)
+    if look.right is not None:
+        name, unit = look.right
+        own = {"unit": unit, "custom.axisPlacement": "right", "custom.stacking": {"mode": "none", "group": "A"}}
+        panel.override_by_name(name, [dm.DynamicConfigValue(id_val=key, value=value) for key, value in own.items()])
     for name, colour in look.colours.items():
         fixed = dm.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
         panel.override_by_regexp(f"/^{name}( |$)/", [fixed])

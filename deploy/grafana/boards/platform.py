@@ -22,6 +22,7 @@ from deploy.grafana.boards.style import (
 )
 
 _DOWN = 'count(up{job=~"registry|serving"} == 0) or 0 * count(up{job=~"registry|serving"})'
+_UP = 'sum by (job) (up{job=~"registry|serving"})'
 _WAITING = 'max(sum by (instance) (headgate_registered_versions{state=~"pending|checking"}))'
 
 
@@ -86,7 +87,7 @@ def _nodes() -> list[tuple[Panel, int]]:
         (
             lines(
                 About("Nodes", "Nodes that the registry heard of, and targets that answer Prometheus."),
-                [over_time("max(headgate_nodes)", "nodes"), over_time("sum by (job) (up)", "up {{job}}")],
+                [over_time("max(headgate_nodes)", "nodes"), over_time(_UP, "up: {{job}}")],
                 Look("none", steps=True),
             ),
             8,
@@ -119,7 +120,7 @@ def _reports() -> list[tuple[Panel, int]]:
             lines(
                 About("Age of the snapshot", "Time since the registry last confirmed it. Dashed: 5 min, the alert."),
                 [over_time("max by (instance) (headgate_snapshot_age_seconds)", "{{instance}}")],
-                Look("s", ((None, GREEN), (300, RED)), limits=True),
+                Look("s", ((None, GREEN), (300, RED)), limits=True, room=310),
             ),
             6,
         ),

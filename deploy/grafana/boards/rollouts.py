@@ -91,7 +91,7 @@ def _going_on() -> list[tuple[Panel, int]]:
             lines(
                 About("Evidence against the canary", f"{_SAID} Dashed: 0.5 and 1.", NONE),
                 [over_time(evidence, "{{model}} {{version}} {{metric}}")],
-                Look("short", EVIDENCE, limits=True, lowest=None, link=OF_MODEL),
+                Look("short", EVIDENCE, limits=True, lowest=None, room=1.1, link=OF_MODEL),
             ),
             8,
         ),
@@ -113,7 +113,7 @@ def _canaries() -> list[tuple[Panel, int]]:
             lines(
                 About("Failed", "Share of 5xx of stable and canary, of models that have one.", none),
                 [over_time(share, "{{arm}} {{model}}")],
-                Look("percentunit", FAILED, colours=ARMS),
+                Look("percentunit", FAILED, colours=ARMS, room=0.01),
             ),
             12,
         ),

@@ -100,6 +100,10 @@ class Look:
     """Draw the levels as dashed lines."""
     lowest: float | None = 0
     highest: float | None = None
+    room: float | None = None
+    """The axis reaches at least so far, so that small values look small and limits are in sight."""
+    right: tuple[str, str] | None = None
+    """A series with an axis of its own on the right: its name and unit."""
     decimals: int | None = None
     texts: Mapping[float, tuple[str, str]] = field(default_factory=dict)
     """Values shown as a word in a colour."""

@@ -79,7 +79,8 @@ def test_the_rules_pass_their_own_tests(path: Path) -> None:
 
 def test_every_alert_is_tested_both_ways() -> None:
     """For each there is a moment at which it fires, and one at which it does not."""
-    fires, silent = set(), set()
+    fires: set[str] = set()
+    silent: set[str] = set()
     for path in (PROMETHEUS.parent / "tests").glob("*.yml"):
         for test in yaml.safe_load(path.read_text("utf-8"))["tests"]:
             for case in test.get("alert_rule_test", ()):
