@@ -20,12 +20,19 @@ from tests.e2e.load import steady_load
 from tests.support.metrics_to_come import MODEL, exposition
 from tests.support.platform import Platform, until
 from tests.support.prometheus import Exporter, Prometheus, exporter, prometheus
-from tests.support.promql import filled, known, of_panels, of_rules, of_variables, rules, selectors
+from tests.support.promql import Asked, filled, known, of_panels, of_rules, of_variables, rules, selectors
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
 
-GIVEN = {"model": MODEL, "version": ".*", "__rate_interval": "1m", "__range": "5m", "__interval": "1s"}
-BY_BOARD = {"drift.json": {"version": "1"}, "rollouts.json": {"model": ".*"}}
+GIVEN = {
+    "model": MODEL,
+    "models": ".*",
+    "version": "1",
+    "versions": ".*",
+    "__rate_interval": "1m",
+    "__range": "5m",
+    "__interval": "1s",
+}
 SECONDS = 120
 KEY = "a-key-for-metrics"
 ALERTS = {f"rule: {rule['alert']}" for rule in rules() if "alert" in rule}
@@ -49,8 +56,8 @@ class Watched:
 
     server: Prometheus
     beside: Exporter
-    missing: dict[str, str]
-    """Expressions that found nothing, by where they stand."""
+    missing: list[Asked]
+    """Expressions that found nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -130,41 +137,38 @@ def _rollout(control: Control) -> str:
     return str(control.ask("GET", "/models/rolling/rollouts").json()["rollouts"][0]["id"])
 
 
-def _expressions() -> dict[str, str]:
-    """Return every expression by where it stands, with its variables filled in and its time made short."""
-    found = {}
-    for asked in (*of_panels(), *of_variables(), *of_rules()):
-        given = GIVEN | BY_BOARD.get(asked.where.partition(":")[0], {})
-        found[asked.where] = filled(asked.expr, given).replace(":1m]", ":1s]")
-    return found
+def _expressions() -> list[Asked]:
+    """Return every expression, with its variables filled in and its time made short."""
+    every = (*of_panels(), *of_variables(), *of_rules())
+    return [Asked(asked.where, filled(asked.expr, GIVEN).replace(":1m]", ":1s]")) for asked in every]
 
 
-def _missing(server: Prometheus, control: Control) -> dict[str, str]:
+def _missing(server: Prometheus, control: Control) -> list[Asked]:
     """Wait until every expression has found something; return those that did not."""
     left = _expressions()
     deadline = time.monotonic() + SECONDS
     while left and time.monotonic() < deadline:
         _go_on(control)
-        left = {where: expr for where, expr in left.items() if not _finds(server, where, expr)}
+        left = [asked for asked in left if not _finds(server, asked)]
         time.sleep(1)
     return left
 
 
-def _finds(server: Prometheus, where: str, expr: str) -> bool:
+def _finds(server: Prometheus, asked: Asked) -> bool:
     """Tell whether an expression finds something; for an alert, whether all that it looks at is there."""
-    if server.ask(expr):
+    if server.ask(asked.expr):
         return True
-    if where in INSTEAD:
-        return bool(server.ask(INSTEAD[where][0]))
-    wanted = {s for s in selectors(expr) if s.partition("{")[0] not in NEVER}
-    if any(where.startswith(alert) for alert in ALERTS):
+    if asked.where in INSTEAD:
+        return bool(server.ask(INSTEAD[asked.where][0]))
+    wanted = {s for s in selectors(asked.expr) if s.partition("{")[0] not in NEVER}
+    if any(asked.where.startswith(alert) for alert in ALERTS):
         return all(server.ask(selector) for selector in wanted)
     return not wanted
 
 
 def test_every_expression_of_every_panel_and_rule_finds_something(watched: Watched) -> None:
     """A panel that stays empty while there is something to see is broken; so is an alert that looks at nothing."""
-    listed = "\n".join(f"{where}\n    {expr}" for where, expr in watched.missing.items())
+    listed = "\n".join(f"{asked.where}\n    {asked.expr}" for asked in watched.missing)
     assert not watched.missing, f"nothing was found for {len(watched.missing)}:\n{listed}"
 
 

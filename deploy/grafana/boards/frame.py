@@ -89,7 +89,9 @@ def label_variable(name: str, query: str, description: str, *, several: bool = F
     """Return a variable whose values Prometheus knows: ``label_values(…)``; ``several`` lets one choose all."""
     variable = dashboard.QueryVariable(name).label(name.capitalize()).description(description).datasource(SOURCE)
     variable.query({"query": query, "refId": f"variable-{name}"}).definition(query)
-    variable.refresh(dm.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(dm.VariableSort.NATURAL_ASC)
+    variable.allow_custom_value(False).refresh(dm.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(
+        dm.VariableSort.NATURAL_ASC
+    )
     if several:
         variable.multi(True).include_all(True).all_value(".*")
         variable.current(dm.VariableOption(text="All", value="$__all", selected=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploy.grafana.boards.frame import Board, Section, label_variable, link_to
-from deploy.grafana.boards.panels import Panel, heat, lines, over_time, single
+from deploy.grafana.boards.panels import Panel, heat, lines, now, over_time, single
 from deploy.grafana.boards.style import (
     ANY_IS_BAD,
     ARMS,
@@ -22,8 +22,9 @@ from deploy.grafana.boards.style import (
 )
 
 MODEL = label_variable("model", "label_values(headgate_plan_revision, model)", "Models that have a plan.")
-VERSION = label_variable(
-    "version",
+# Several, and so not called as on *Drift*: links hand over what is chosen.
+VERSIONS = label_variable(
+    "versions",
     'label_values(headgate_request_seconds_count{model="$model"}, version)',
     "Versions of it that have answered. Arms show what they answer for, whichever is chosen.",
     several=True,
@@ -31,7 +32,7 @@ VERSION = label_variable(
 QUIET = "No requests right now"
 NO_LABELS = "No labels yet: send them to POST /models/…/feedback"
 _M = 'model="$model"'
-_V = 'model="$model", version=~"$version"'
+_V = 'model="$model", version=~"$versions"'
 _STABLE_AND_CANARY = f"model_version:headgate_arm:main{{{_M}}}"
 
 
@@ -49,7 +50,7 @@ def board() -> Board:
             Section("Batches and processes", 8, _batches()),
             Section("Quality, by the labels that came", 9, _quality()),
         ),
-        variables=(MODEL, VERSION),
+        variables=(MODEL, VERSIONS),
         links=(
             ("Model in MLflow", "${registry:raw}/#/models/${model}"),
             ("Traffic (JSON)", "${registry:raw}/registry/v1/models/${model}/traffic"),
@@ -71,13 +72,13 @@ def _now() -> list[tuple[Panel, int]]:
     arms = (
         single(
             About("Stable", "The version that answers as stable.", QUIET),
-            [over_time(_answering("stable"), "version {{version}}")],
+            [now(_answering("stable"), "version {{version}}")],
             Look(levels=((None, ARMS["stable"]),)),
             name=True,
         ),
         single(
             About("Canary", "The version that answers as canary.", "No canary right now"),
-            [over_time(_answering("canary"), "version {{version}}")],
+            [now(_answering("canary"), "version {{version}}")],
             Look(levels=((None, ARMS["canary"]),)),
             name=True,
         ),

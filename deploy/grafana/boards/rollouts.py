@@ -17,9 +17,12 @@ from deploy.grafana.boards.style import (
     Look,
 )
 
-MODEL = label_variable("model", "label_values(headgate_plan_revision, model)", "Models that have a plan.", several=True)
+# Not called as on the other boards: links hand over what is chosen, and "all" is nothing that those could show.
+MODELS = label_variable(
+    "models", "label_values(headgate_plan_revision, model)", "Models that have a plan.", several=True
+)
 NONE = "No rollout right now"
-_M = 'model=~"$model"'
+_M = 'model=~"$models"'
 _SAID = "Log of the e-value over its limit: at 1 the rollout fails, below 0 the canary looks better than allowed."
 OF_MODEL = ("Open this model", link_to("headgate-model", model="${__field.labels.model}"))
 
@@ -36,7 +39,7 @@ def board() -> Board:
             Section("Canaries against stable", 9, _canaries()),
             Section("Outcomes", 8, _outcomes()),
         ),
-        variables=(MODEL,),
+        variables=(MODELS,),
         links=(("Models (JSON)", "${registry:raw}/registry/v1/models"),),
     )
 

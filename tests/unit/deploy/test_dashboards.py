@@ -34,7 +34,15 @@ DEPLOY = ROOT / "deploy"
 BOARDS = boards()
 EVERY = [*of_panels(), *of_variables(), *of_rules()]
 PANELS = [(name, panel) for name, board in BOARDS.items() for panel in panels(board)]
-GIVEN = {"model": "churn", "version": "3", "__rate_interval": "1m", "__range": "1h", "__interval": "15s"}
+GIVEN = {
+    "model": "churn",
+    "models": "churn",
+    "version": "3",
+    "versions": "3",
+    "__rate_interval": "1m",
+    "__range": "1h",
+    "__interval": "15s",
+}
 # Prometheus' own.
 FOREIGN = {"up", "ALERTS"}
 FOREIGN_LABELS = {"instance", "job", "worker", "le"}
@@ -132,6 +140,15 @@ def test_links_lead_to_boards_that_exist_and_set_variables_that_they_have(name: 
     (all_boards,) = [link for link in BOARDS[name]["links"] if link["type"] == "dashboards"]
     assert (all_boards["tags"], all_boards["keepTime"], all_boards["includeVars"]) == ([TAG], True, True)
     assert TAG in BOARDS[name]["tags"]
+
+
+def test_several_values_are_handed_to_no_board_that_takes_one() -> None:
+    """A link hands over variables by name: "all" of one board would be a model called "all" on another."""
+    several: dict[str, set[bool]] = {}
+    for board in BOARDS.values():
+        for variable in board["templating"]["list"]:
+            several.setdefault(variable["name"], set()).add(variable["multi"])
+    assert [name for name, kinds in several.items() if len(kinds) > 1] == []
 
 
 def test_links_to_the_registry_are_pages_that_it_has() -> None:
