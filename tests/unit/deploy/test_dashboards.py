@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.boards.frame import REGISTRY_URL, SOURCE_UID, TAG
 from deploy.grafana.build import DASHBOARDS, built
@@ -69,6 +72,15 @@ def test_there_are_the_five_that_operators_look_for() -> None:
         f"headgate-{name}" for name in ("overview", "model", "drift", "rollouts", "platform")
     }
     assert all(board["title"].startswith("Headgate: ") and board["description"] for board in BOARDS.values())
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_grafanas_own_schema_knows_every_field_of_a_board(name: str) -> None:
+    """Read and written by the SDK's types it is the same: nothing is in it that Grafana would overlook."""
+    register_default_plugins()
+    read = Dashboard.from_json(BOARDS[name])
+    assert json.loads(json.dumps(read, cls=JSONEncoder)) == BOARDS[name]
+    assert read.schema_version == 42
 
 
 @pytest.mark.parametrize("name", BOARDS)
