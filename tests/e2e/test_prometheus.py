@@ -56,6 +56,7 @@ class Watched:
 
     server: Prometheus
     beside: Exporter
+    keyless: Exporter
     missing: list[Asked]
     """Expressions that found nothing."""
 
@@ -74,12 +75,15 @@ def watched(
     url = f"{platform.serving_url}/models"
     with (
         exporter(exposition()) as beside,
-        prometheus(home, {**addresses, "beside": beside.address}, {"beside": KEY}) as server,
+        exporter("") as keyless,
+        prometheus(
+            home, {**addresses, "beside": beside.address, "keyless": keyless.address}, {"beside": KEY}
+        ) as server,
         steady_load(f"{url}/{MODEL}/predict", 2),
         steady_load(f"{url}/rolling/predict", 2),
     ):
         _happen(server, control)
-        yield Watched(server, beside, _missing(server, control))
+        yield Watched(server, beside, keyless, _missing(server, control))
         with suppress(httpx.HTTPStatusError):  # it may have come to its end
             control.ask("POST", f"/models/rolling/rollouts/{_rollout(control)}/abort", json={})
 
@@ -178,9 +182,9 @@ def test_no_rule_fails_when_it_is_evaluated(watched: Watched) -> None:
 
 
 def test_prometheus_reaches_everybody_with_and_without_a_key(watched: Watched) -> None:
-    """An empty file of a key is harmless; one that has a key in it has it sent."""
-    assert watched.server.targets() == {"registry": "up", "serving": "up", "beside": "up"}
-    assert watched.beside.keys == {f"Bearer {KEY}"}
+    """An empty file of a key sends none, which is harmless; one that has a key in it has it sent."""
+    assert watched.server.targets() == dict.fromkeys(("registry", "serving", "beside", "keyless"), "up")
+    assert (watched.beside.keys, watched.keyless.keys) == ({f"Bearer {KEY}"}, {"Bearer"})
 
 
 def test_numbers_are_right_where_they_are_known(watched: Watched) -> None:

@@ -53,7 +53,8 @@ class Prometheus:
 
 @contextmanager
 def prometheus(home: Path, targets: Mapping[str, str], keys: Mapping[str, str] | None = None) -> Iterator[Prometheus]:
-    """Run Prometheus in ``home`` over ``targets`` (address by job); jobs that we do not ship are added.
+    """Run Prometheus in ``home`` over ``targets`` (address by job); jobs that we do not ship are added, and
+    keep the labels that their series come with.
 
     ``keys`` are the contents of the key files, by job; the others' are empty, as ours is.
     """
@@ -82,7 +83,9 @@ def _write(home: Path, targets: Mapping[str, str], keys: Mapping[str, str]) -> N
     config["global"] = {"scrape_interval": SECONDS, "scrape_timeout": SECONDS, "evaluation_interval": SECONDS}
     ours = {job["job_name"]: job for job in config["scrape_configs"]}
     pattern = config["scrape_configs"][0]
-    config["scrape_configs"] = [dict(ours.get(name, {**pattern, "job_name": name})) for name in targets]
+    config["scrape_configs"] = [
+        dict(ours.get(name, {**pattern, "job_name": name, "honor_labels": True})) for name in targets
+    ]
     for job in config["scrape_configs"]:
         name = job["job_name"]
         (home / f"{name}.key").write_text(keys.get(name, ""))
