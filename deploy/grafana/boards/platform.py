@@ -36,7 +36,7 @@ def board() -> Board:
             Section("Now", 4, _now()),
             Section("Nodes", 8, _nodes()),
             Section("What nodes hear and say", 8, _reports()),
-            Section("Memory, caches, processes", 8, _memory()),
+            Section("Memory, caches, processes", 8, [*_memory(), *_processes()]),
             Section("Admission and batch jobs", 8, _queues()),
             Section("Registry", 8, _registry()),
         ),
@@ -157,7 +157,6 @@ def _memory() -> list[tuple[Panel, int]]:
     unloads = "sum by (reason) (rate(headgate_unloads_total[$__rate_interval])) * 60"
     ended = "sum by (instance, reason) (increase(headgate_host_restarts_total[$__rate_interval]))"
     readers = "sum by (instance, reason) (increase(headgate_table_readers_lost_total[$__rate_interval]))"
-    failed = "sum by (model, version, code) (increase(headgate_load_failures_total[$__rate_interval])) > 0"
     return [
         (
             lines(
@@ -193,6 +192,12 @@ def _memory() -> list[tuple[Panel, int]]:
             ),
             6,
         ),
+    ]
+
+
+def _processes() -> list[tuple[Panel, int]]:
+    failed = "sum by (model, version, code) (increase(headgate_load_failures_total[$__rate_interval])) > 0"
+    return [
         (
             lines(
                 About("Loads that failed", "By version and the error's code.", "No load failed"),
