@@ -57,6 +57,10 @@ docs: $(STAMP) ## Check that the generated pages are up to date (make docs-write
 docs-write: $(STAMP) ## Write the generated pages
 	@$(BIN)/python -m docs.build
 
+.PHONY: dashboards
+dashboards: $(STAMP) ## Build Grafana's dashboards (deploy/grafana/dashboards) from their code
+	@$(BIN)/python -m deploy.grafana.build
+
 .PHONY: check
 check: lint docs test ## All that CI runs
 

@@ -16,8 +16,16 @@ import httpx
 import psutil
 import pytest
 
+from registry.variables import KNOWN
+
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 60
+# Windows of drift that end while a test waits. Until every process reads them, an unknown one would refuse the start.
+SHARED = {
+    name: value
+    for name, value in {"HEADGATE_DRIFT_ROWS": "1000", "HEADGATE_DRIFT_SECONDS": "1"}.items()
+    if name in KNOWN
+}
 # Words of each child's command line that no other process has.
 CHILDREN = {"s3": "mini", "registry": "registry", "serving": "serving"}
 
@@ -153,7 +161,7 @@ def running(home: Path, extra: Mapping[str, str] | None = None) -> Iterator[Plat
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform that the tests share; a test that breaks something starts its own."""
-    with running(tmp_path_factory.mktemp("platform") / "home") as shared:
+    with running(tmp_path_factory.mktemp("platform") / "home", SHARED) as shared:
         yield shared
 
 

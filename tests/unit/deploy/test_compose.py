@@ -170,7 +170,7 @@ def test_files_that_are_mounted_exist_and_volumes_are_declared() -> None:
     used = set()
     for service in SERVICES.values():
         for volume in service.get("volumes", ()):
-            source, *_ = volume.split(":")
+            source, *_ = resolve(volume, {}).split(":")
             if source.startswith("."):
                 assert (DEPLOY / source).exists(), source
                 assert volume.endswith(":ro")
