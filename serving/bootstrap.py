@@ -26,28 +26,34 @@ from registry import log
 from registry.edge.gate import ASGIApp, Gate, RouteTable
 from registry.errors import Unavailable
 from registry.snapshots import ServableVersion
+from serving.documents import Documents
 from serving.http.app import NodeView, build_app, load_here, page_here, unload_here
 from serving.http.body import BodyReader
 from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.routes import SERVING_ROUTES
+from serving.monitor import Monitor
 from serving.pool.grant import default_budget
 from serving.pool.limits import PoolLimits
 from serving.pool.pool import Pool
 from serving.pool.ports import Artifacts
 from serving.pool.standing import Standing
 from serving.pool.warming import Warming
-from serving.ports import ReportSink, SnapshotSource, StartedRuntime
+from serving.ports import ReportSink, SealedSource, SnapshotSource, StartedRuntime
 from serving.predictor import Predictor
 from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
 from serving.reader.reader import ReaderBounds, TableReader
-from serving.reporter import Reporter
+from serving.reporter import Beside, NoRows, Reporter
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
 from serving.shadows.shadows import ShadowBounds, Shadows
+from serving.sources.memory import NoSealed
 from serving.sources.reports import HttpReports, NoReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
+from serving.telemetry.baselines import DOCUMENT_BYTES, KnownBaselines
+from serving.telemetry.features import MOST_BYTES as ROWS_BYTES
+from serving.telemetry.features import FeatureWindows
 from serving.telemetry.finished import Finished
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.windows import MOST_BYTES, ArmWindows
@@ -90,7 +96,7 @@ class Parts:
     """What a node needs of the world; tests hand in their own.
 
     ``beneath`` is what those stand on, closed last; ``retain`` hears, at each change, of every version that may answer;
-    ``reports`` gets what the node says of itself.
+    ``reports`` gets what the node says of itself; ``sealed`` has the baselines.
     """
 
     source: SnapshotSource
@@ -99,6 +105,7 @@ class Parts:
     beneath: tuple[Closes, ...] = ()
     retain: Callable[[Iterable[ServableVersion]], None] = lambda _: None
     reports: ReportSink = field(default_factory=NoReports)
+    sealed: SealedSource = field(default_factory=NoSealed)
 
 
 class Node:
@@ -125,6 +132,7 @@ class Node:
         self._windows = ArmWindows(
             settings.window_seconds, most_bytes=MOST_BYTES // count, lost=self._metrics.counts_lost
         )
+        self._monitor = self._build_monitor(settings, worker)
         self._reporter = self._build_reporter(settings, worker)
         self._predictor = Predictor(
             self.routes, self.pool, self._tables, limits=limits, observe=self._observe, shadows=self.shadows
@@ -159,13 +167,15 @@ class Node:
         if self._siblings is not None:
             await self._siblings.start()
         loop = asyncio.get_running_loop()
-        works = (
+        works = [
             self._follower.run(),
             self._open_cache(),
             self.warming.run(),
             self._watch_memory(),
             self._reporter.run(),
-        )
+        ]
+        if self._monitor is not None:
+            works.append(self._monitor.run())
         self._tasks = [loop.create_task(work) for work in works]
         for task in self._tasks:
             task.add_done_callback(self._notice_end)
@@ -193,6 +203,8 @@ class Node:
             ends.callback(self._predictor.close)
             ends.push_async_callback(self.pool.close)
             ends.push_async_callback(self._reporter.close)
+            if self._monitor is not None:
+                ends.push_async_callback(self._monitor.close)
             ends.push_async_callback(self.shadows.close)
         log.event("node_stopped")
 
@@ -203,15 +215,30 @@ class Node:
             self._windows,
             self._parts.reports,
             seconds=settings.window_seconds,
-            shadows=self.shadows,
+            beside=Beside(self.shadows, NoRows() if self._monitor is None else self._monitor.features),
             lost=self._metrics.counts_lost,
         )
         self.pool.when_changed(reporter.changed)
         return reporter
 
+    def _build_monitor(self, settings: ServingSettings, worker: Worker | None) -> Monitor | None:
+        if not settings.monitor:
+            return None
+        directory = state_of(settings, worker) / "baselines"
+        baselines = KnownBaselines(Documents(directory, self._parts.sealed, "a baseline", DOCUMENT_BYTES))
+        features = FeatureWindows(
+            self.routes.servable,
+            baselines,
+            most_bytes=ROWS_BYTES // (worker.count if worker is not None else 1),
+            lost=self._metrics.counts_lost,
+        )
+        return Monitor(features, baselines)
+
     def _observe(self, done: Finished) -> None:
         self._metrics.observe(done)
         self._windows.observe(done)
+        if self._monitor is not None:
+            self._monitor.observe(done)
 
     async def _answer_sibling(self, message: Message) -> Message:
         if message["op"] == "page":
@@ -285,6 +312,7 @@ def build(settings: ServingSettings, worker: Worker | None = None) -> Node:
         (sealed,),
         hosts.retain,
         HttpReports(settings.registry_url),
+        sealed,
     )
     return Node(settings, parts, worker)
 

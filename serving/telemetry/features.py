@@ -1,0 +1,248 @@
+"""Counts the rows that each version was asked about, and what it predicted: what drift is measured on.
+
+    finished request ── noted in under a microsecond, on the loop
+                          └─ list, bounded in requests and bytes ── joined and counted in blocks, on another thread
+                                                                      └─ one window a version ── the next report
+
+Rows are counted by the version's baseline (``counted.py``), or sampled where it has none (``sampled.py``). A baseline
+that is on its way is waited for, for a while, with the rows that need it. Counts add up, so a version has one window
+that grows until it is taken: a registry that is away costs no more memory than one that is not, and no row is lost.
+Not here: where baselines come from (``baselines.py``), what counts mean, and sending them (``serving/reporter.py``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from registry import log
+from registry.observed import FeatureWindow
+from registry.records import Digest, ModelName, VersionNumber
+from registry.snapshots import ServableVersion
+from serving.exchange import ArrayOutput, Table, TensorInput
+from serving.sources.registry import is_news
+from serving.telemetry.counted import Counted, Plan
+from serving.telemetry.finished import Finished
+from serving.telemetry.joined import Part, join_answers, join_inputs, kept_answer, kept_input, thinned, weight_of
+from serving.telemetry.sampled import Sampled
+
+CROWDED = 2048
+CROWDED_BYTES = 4 << 20
+"""From so many requests, or bytes of theirs, on the list is to be counted."""
+MOST_PENDING = 16 * CROWDED
+MOST_BYTES = 64 << 20
+LARGE = 2 << 20
+"""Of a request with more bytes only some rows are counted, spread evenly."""
+MOST_WINDOWS = 1000
+TAKEN_BYTES = 3 << 20
+"""How much JSON is handed over at once, about: the registry takes 16 MiB in all. One window may be more."""
+PATIENCE_SECONDS = 60.0
+"""How long rows wait for a baseline that is on its way."""
+_Version = tuple[str, str]
+_Pending = tuple[_Version, int, int, Part, Part]
+"""Whose, of how many rows, how many bytes it keeps, input, answer."""
+_Key = tuple[str, str, Digest | None]
+
+
+class Plans(Protocol):
+    """Where baselines are, ready for counting. For any thread."""
+
+    def get(self, digest: Digest) -> Plan | None:
+        """Return one; None where it is not here yet, and from now on it is sought."""
+        ...
+
+
+class FeatureWindows:
+    """The feature windows of one node. ``observe`` is for the event loop's thread, the rest for any.
+
+    Args:
+        servable: What a version is now; None where it may not answer any more.
+        plans: Where baselines are.
+        most_bytes: How much of inputs and answers may wait to be counted.
+        lost: Told why (``busy``, ``large``, ``no_baseline``, ``full``, ``fault``), and of how many rows the counts are
+            gone; from any thread.
+        clock: Wall-clock seconds.
+    """
+
+    def __init__(
+        self,
+        servable: Callable[[str, str], ServableVersion | None],
+        plans: Plans,
+        *,
+        most_bytes: int = MOST_BYTES,
+        lost: Callable[[str, int], None] = lambda _reason, _rows: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._servable = servable
+        self._plans = plans
+        self._most_bytes = most_bytes
+        self._lost = lost
+        self._clock = clock
+        self._pending: deque[_Pending] = deque()
+        self._waiting: dict[_Key, tuple[float, list[_Pending]]] = {}
+        # Two counts, each with one writer, make a difference that needs no lock.
+        self._put = self._counted = 0
+        self._faults = self._kept_back = self._kept_bytes = 0
+        self._left = False
+        self._tell: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+        self._windows: dict[_Key, tuple[int, Counted | Sampled]] = {}
+
+    def when_crowded(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called where it is time to ``settle``: over and over, so it must be quick."""
+        self._tell = tell
+
+    def observe(self, done: Finished) -> None:
+        """Take note of one finished request."""
+        data, output = done.inputs, done.output
+        if data is None or output is None or done.code:
+            return
+        if type(data) is Table and data.block is not None:
+            part: Part = (data.names, data.block)
+            bytes_ = data.block.nbytes
+        elif type(data) is TensorInput and not data.array.dtype.hasobject:
+            part, bytes_ = data.array, data.array.nbytes
+        else:
+            part = kept_input(data)
+            bytes_ = weight_of(part, done.size)
+        if type(output) is ArrayOutput and not output.array.dtype.hasobject:
+            answer: Part = output.array
+            bytes_ += output.array.nbytes
+        else:
+            answer = kept_answer(output)
+            bytes_ += weight_of(answer, output.size)
+        pending, room, rows = self._pending, self._put - self._counted, done.rows
+        if len(pending) >= CROWDED or room > CROWDED_BYTES:
+            self._tell()
+            if len(pending) >= MOST_PENDING or room + min(bytes_, LARGE) > self._most_bytes:
+                self._lost("busy", rows)
+                return
+        if bytes_ > LARGE:
+            few = _few(part, answer, rows, bytes_)
+            self._lost("large", rows - few[0])
+            if not few[0]:
+                return
+            rows, bytes_, part, answer = few
+        self._put += bytes_
+        pending.append(((done.model, done.version), rows, bytes_, part, answer))
+
+    def settle(self) -> None:
+        """Count what is on the list."""
+        with self._lock:
+            self._settle()
+
+    def take(self) -> tuple[FeatureWindow, ...]:
+        """Hand over windows, the oldest first, of about ``TAKEN_BYTES``; what comes from now on makes new ones."""
+        taken: list[FeatureWindow] = []
+        with self._lock:
+            self._settle()
+            self._left, room = False, TAKEN_BYTES
+            for key in sorted(self._windows, key=lambda key: (self._windows[key][0], key[:2])):
+                room -= self._windows[key][1].wire_bytes
+                if taken and room < 0:
+                    self._left = True
+                    break
+                taken.append(_window(key, *self._windows.pop(key)))
+        return tuple(taken)
+
+    @property
+    def waiting(self) -> int:
+        """How many windows were counted and not taken yet."""
+        return len(self._windows)
+
+    @property
+    def left(self) -> bool:
+        """Whether more waited than was taken last."""
+        return self._left
+
+    def _settle(self) -> None:
+        drained = [self._pending.popleft() for _ in range(len(self._pending))]  # what comes meanwhile is for next time
+        blocks: dict[_Version, list[_Pending]] = {}
+        for one in drained:
+            blocks.setdefault(one[0], []).append(one)
+        waiting, self._waiting = self._waiting, {}
+        self._kept_back = self._kept_bytes = 0
+        for key, (since, block) in waiting.items():
+            self._take_up(key, block, since)
+        now = self._clock()
+        for (model, version), block in blocks.items():
+            servable = self._servable(model, version)
+            if servable is not None:  # else it was retired meanwhile: nobody asks how its rows drift
+                self._take_up((model, version, servable.baseline), block, now)
+        self._counted += sum([one[2] for one in drained])
+
+    def _take_up(self, key: _Key, block: list[_Pending], since: float) -> None:
+        """Count a block of one version, or keep it until its baseline is here."""
+        plan, digest = None, key[2]
+        if digest is not None:
+            plan = self._plans.get(digest)
+            if plan is None:
+                self._keep(key, block, since)
+                return
+        start, window = self._windows.get(key) or (int(since * 1000), Sampled() if plan is None else Counted(plan))
+        for part in _portions(block):
+            rows = sum([one[1] for one in part])
+            try:
+                window.add(rows, join_inputs([one[3] for one in part]), join_answers([one[4] for one in part]))
+            except Exception as error:  # noqa: BLE001 -- rows that cannot be counted must not cost the others theirs
+                self._note_fault(error, rows)
+        if window.rows:
+            self._windows[key] = (start, window)
+            self._make_room()
+
+    def _keep(self, key: _Key, block: list[_Pending], since: float) -> None:
+        bytes_ = sum([one[2] for one in block])
+        full = self._kept_back + len(block) > MOST_PENDING or self._kept_bytes + bytes_ > self._most_bytes
+        if full or self._clock() - since > PATIENCE_SECONDS:
+            self._lost("no_baseline", sum(one[1] for one in block))
+            return
+        self._kept_back += len(block)
+        self._kept_bytes += bytes_
+        before, kept = self._waiting.get(key, (since, []))
+        self._waiting[key] = (min(before, since), kept + block)
+
+    def _make_room(self) -> None:
+        while len(self._windows) > MOST_WINDOWS:
+            oldest = min(self._windows, key=lambda key: self._windows[key][0])
+            self._lost("full", self._windows.pop(oldest)[1].rows)
+
+    def _note_fault(self, error: Exception, rows: int) -> None:
+        self._lost("fault", rows)
+        self._faults += 1
+        if is_news(self._faults):
+            log.failure("counting_raised", error)
+
+
+def _few(part: Part, answer: Part, rows: int, bytes_: int) -> tuple[int, int, Part, Part]:
+    """Return evenly many rows of a large request, and how many bytes they keep; of no rows where one is too large."""
+    step = -(-bytes_ // LARGE)
+    inputs = thinned(part, rows, step) if rows > step else None
+    if inputs is None:
+        return 0, 0, [], []
+    answers = thinned(answer, rows, step)
+    return -(-rows // step), bytes_ // step, inputs, [] if answers is None else answers
+
+
+def _portions(block: list[_Pending]) -> Iterator[list[_Pending]]:
+    """Yield a block in parts that are small enough to be joined and sorted at once."""
+    part: list[_Pending] = []
+    room = CROWDED_BYTES
+    for one in block:
+        part.append(one)
+        room -= one[2]
+        if room < 0:
+            yield part
+            part, room = [], CROWDED_BYTES
+    if part:
+        yield part
+
+
+def _window(key: _Key, start: int, window: Counted | Sampled) -> FeatureWindow:
+    model, version, baseline = key
+    name, number = ModelName(model), VersionNumber(version)
+    if isinstance(window, Counted):
+        return FeatureWindow(name, number, start, window.rows, baseline, counts=window.counts())
+    return FeatureWindow(name, number, start, window.rows, None, samples=window.samples())
