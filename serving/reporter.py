@@ -59,8 +59,12 @@ class CountsRows(Protocol):
         """Have ``tell`` called where it is time to ``settle``."""
         ...
 
+    def gather(self) -> None:
+        """Let all that came be counted by the next ``settle``. On the event loop's thread."""
+        ...
+
     def settle(self) -> None:
-        """Count what gathered."""
+        """Count what was gathered."""
         ...
 
     @property
@@ -103,6 +107,9 @@ class NoRows:
     left = False
 
     def when_crowded(self, tell: Callable[[], None]) -> None:
+        """Do nothing."""
+
+    def gather(self) -> None:
         """Do nothing."""
 
     def settle(self) -> None:
@@ -230,6 +237,7 @@ class Reporter:
             self._told = place.news
             self._sequence += 1
             filled = partial(self._filled, self._standing.report(place, self._sequence), self._beside.shadows.take())
+            self._beside.features.gather()
             self._left = self._beside.shadows.windows_waiting > 0
             self._sealing = asyncio.get_running_loop().run_in_executor(None, filled)
             self._sealing.add_done_callback(self._take_up)
@@ -253,6 +261,7 @@ class Reporter:
         while True:
             await self._crowded.wait()
             self._crowded.clear()
+            self._beside.features.gather()
             try:
                 await asyncio.to_thread(self._settle)
             except Exception as error:  # noqa: BLE001  # the edge of a task: what cannot be counted must not stop the rest

@@ -1,8 +1,8 @@
 """Counts the rows that each version was asked about, and what it predicted: what drift is measured on.
 
-    finished request ── noted in under a microsecond, on the loop
-                          └─ list, bounded in requests and bytes ── joined and counted in blocks, on another thread
-                                                                      └─ one window a version ── the next report
+    finished request ── noted in under a microsecond, on the loop: single rows staged (``staged.py``), others on a list
+                          └─ bounded in requests and bytes ── joined and counted in blocks, on another thread
+                                                                └─ one window a version ── the next report
 
 Rows are counted by the version's baseline (``counted.py``), or sampled where it has none (``sampled.py``). A baseline
 that is on its way is waited for, for a while, with the rows that need it. Counts add up, so a version has one window
@@ -22,14 +22,15 @@ from registry import log
 from registry.observed import FeatureWindow
 from registry.records import Digest, ModelName, VersionNumber
 from registry.snapshots import ServableVersion
-from serving.exchange import ArrayOutput, Table, TensorInput
+from serving.exchange import Array, ArrayOutput, Table, TensorInput
 from serving.sources.registry import is_news
 from serving.telemetry.counted import Counted, Plan
 from serving.telemetry.finished import Finished
 from serving.telemetry.joined import Part, join_answers, join_inputs, kept_answer, kept_input, thinned, weight_of
 from serving.telemetry.sampled import Sampled
+from serving.telemetry.staged import Stage, is_stageable
 
-CROWDED = 2048
+CROWDED = 4096
 CROWDED_BYTES = 4 << 20
 """From so many requests, or bytes of theirs, on the list is to be counted."""
 MOST_PENDING = 16 * CROWDED
@@ -82,6 +83,10 @@ class FeatureWindows:
         self._lost = lost
         self._clock = clock
         self._pending: deque[_Pending] = deque()
+        self._full: deque[Stage] = deque()
+        self._stages: dict[object, Stage] = {}
+        self._stage: Stage | None = None
+        self._staged = 0
         self._waiting: dict[_Key, tuple[float, list[_Pending]]] = {}
         # Two counts, each with one writer, make a difference that needs no lock.
         self._put = self._counted = 0
@@ -100,20 +105,67 @@ class FeatureWindows:
         data, output = done.inputs, done.output
         if data is None or output is None or done.code:
             return
-        if type(data) is Table and data.block is not None:
-            part: Part = (data.names, data.block)
-            bytes_ = data.block.nbytes
-        elif type(data) is TensorInput and not data.array.dtype.hasobject:
-            part, bytes_ = data.array, data.array.nbytes
-        else:
-            part = kept_input(data)
-            bytes_ = weight_of(part, done.size)
-        if type(output) is ArrayOutput and not output.array.dtype.hasobject:
-            answer: Part = output.array
-            bytes_ += output.array.nbytes
-        else:
-            answer = kept_answer(output)
-            bytes_ += weight_of(answer, output.size)
+        if type(output) is ArrayOutput:
+            names, array = (data.names, data.block) if type(data) is Table else (None, None)
+            if type(data) is TensorInput:
+                array = data.array
+            if array is not None and self._stage_row(done, names, array, output.array):
+                return
+        self._note(done, kept_input(data), kept_answer(output), output.size)
+
+    def gather(self) -> None:
+        """Let all that came be counted by the next ``settle``. On the event loop's thread, as ``observe``."""
+        for stage in self._stages.values():
+            self._lay_by(stage)
+        self._stages.clear()
+        self._stage, self._staged = None, 0
+
+    def _stage_row(self, done: Finished, names: tuple[str, ...] | None, array: Array, answer: Array) -> bool:
+        """Lay a row beside others like it; tell whether it is one."""
+        stage = self._stage
+        if (
+            stage is None
+            or done.version != stage.version
+            or done.model != stage.model
+            or names is not stage.names
+            or array.dtype is not stage.dtype
+            or answer.dtype is not stage.answer_dtype
+            or array.shape != stage.shape
+            or answer.shape != stage.answer_shape
+        ):
+            if not is_stageable(names, array, answer):
+                return False
+            stage = self._stage = self._find_stage(done, names, array, answer)
+        if not stage.add(array, answer):
+            return False
+        self._staged += stage.row_bytes
+        if stage.rows >= stage.full:
+            del self._stages[_key_of(stage)]
+            self._staged -= stage.rows * stage.row_bytes
+            self._stage = None
+            self._lay_by(stage)
+            self._tell()
+        elif self._staged > CROWDED_BYTES:
+            self.gather()
+            self._tell()
+        return True
+
+    def _find_stage(self, done: Finished, names: tuple[str, ...] | None, array: Array, answer: Array) -> Stage:
+        stage = Stage(done.model, done.version, names, array, answer)
+        stage.full = max(1, min(CROWDED, CROWDED_BYTES // max(1, stage.row_bytes)))
+        return self._stages.setdefault(_key_of(stage), stage)
+
+    def _lay_by(self, stage: Stage) -> None:
+        bytes_ = stage.rows * stage.row_bytes
+        if self._put - self._counted + bytes_ > self._most_bytes:
+            self._lost("busy", stage.rows)
+        elif stage.rows:
+            self._put += bytes_
+            self._full.append(stage)
+
+    def _note(self, done: Finished, part: Part, answer: Part, size: int) -> None:
+        """Keep a request as it is until it is counted."""
+        bytes_ = weight_of(part, done.size) + weight_of(answer, size)
         pending, room, rows = self._pending, self._put - self._counted, done.rows
         if len(pending) >= CROWDED or room > CROWDED_BYTES:
             self._tell()
@@ -159,7 +211,9 @@ class FeatureWindows:
         return self._left
 
     def _settle(self) -> None:
-        drained = [self._pending.popleft() for _ in range(len(self._pending))]  # what comes meanwhile is for next time
+        # What comes meanwhile is for the next time.
+        drained = [self._pending.popleft() for _ in range(len(self._pending))]
+        drained += [_as_request(self._full.popleft()) for _ in range(len(self._full))]
         blocks: dict[_Version, list[_Pending]] = {}
         for one in drained:
             blocks.setdefault(one[0], []).append(one)
@@ -214,6 +268,15 @@ class FeatureWindows:
         self._faults += 1
         if is_news(self._faults):
             log.failure("counting_raised", error)
+
+
+def _key_of(stage: Stage) -> object:
+    types = (stage.dtype.str, stage.answer_dtype.str)
+    return (stage.model, stage.version, stage.names, types, stage.shape, stage.answer_shape)
+
+
+def _as_request(stage: Stage) -> _Pending:
+    return ((stage.model, stage.version), stage.rows, stage.rows * stage.row_bytes, *stage.parts())
 
 
 def _few(part: Part, answer: Part, rows: int, bytes_: int) -> tuple[int, int, Part, Part]:
