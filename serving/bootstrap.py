@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import uuid
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ from serving.sources.memory import NoSealed
 from serving.sources.reports import HttpReports, NoReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
 from serving.telemetry.baselines import DOCUMENT_BYTES, KnownBaselines
+from serving.telemetry.capture import Capture, ObjectSink, Wanted
 from serving.telemetry.features import MOST_BYTES as ROWS_BYTES
 from serving.telemetry.features import FeatureWindows
 from serving.telemetry.finished import Finished
@@ -96,7 +98,8 @@ class Parts:
     """What a node needs of the world; tests hand in their own.
 
     ``beneath`` is what those stand on, closed last; ``retain`` hears, at each change, of every version that may answer;
-    ``reports`` gets what the node says of itself; ``sealed`` has the baselines.
+    ``reports`` gets what the node says of itself; ``sealed`` has the baselines,
+    and ``captures`` gets requests that are kept.
     """
 
     source: SnapshotSource
@@ -106,6 +109,7 @@ class Parts:
     retain: Callable[[Iterable[ServableVersion]], None] = lambda _: None
     reports: ReportSink = field(default_factory=NoReports)
     sealed: SealedSource = field(default_factory=NoSealed)
+    captures: ObjectSink = field(default_factory=NoSealed)
 
 
 class Node:
@@ -232,7 +236,14 @@ class Node:
             most_bytes=ROWS_BYTES // (worker.count if worker is not None else 1),
             lost=self._metrics.counts_lost,
         )
-        return Monitor(features, baselines)
+        return Monitor(features, baselines, self._build_capture(settings, worker))
+
+    def _build_capture(self, settings: ServingSettings, worker: Worker | None) -> Capture | None:
+        if not settings.capture_sample:
+            return None
+        wanted = Wanted(settings.capture_sample, frozenset(settings.capture_models), frozenset(settings.capture_redact))
+        name = f"{_node_name(settings, worker)}-{uuid.uuid4().hex}"
+        return Capture(wanted, self._parts.captures, name, tell=self._metrics.captured)
 
     def _observe(self, done: Finished) -> None:
         self._metrics.observe(done)
@@ -312,6 +323,7 @@ def build(settings: ServingSettings, worker: Worker | None = None) -> Node:
         (sealed,),
         hosts.retain,
         HttpReports(settings.registry_url),
+        sealed,
         sealed,
     )
     return Node(settings, parts, worker)

@@ -85,3 +85,7 @@ class NoSealed:
     def stream(self, digest: Digest) -> AsyncIterator[bytes]:
         """Raise Unavailable."""
         raise Unavailable("artifact_unavailable", "this node has no object store")
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Raise Unavailable."""
+        raise Unavailable("artifact_unavailable", "this node has no object store")

@@ -92,9 +92,17 @@ COUNTS_LOST = Metric(
     "headgate_counts_lost_total",
     "counter",
     ("reason",),
-    "Requests to compared versions, and copies for shadows, whose counts the registry will never have: full (it was "
-    "away for too long), refused (it did not take the report), busy (they came faster than they were counted), or "
-    "fault (counting them failed).",
+    "Requests to compared versions, copies for shadows, and rows watched for drift, whose counts the registry will "
+    "never have: full (it was away for too long), refused (it did not take the report), busy (they came faster than "
+    "they were counted), large (of a large request only some rows are counted), no_baseline (their baseline could not "
+    "be fetched), or fault (counting them failed).",
+)
+CAPTURED = Metric(
+    "headgate_capture_total",
+    "counter",
+    ("outcome",),
+    "Requests drawn for capture by what became of them: stored, dropped (no room), or failed (could not be written or "
+    "stored).",
 )
 CACHED = Metric("headgate_artifact_cache_bytes", "gauge", (), "Bytes of artifacts that are kept on disk.")
 
@@ -119,5 +127,6 @@ CATALOGUE: tuple[Metric, ...] = (
     SNAPSHOT_AGE,
     REPORT_AGE,
     COUNTS_LOST,
+    CAPTURED,
     CACHED,
 )

@@ -21,6 +21,7 @@ from serving.ports import Batching, BatchWatch
 from serving.routing.table import Table
 from serving.telemetry.catalogue import (
     CACHED,
+    CAPTURED,
     CATALOGUE,
     COUNTS_LOST,
     LOAD_SECONDS,
@@ -103,6 +104,7 @@ class Metrics:
         self._age = _gauge(SNAPSHOT_AGE, registry)
         self._report_age = _gauge(REPORT_AGE, registry)
         self._counts_lost = _counter(COUNTS_LOST, registry)
+        self._captured = _counter(CAPTURED, registry)
         self._cached = _gauge(CACHED, registry)
         self._known: dict[tuple[str, str], Tally] = {}
         self._labelled: set[tuple[str, str]] = set()
@@ -146,6 +148,10 @@ class Metrics:
     def counts_lost(self, reason: str, requests: int) -> None:
         """Take note that the registry will never have the counts of some requests. From any thread."""
         self._counts_lost.labels(reason).inc(requests)
+
+    def captured(self, outcome: str, requests: int) -> None:
+        """Take note of what became of requests that were drawn for capture."""
+        self._captured.labels(outcome).inc(requests)
 
     def shadow(self, model: str, version: str) -> ShadowTally:
         """Return what counts the copies for a version; ask anew for each."""
