@@ -195,7 +195,7 @@ def _joined(arrays: Sequence[Array]) -> Array:
     if len(arrays) == 1:
         return first
     if first.dtype.kind in "iufb":
-        with contextlib.suppress(BufferError, ValueError):  # not in one piece each
+        with contextlib.suppress(BufferError, TypeError, ValueError):  # not in one piece each
             return np.frombuffer(_bytes(arrays), first.dtype).reshape(-1, *first.shape[1:])
     return np.concatenate(arrays)
 
@@ -206,7 +206,7 @@ def _joined_blocks(blocks: Sequence[Array]) -> Array:
     columns = len(blocks[0])
     if sum(map(len, blocks)) == sum([block.size for block in blocks]):
         # Of one row each: they lie in memory as rows do, one behind the other.
-        with contextlib.suppress(BufferError, ValueError):
+        with contextlib.suppress(BufferError, TypeError, ValueError):
             rows = np.frombuffer(_bytes(blocks), blocks[0].dtype).reshape(-1, columns)
             return np.ascontiguousarray(rows.T)
     return np.concatenate(blocks, axis=1)

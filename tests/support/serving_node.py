@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import uvicorn
@@ -15,9 +15,11 @@ import uvicorn
 from registry.edge.connection import Connection
 from registry.snapshots import ModelSnapshot
 from serving.bootstrap import Node, Parts
-from serving.ports import ReportSink, SnapshotSource
+from serving.ports import ReportSink, SealedSource, SnapshotSource
 from serving.settings import ServingSettings
+from serving.sources.memory import NoSealed
 from serving.sources.reports import NoReports
+from serving.telemetry.capture import ObjectSink
 from tests.support.serving_fakes import SIGNATURE, FakeCache, FakeRegistry, FakeRuntime, eventually, servable, snapshot
 
 ROW = {"inputs": {"a": [1.0], "b": [2.0]}}
@@ -30,6 +32,10 @@ def churn() -> ModelSnapshot:
     return snapshot(versions=versions, stable="2", revision=7, aliases={"champion": "3"}, others=others)
 
 
+class Store(SealedSource, ObjectSink, Protocol):
+    """A bucket: what was sealed is read from it, what is captured goes there."""
+
+
 class FakeWorld:
     """A node, what it stands on, and a client that talks to it in process."""
 
@@ -39,11 +45,20 @@ class FakeWorld:
         *models: ModelSnapshot,
         source: SnapshotSource | None = None,
         reports: ReportSink | None = None,
+        store: Store | None = None,
         **settings: Any,
     ) -> None:
         self.registry, self.cache, self.runtime = FakeRegistry(*models), FakeCache(), FakeRuntime()
         self.settings = ServingSettings(home=home, **settings)
-        parts = Parts(source or self.registry, self.cache, self.runtime, reports=reports or NoReports())
+        kept = store or NoSealed()
+        parts = Parts(
+            source or self.registry,
+            self.cache,
+            self.runtime,
+            reports=reports or NoReports(),
+            sealed=kept,
+            captures=kept,
+        )
         self.node = Node(self.settings, parts)
         transport = httpx.ASGITransport(self.node.app)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
