@@ -84,7 +84,7 @@ class FeatureWindows:
         self._clock = clock
         self._pending: deque[_Pending] = deque()
         self._full: deque[Stage] = deque()
-        self._stages: dict[object, Stage] = {}
+        self._stages: dict[tuple[str, str, int], Stage] = {}
         self._stage: Stage | None = None
         self._staged = 0
         self._waiting: dict[_Key, tuple[float, list[_Pending]]] = {}
@@ -123,24 +123,23 @@ class FeatureWindows:
     def _stage_row(self, done: Finished, names: tuple[str, ...] | None, array: Array, answer: Array) -> bool:
         """Lay a row beside others like it; tell whether it is one."""
         stage = self._stage
-        if (
-            stage is None
-            or done.version != stage.version
-            or done.model != stage.model
-            or names is not stage.names
-            or array.dtype is not stage.dtype
-            or answer.dtype is not stage.answer_dtype
-            or array.shape != stage.shape
-            or answer.shape != stage.answer_shape
-        ):
-            if not is_stageable(names, array, answer):
+        if stage is None or done.version != stage.version or done.model != stage.model or names is not stage.names:
+            key = (done.model, done.version, id(names))  # a stage keeps its names, so nothing else gets their identity
+            stage = self._stages.get(key) or self._begin_stage(key, names, array, answer)
+            if stage is None:
                 return False
-            stage = self._stage = self._find_stage(done, names, array, answer)
-        if not stage.add(array, answer):
+            self._stage = stage
+        if (
+            array.shape != stage.shape
+            or array.dtype is not stage.dtype
+            or answer.shape != stage.answer_shape
+            or answer.dtype is not stage.answer_dtype
+            or not stage.add(array, answer)
+        ):
             return False
         self._staged += stage.row_bytes
         if stage.rows >= stage.full:
-            del self._stages[_key_of(stage)]
+            del self._stages[(stage.model, stage.version, id(stage.names))]
             self._staged -= stage.rows * stage.row_bytes
             self._stage = None
             self._lay_by(stage)
@@ -150,10 +149,15 @@ class FeatureWindows:
             self._tell()
         return True
 
-    def _find_stage(self, done: Finished, names: tuple[str, ...] | None, array: Array, answer: Array) -> Stage:
-        stage = Stage(done.model, done.version, names, array, answer)
+    def _begin_stage(
+        self, key: tuple[str, str, int], names: tuple[str, ...] | None, array: Array, answer: Array
+    ) -> Stage | None:
+        """Return a stage for rows like this one; None where it is no such row."""
+        if not is_stageable(names, array, answer):
+            return None
+        stage = self._stages[key] = Stage(key[0], key[1], names, array, answer)
         stage.full = max(1, min(CROWDED, CROWDED_BYTES // max(1, stage.row_bytes)))
-        return self._stages.setdefault(_key_of(stage), stage)
+        return stage
 
     def _lay_by(self, stage: Stage) -> None:
         bytes_ = stage.rows * stage.row_bytes
@@ -268,11 +272,6 @@ class FeatureWindows:
         self._faults += 1
         if is_news(self._faults):
             log.failure("counting_raised", error)
-
-
-def _key_of(stage: Stage) -> object:
-    types = (stage.dtype.str, stage.answer_dtype.str)
-    return (stage.model, stage.version, stage.names, types, stage.shape, stage.answer_shape)
 
 
 def _as_request(stage: Stage) -> _Pending:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import churn, life, loading, rows, sealing, speed, swaps
+from tests.bench import churn, life, loading, monitoring, rows, sealing, speed, swaps
 from tests.bench.machine import LOAD_CORE, ROOT, describe
 from tests.bench.promises import missed, table
 
@@ -35,6 +35,7 @@ def main() -> int:
         "rows": rows.measure,
         "loading": lambda scratch: loading.measure(scratch, long=arguments.long),
         "swaps": swaps.measure,
+        "monitoring": lambda scratch: monitoring.measure(scratch, monitoring.Pace(arguments.seconds)),
         "churn": lambda scratch: churn.measure(scratch, long=arguments.long),
     }
     figures: dict[str, float] = {}
@@ -54,8 +55,8 @@ def main() -> int:
     return 0
 
 
-PARTS = ("life", "sealing", "speed", "rows", "loading", "swaps", "churn")
-PINNED = ("speed", "rows", "loading", "swaps")
+PARTS = ("life", "sealing", "speed", "rows", "loading", "swaps", "monitoring", "churn")
+PINNED = ("speed", "rows", "loading", "swaps", "monitoring")
 """Parts whose load comes from this process, which then has a core of its own."""
 
 
