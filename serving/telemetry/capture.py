@@ -26,13 +26,15 @@ from registry.layout import capture_key
 from serving.sources.registry import is_news
 from serving.telemetry.captured import Captured, parquet_files
 from serving.telemetry.finished import Finished
-from serving.telemetry.joined import kept_answer, kept_input, weight_of
+from serving.telemetry.joined import kept_answer, kept_input, owned, weight_of
 from serving.values import value
 
 FLUSH_SECONDS = 60.0
 FLUSH_BYTES = 8 << 20
 MOST_BYTES = 32 << 20
 """How much may wait: requests, and files that S3 did not take yet."""
+LARGE = 4 << 20
+"""A request with more is dropped."""
 EACH = 512
 """Bytes that a request takes beside its values."""
 LAST_SECONDS = 2.0
@@ -111,11 +113,11 @@ class Capture:
             return
         inputs, answer = kept_input(done.inputs), kept_answer(done.output)
         bytes_ = EACH + weight_of(inputs, done.size) + weight_of(answer, done.output.size)
-        if self._bytes + self._file_bytes + bytes_ > MOST_BYTES:
+        if bytes_ > LARGE or self._bytes + self._file_bytes + bytes_ > MOST_BYTES:
             self._tell("dropped", 1)
             return
         self._bytes += bytes_
-        one = Captured(done.request_id, self._clock(), done.arm, done.rows, inputs, answer)
+        one = Captured(done.request_id, self._clock(), done.arm, done.rows, inputs, owned(answer))
         self._waiting.append(_Waiting(done.model, done.version, one, bytes_))
         if self._bytes >= FLUSH_BYTES:
             self._full.set()

@@ -32,6 +32,8 @@ from serving.outputs import MOST_VALUES, leaves
 _DTYPE, _SHAPE = attrgetter("dtype"), attrgetter("shape")
 AS_OBJECTS = 8
 """How much more memory values take that are objects of Python than their bytes on the way here."""
+OBJECT_BYTES = 64
+"""What an object of Python takes beside what is in it."""
 Block = tuple[tuple[str, ...], Array]
 """The columns of a table: their names, and an array of shape (columns, rows)."""
 Part = Block | Array | Table | Mapping[str, Array] | list[Any]
@@ -67,8 +69,19 @@ def weight_of(part: Part, size: int) -> int:
     if isinstance(part, list):
         return AS_OBJECTS * size
     arrays = _arrays(part)
-    objects = any(array.dtype.hasobject for array in arrays)
-    return (AS_OBJECTS * size if objects else 0) + sum(array.nbytes for array in arrays)
+    cells = sum(array.size for array in arrays if array.dtype.hasobject)
+    return sum(array.nbytes for array in arrays) + (AS_OBJECTS * size + OBJECT_BYTES * cells if cells else 0)
+
+
+def owned(part: Part) -> Part:
+    """Return a part that keeps nothing but itself alive: an answer is often a view of a whole batch's."""
+    if isinstance(part, np.ndarray):
+        return part if part.base is None else part.copy()
+    if isinstance(part, Table):
+        return Table(part.names, tuple(array.copy() for array in part.arrays), part.named)
+    if isinstance(part, Mapping):
+        return {name: array.copy() for name, array in part.items()}
+    return part
 
 
 def thinned(part: Part, rows: int, step: int) -> Part | None:

@@ -148,7 +148,7 @@ async def test_what_finds_no_room_is_dropped_and_counted() -> None:
     """A store that is away costs a bounded amount of memory, and what it got in the end is what was kept."""
     world = World()
     world.bucket.down = True
-    large = np.random.default_rng(0).normal(size=(1, 1 << 19))
+    large = np.random.default_rng(0).normal(size=(1, 1 << 18))
     most = MOST_BYTES // (large.nbytes + EACH)
     for _ in range(most + 5):
         world.capture.observe(finished(TensorInput(large), np.ones(1)))
@@ -159,6 +159,18 @@ async def test_what_finds_no_room_is_dropped_and_counted() -> None:
     await world.capture.flush()
     assert world.outcomes["stored"] + world.outcomes["dropped"] == most + 6
     assert len(world.bucket.rows()) == world.outcomes["stored"]
+
+
+async def test_a_kept_answer_keeps_no_batch_alive() -> None:
+    """What a batch answered together is not held for one row of it; what is larger than a file's half is dropped."""
+    world = World()
+    batch = np.zeros((256, 1000))
+    world.capture.observe(finished(TensorInput(np.ones((1, 2))), batch[3:4]))
+    (kept,) = world.capture._waiting
+    assert isinstance(kept.request.answer, np.ndarray)
+    assert kept.request.answer.base is None
+    world.capture.observe(finished(TensorInput(np.ones((1, 1 << 20))), np.ones(1)))
+    assert world.outcomes == {"dropped": 1}
 
 
 async def test_a_store_that_hangs_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
