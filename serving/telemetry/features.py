@@ -39,7 +39,8 @@ LARGE = 2 << 20
 """Of a request with more bytes only some rows are counted, spread evenly."""
 MOST_WINDOWS = 1000
 TAKEN_BYTES = 3 << 20
-"""How much JSON is handed over at once, about: the registry takes 16 MiB in all. One window may be more."""
+LARGEST_BYTES = 10 << 20
+"""How much JSON is handed over at once, about, and how much one window may be: the registry takes 16 MiB in all."""
 PATIENCE_SECONDS = 60.0
 """How long rows wait for a baseline that is on its way."""
 _Version = tuple[str, str]
@@ -197,11 +198,16 @@ class FeatureWindows:
             self._settle()
             self._left, room = False, TAKEN_BYTES
             for key in sorted(self._windows, key=lambda key: (self._windows[key][0], key[:2])):
-                room -= self._windows[key][1].wire_bytes
+                bytes_ = self._windows[key][1].wire_bytes
+                room -= bytes_
                 if taken and room < 0:
                     self._left = True
                     break
-                taken.append(_window(key, *self._windows.pop(key)))
+                start, window = self._windows.pop(key)
+                if bytes_ > LARGEST_BYTES:
+                    self._lost("large", window.rows)
+                else:
+                    taken.append(_window(key, start, window))
         return tuple(taken)
 
     @property

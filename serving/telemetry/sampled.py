@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import orjson
 
 from registry.baselines import INPUT, OUTPUT
 from registry.columns import (
@@ -37,6 +38,10 @@ FINEST, COARSEST = 400, 32
 """Sizes of a sketch: its error in rank is 0.7 % and 8 %, and it keeps at most 1,200 values and 170."""
 MOST_VALUES = 16_000
 """Values, about, that the sketches of all features keep together, where they are not the coarsest already."""
+ALL_WORDS, FEWEST_WORDS = 30_000, 50
+"""Words of all features together, where each may keep more than the fewest."""
+NAME_LETTERS = 256
+"""A feature with a longer name is not watched: callers may send any names where no signature says them."""
 
 
 class Sampled:
@@ -52,14 +57,15 @@ class Sampled:
         found = [(INPUT, *each) for columns in inputs for each in _parts(columns)]
         found += [(OUTPUT, *each) for columns in answers for each in _parts(columns)]
         size = max(COARSEST, min(FINEST, MOST_VALUES // max(1, 3 * len(found))))
+        most_words = max(FEWEST_WORDS, min(MOST_WORDS, ALL_WORDS // max(1, len(found))))
         for side, source, measure, channel, array in found:
             name = feature_name(source or UNNAMED, measure, channel)
             one = self._features.get(name)
             if one is None:
-                if not self._has_room(side):
+                if len(name) > NAME_LETTERS or not self._has_room(side):
                     continue
                 self._outputs += side == OUTPUT
-                one = self._features[name] = _Sampled(side, source, measure, channel, size)
+                one = self._features[name] = _Sampled(side, source, measure, channel, size, most_words)
             if measure is Measure.VALUE and is_wordy(array):
                 one.add_words(array if channel is None else array[:, channel])
             else:
@@ -88,6 +94,7 @@ class _Sampled:
     measure: Measure
     channel: int | None
     size: int
+    most_words: int
     rows: int = 0
     missing: int = 0
     smallest: float = math.inf
@@ -118,8 +125,12 @@ class _Sampled:
         for word, rows in tally_of(array).items():
             if word is None:
                 self.missing += rows
-            elif word in self.words or len(self.words) < MOST_WORDS:
-                self.words[word] = self.words.get(word, 0) + rows
+            elif word in self.words:
+                self.words[word] += rows
+            elif len(self.words) < self.most_words:
+                # Half a pair of surrogates is no text that JSON could say.
+                said = word.encode("utf-8", "replace").decode()
+                self.words[said] = self.words.get(said, 0) + rows
             else:
                 self.more += rows
 
@@ -145,7 +156,7 @@ class _Sampled:
     def wire_bytes(self) -> int:
         """About how many bytes of JSON it will take."""
         kept = 0 if self._sketch is None else self._sketch.num_retained
-        return 256 + 26 * kept + 12 * len(self.words) + 2 * sum(map(len, self.words))
+        return 256 + 26 * kept + len(orjson.dumps(self.words))
 
 
 def _parts(columns: Columns) -> Iterator[tuple[str, Measure, int | None, Array]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ from serving.exchange import (
 from serving.telemetry.counted import Counted, Plan, tally_of
 from serving.telemetry.features import FeatureWindows
 from serving.telemetry.joined import Part, join_answers, join_inputs, kept_answer, kept_input, objects, thinned
-from serving.telemetry.sampled import Sampled
+from serving.telemetry.sampled import FEWEST_WORDS, Sampled
 from tests.support.watched import Shelf, baseline, category, finished, known, number, prediction, travelled
 
 DTYPES = st.sampled_from([np.float64, np.float32, np.int64, np.uint8, np.bool_])
@@ -175,6 +176,20 @@ def test_a_sample_of_words_is_bounded() -> None:
     column = words(*[f"word {number}" for number in range(MOST_WORDS + 50)], "word 0")
     sample = sampled(Table(("id",), (column,)), ArrayOutput(np.zeros(len(column))), len(column))["id"]
     assert (len(sample.words), sample.words["word 0"], sample.more) == (MOST_WORDS, 2, 50)
+
+
+def test_words_of_many_columns_stay_few_and_can_be_sent() -> None:
+    """A thousand columns of words keep fewer of each; names without end and half surrogates are no report's end."""
+    column = words(*[f"{number} {chr(0xD800)}" for number in range(100)])
+    names = (*[f"x{at}" for at in range(1000)], "y" * 300)
+    kept = Sampled()
+    kept.add(100, join_inputs([Table(names, (column,) * len(names))]), [])
+    samples = kept.samples()
+    assert orjson.dumps([sample.to_json() for sample in samples.values()])
+    assert "y" * 300 not in samples
+    assert {len(sample.words) for sample in samples.values() if sample.words} == {FEWEST_WORDS}
+    assert samples["x0"].more == 100 - FEWEST_WORDS
+    assert "0 ?" in samples["x0"].words
 
 
 def test_wide_models_are_sampled_within_a_few_megabytes() -> None:
