@@ -70,24 +70,35 @@ def count_numbers(feature: Feature, values: Numbers) -> NumberCounts:
     return NumberCounter(feature).count(values)
 
 
+class WordCounter:
+    """Counts by the categories of one feature, which are made ready once. Safe for any thread."""
+
+    __slots__ = ("_known", "_open_ended", "_places")
+
+    def __init__(self, feature: Feature) -> None:
+        self._places = {word: place for place, word in enumerate(feature.categories)}
+        self._known = frozenset(feature.others)
+        self._open_ended = feature.open_ended
+
+    def count(self, tally: Mapping[str | None, int]) -> CategoryCounts:
+        """Return the counts of words, each with how often there was it; None is a missing one."""
+        cells = np.zeros(len(self._places), np.int64)
+        others = new = missing = 0
+        for word, rows in tally.items():
+            if word is None:
+                missing += rows
+            elif (place := self._places.get(word)) is not None:
+                cells[place] += rows
+            elif self._open_ended or word in self._known:
+                others += rows
+            else:
+                new += rows
+        return CategoryCounts(cells, others, new, missing)
+
+
 def count_words(feature: Feature, words: Iterable[str | None]) -> CategoryCounts:
-    """Count words by a feature of categories; None is a missing one."""
-    return count_tally(feature, Counter(words))
+    """Count words by a feature of categories; None is a missing one.
 
-
-def count_tally(feature: Feature, tally: Mapping[str | None, int]) -> CategoryCounts:
-    """Count words of which each stands once, with how often there was it."""
-    places = {word: place for place, word in enumerate(feature.categories)}
-    known = frozenset(feature.others)
-    cells = np.zeros(len(places), np.int64)
-    others = new = missing = 0
-    for word, rows in tally.items():
-        if word is None:
-            missing += rows
-        elif (place := places.get(word)) is not None:
-            cells[place] += rows
-        elif feature.open_ended or word in known:
-            others += rows
-        else:
-            new += rows
-    return CategoryCounts(cells, others, new, missing)
+    Who counts many blocks by one feature keeps a ``WordCounter``.
+    """
+    return WordCounter(feature).count(Counter(words))

@@ -47,6 +47,8 @@ def _http_url(raw: object) -> object:
 
 
 HttpUrl = Annotated[str, BeforeValidator(_http_url)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A list, separated by commas."""
 
 
 class PlatformSettings(BaseSettings):
@@ -62,7 +64,7 @@ class PlatformSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="The least severe log lines to write; at DEBUG, serving writes one for every request."
     )
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+    allowed_hosts: Names = Field(
         (), description="Host names, separated by commas, that requests may bear besides loopback ones; `*` admits all."
     )
     otlp_endpoint: HttpUrl | None = Field(

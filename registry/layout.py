@@ -4,12 +4,16 @@
     ├── mlflow/…                            MLflow's own artifacts: the working copy, mutable
     │   └── uploads/<upload id>/<path>      what `POST /uploads` received
     ├── blobs/sha256/<2 hex>/<64 hex>       sealed files, write-once, shared by every version that holds them
-    └── manifests/sha256/<2 hex>/<64 hex>   the list of an artifact's files; its hash is the artifact's digest
+    ├── manifests/sha256/<2 hex>/<64 hex>   the list of an artifact's files; its hash is the artifact's digest
+    └── captures/model=<model>/version=<version>/day=<YYYY-MM-DD>/<name>.parquet
+                                            requests with their answers that nodes were asked to keep
 
 Clients never name a key: they give bytes or digests.
 """
 
 from __future__ import annotations
+
+from urllib.parse import quote_plus
 
 from registry.digest import check_path
 from registry.errors import InvalidRequest, quote
@@ -29,6 +33,11 @@ def manifest_key(digest: Digest) -> str:
     """Return the key of a manifest."""
     hexadecimal = digest.removeprefix("sha256:")
     return f"manifests/sha256/{hexadecimal[:2]}/{hexadecimal}"
+
+
+def capture_key(model: str, version: str, day: str, name: str) -> str:
+    """Return the key of a file of captured requests: a partition of a Hive-style table, ``day`` as YYYY-MM-DD."""
+    return f"captures/model={quote_plus(model)}/version={quote_plus(version)}/day={day}/{quote_plus(name)}.parquet"
 
 
 def upload_prefix(upload_id: str) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import uuid
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from registry.edge.tracing import open_tracer
 from registry.environment import platform_version
 from registry.errors import Unavailable
 from registry.snapshots import ServableVersion
+from serving.documents import Documents
 from serving.feedback import FeedbackDesk
 from serving.http.app import NodeView, build_app, load_here, packed_page_here, unload_here
 from serving.http.body import BodyReader
@@ -35,26 +37,32 @@ from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.routes import SERVING_ROUTES
 from serving.http.traced import TracedLane
+from serving.monitor import Monitor
 from serving.pool.grant import default_budget
 from serving.pool.limits import PoolLimits
 from serving.pool.pool import Pool
 from serving.pool.ports import Artifacts
 from serving.pool.standing import Standing
 from serving.pool.warming import Warming
-from serving.ports import FeedbackSink, ReportSink, SnapshotSource, StartedRuntime
+from serving.ports import FeedbackSink, ReportSink, SealedSource, SnapshotSource, StartedRuntime
 from serving.predictor import Predictor
 from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
 from serving.reader.reader import ReaderBounds, TableReader
-from serving.reporter import Reporter
+from serving.reporter import Beside, NoRows, Reporter
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
 from serving.shadows.shadows import ShadowBounds, Shadows
 from serving.sources.feedback import HttpFeedback, NoFeedback
+from serving.sources.memory import NoSealed
 from serving.sources.reports import HttpReports, NoReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
 from serving.telemetry.answered import MOST_BYTES as MOST_ANSWER_BYTES
 from serving.telemetry.answered import KeptAnswers
+from serving.telemetry.baselines import DOCUMENT_BYTES, KnownBaselines
+from serving.telemetry.capture import Capture, ObjectSink, Wanted
+from serving.telemetry.features import MOST_BYTES as ROWS_BYTES
+from serving.telemetry.features import FeatureWindows
 from serving.telemetry.finished import Finished
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.windows import MOST_BYTES, ArmWindows
@@ -97,7 +105,8 @@ class Parts:
     """What a node needs of the world; tests hand in their own.
 
     ``beneath`` is what those stand on, closed last; ``retain`` hears, at each change, of every version that may answer;
-    ``reports`` gets what the node says of itself, ``feedback`` the labels that callers send.
+    ``reports`` gets what the node says of itself, ``feedback`` the labels that callers send; ``sealed`` has the
+    baselines, and ``captures`` gets requests that are kept.
     """
 
     source: SnapshotSource
@@ -107,6 +116,8 @@ class Parts:
     retain: Callable[[Iterable[ServableVersion]], None] = lambda _: None
     reports: ReportSink = field(default_factory=NoReports)
     feedback: FeedbackSink = field(default_factory=NoFeedback)
+    sealed: SealedSource = field(default_factory=NoSealed)
+    captures: ObjectSink = field(default_factory=NoSealed)
 
 
 class Node:
@@ -134,8 +145,11 @@ class Node:
             settings.window_seconds, most_bytes=MOST_BYTES // count, lost=self._metrics.counts_lost
         )
         self._answers = KeptAnswers(
-            settings.predictions_sample, most_bytes=MOST_ANSWER_BYTES // count, lost=self._metrics.counts_lost
+            settings.predictions_sample if settings.monitor else 0.0,
+            most_bytes=MOST_ANSWER_BYTES // count,
+            lost=self._metrics.counts_lost,
         )
+        self._monitor = self._build_monitor(settings, worker)
         self._reporter = self._build_reporter(settings, worker)
         self._predictor = Predictor(
             self.routes, self.pool, self._tables, limits=limits, observe=self._observe, shadows=self.shadows
@@ -184,13 +198,15 @@ class Node:
         if self._tracer is not None:
             self._tracer.start()
         loop = asyncio.get_running_loop()
-        works = (
+        works = [
             self._follower.run(),
             self._open_cache(),
             self.warming.run(),
             self._watch_memory(),
             self._reporter.run(),
-        )
+        ]
+        if self._monitor is not None:
+            works.append(self._monitor.run())
         self._tasks = [loop.create_task(work) for work in works]
         for task in self._tasks:
             task.add_done_callback(self._notice_end)
@@ -219,6 +235,8 @@ class Node:
             ends.callback(self._predictor.close)
             ends.push_async_callback(self.pool.close)
             ends.push_async_callback(self._reporter.close)
+            if self._monitor is not None:
+                ends.push_async_callback(self._monitor.close)
             ends.push_async_callback(self.shadows.close)
             if self._tracer is not None:
                 ends.push_async_callback(asyncio.to_thread, self._tracer.close)
@@ -226,22 +244,45 @@ class Node:
 
     def _build_reporter(self, settings: ServingSettings, worker: Worker | None) -> Reporter:
         standing = Standing(_node_name(settings, worker), self.routes, self.pool, self.warming)
+        monitor = self._monitor
+        rows, answers = (NoRows(), NoRows()) if monitor is None else (monitor.features, monitor.answers)
+        beside = Beside(self.shadows, rows, answers)
         reporter = Reporter(
             standing,
             self._windows,
             self._parts.reports,
             seconds=settings.window_seconds,
-            shadows=self.shadows,
+            beside=beside,
             lost=self._metrics.counts_lost,
         )
-        reporter.carry(self._answers)
         self.pool.when_changed(reporter.changed)
         return reporter
+
+    def _build_monitor(self, settings: ServingSettings, worker: Worker | None) -> Monitor | None:
+        if not settings.monitor:
+            return None
+        directory = state_of(settings, worker) / "baselines"
+        baselines = KnownBaselines(Documents(directory, self._parts.sealed, "a baseline", DOCUMENT_BYTES))
+        features = FeatureWindows(
+            self.routes.servable,
+            baselines,
+            most_bytes=ROWS_BYTES // (worker.count if worker is not None else 1),
+            lost=self._metrics.counts_lost,
+        )
+        return Monitor(features, baselines, self._answers, self._build_capture(settings, worker))
+
+    def _build_capture(self, settings: ServingSettings, worker: Worker | None) -> Capture | None:
+        if not settings.capture_sample:
+            return None
+        wanted = Wanted(settings.capture_sample, frozenset(settings.capture_models), frozenset(settings.capture_redact))
+        name = f"{_node_name(settings, worker)}-{uuid.uuid4().hex}"
+        return Capture(wanted, self._parts.captures, name, tell=self._metrics.captured)
 
     def _observe(self, done: Finished) -> None:
         self._metrics.observe(done)
         self._windows.observe(done)
-        self._answers.observe(done)
+        if self._monitor is not None:
+            self._monitor.observe(done)
 
     async def _ask_siblings(self, model: str, request_ids: list[str]) -> list[Any]:
         if self._siblings is None or not request_ids:
@@ -324,6 +365,8 @@ def build(settings: ServingSettings, worker: Worker | None = None) -> Node:
         hosts.retain,
         HttpReports(settings.registry_url),
         HttpFeedback(settings.registry_url),
+        sealed,
+        sealed,
     )
     return Node(settings, parts, worker)
 

@@ -29,11 +29,13 @@ class Table:
         arrays: One 1-D array a column: bool, int8…uint64, float32/64, ``datetime64[ns]``, or object. An object column
             holds str, bytes, bool, int, float, None, or JSON-like lists and dicts.
         named: Whether the caller or the signature gave names.
+        block: All columns as one array of shape (columns, rows), where they are its rows; for who joins many tables.
     """
 
     names: tuple[str, ...]
     arrays: tuple[Array, ...]
     named: bool = True
+    block: Array | None = field(default=None, compare=False, repr=False)
 
     @property
     def rows(self) -> int:

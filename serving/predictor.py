@@ -189,7 +189,8 @@ class Predictor:
             done.predict = perf_counter() - shaped
         finally:
             lease.release()
-        done.rows, done.output, done.request_id = call.data.rows, output, question.request_id
+        done.rows, done.inputs, done.output = call.data.rows, call.data, output
+        done.size, done.request_id = len(question.body), question.request_id
         return output
 
     # ---- a canary, or what a rule names, that cannot answer -------------------------------------------------------

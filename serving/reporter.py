@@ -16,7 +16,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -24,7 +24,7 @@ import orjson
 
 from registry import log
 from registry.errors import Unavailable
-from registry.observed import Answered
+from registry.observed import Answered, FeatureWindow
 from registry.reports import NodeReport
 from serving.pool.standing import Standing
 from serving.ports import ReportSink
@@ -68,14 +68,101 @@ class Compares(Protocol):
         ...
 
 
+class CountsRows(Protocol):
+    """Who counts the rows of requests by feature. For any thread."""
+
+    def when_crowded(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called where it is time to ``settle``."""
+        ...
+
+    def gather(self) -> None:
+        """Let all that came be counted by the next ``settle``. On the event loop's thread."""
+        ...
+
+    def settle(self) -> None:
+        """Count what was gathered."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many windows were not taken yet."""
+        ...
+
+    @property
+    def left(self) -> bool:
+        """Whether more waited than was taken last."""
+        ...
+
+    def take(self) -> tuple[FeatureWindow, ...]:
+        """Hand over windows: as many as a report may well carry."""
+        ...
+
+
+class KeepsAnswers(Protocol):
+    """Who keeps predictions for labels. For any thread."""
+
+    def when_crowded(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called where it is time to ``settle``."""
+        ...
+
+    def settle(self) -> None:
+        """Make room."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many answers were not taken yet."""
+        ...
+
+    def take(self) -> tuple[Answered, ...]:
+        """Hand over all: no more are kept than a report may well carry."""
+        ...
+
+
+class NoRows:
+    """Counts nothing, and keeps nothing."""
+
+    waiting = 0
+    left = False
+
+    def when_crowded(self, tell: Callable[[], None]) -> None:
+        """Do nothing."""
+
+    def gather(self) -> None:
+        """Do nothing."""
+
+    def settle(self) -> None:
+        """Do nothing."""
+
+    def take(self) -> tuple[()]:
+        """Hand over nothing."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is reported beside the windows of arms: how shadows compared, what rows were asked about, and what was
+    predicted, for labels."""
+
+    shadows: Compares = field(default_factory=NoShadows)
+    features: CountsRows = field(default_factory=NoRows)
+    answers: KeepsAnswers = field(default_factory=NoRows)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything was not taken yet."""
+        return bool(self.shadows.windows_waiting or self.features.waiting or self.answers.waiting)
+
+
 @dataclass(frozen=True, slots=True)
 class _Sealed:
     """A report as it is sent, however often. ``requests`` is how many its windows count, copies for shadows and
-    kept answers too."""
+    kept answers too, and ``rows`` those that were counted by feature."""
 
     sequence: int
     body: bytes
     requests: int
+    rows: int
 
 
 class Reporter:
@@ -86,7 +173,7 @@ class Reporter:
         windows: What it has counted.
         sink: Where reports go.
         seconds: How often one is sent at least.
-        shadows: Has counted how shadows compare.
+        beside: What else is reported.
         lost: Told why (``refused``), and of how many requests the counts are gone.
     """
 
@@ -97,20 +184,21 @@ class Reporter:
         sink: ReportSink,
         *,
         seconds: float,
-        shadows: Compares | None = None,
+        beside: Beside | None = None,
         lost: Callable[[str, int], None] = lambda _reason, _requests: None,
     ) -> None:
         self._standing = standing
         self._windows = windows
         self._sink = sink
         self._seconds = seconds
-        self._shadows: Compares = shadows or NoShadows()
-        self._answers: Gathers | None = None
+        self._beside = beside or Beside()
         self._left = False
         self._lost = lost
         self._changed, self._crowded = asyncio.Event(), asyncio.Event()
         self._changed.set()
         windows.when_crowded(self._crowded.set)
+        for one in (self._beside.features, self._beside.answers):
+            one.when_crowded(self._crowded.set)
         self._sequence = self._failures = self._refusals = 0
         self._sealing: asyncio.Future[_Sealed] | None = None
         self._under_way: _Sealed | None = None
@@ -144,7 +232,7 @@ class Reporter:
                 if self._under_way is not None or self._sealing is not None:
                     await self.send()
                 await self.send()
-                while self._windows.waiting or self._shadows.windows_waiting:
+                while self._windows.waiting or self._beside.waiting:
                     await self.send()
         except (Unavailable, TimeoutError) as error:
             log.event("last_report_not_sent", logging.WARNING, error=type(error).__name__)
@@ -161,9 +249,11 @@ class Reporter:
             self._taken_at = time.monotonic()
             return
         self._refusals += 1
-        self._lost("refused", sealed.requests)
+        self._lost("refused", sealed.requests + sealed.rows)
         if is_news(self._refusals):
-            log.event("report_refused", logging.WARNING, requests=sealed.requests, times=self._refusals)
+            log.event(
+                "report_refused", logging.WARNING, requests=sealed.requests, rows=sealed.rows, times=self._refusals
+            )
 
     async def _seal(self) -> _Sealed:
         """Make the next report; what it takes out of the windows is under way even if nobody waits for it any more."""
@@ -171,8 +261,9 @@ class Reporter:
             place = self._standing.now()
             self._told = place.news
             self._sequence += 1
-            filled = partial(self._filled, self._standing.report(place, self._sequence), self._shadows.take())
-            self._left = self._shadows.windows_waiting > 0
+            filled = partial(self._filled, self._standing.report(place, self._sequence), self._beside.shadows.take())
+            self._beside.features.gather()
+            self._left = self._beside.shadows.windows_waiting > 0
             self._sealing = asyncio.get_running_loop().run_in_executor(None, filled)
             self._sealing.add_done_callback(self._take_up)
         return await asyncio.shield(self._sealing)
@@ -184,25 +275,28 @@ class Reporter:
 
     def _filled(self, blank: NodeReport, taken: tuple[Taken, ...]) -> _Sealed:
         shadows = tuple(each.window() for each in taken)
-        answers = () if self._answers is None else self._answers.take()
-        report = replace(blank, arms=self._windows.take(), shadows=shadows, answers=answers)
-        requests = (
-            len(answers)
-            + sum(window.counts.requests for window in report.arms)
-            + sum(each.count.copies for each in taken)
-        )
-        return _Sealed(report.sequence, orjson.dumps(report.to_json()), requests)
+        beside = self._beside
+        features, answers = beside.features.take(), beside.answers.take()
+        report = replace(blank, arms=self._windows.take(), shadows=shadows, features=features, answers=answers)
+        requests = sum(window.counts.requests for window in report.arms) + sum(each.count.copies for each in taken)
+        requests += len(answers)
+        rows = sum(window.rows for window in features)
+        return _Sealed(report.sequence, orjson.dumps(report.to_json()), requests, rows)
 
     async def _count(self) -> None:
         while True:
             await self._crowded.wait()
             self._crowded.clear()
+            self._beside.features.gather()
             try:
-                await asyncio.to_thread(self._windows.settle)
-                if self._answers is not None:
-                    await asyncio.to_thread(self._answers.settle)
+                await asyncio.to_thread(self._settle)
             except Exception as error:  # noqa: BLE001  # the edge of a task: what cannot be counted must not stop the rest
                 log.failure("counting_raised", error)
+
+    def _settle(self) -> None:
+        self._windows.settle()
+        self._beside.features.settle()
+        self._beside.answers.settle()
 
     async def _report(self) -> None:
         behind = False
@@ -218,7 +312,8 @@ class Reporter:
                 log.failure("reporting_raised", error)
                 await asyncio.sleep(self._note_failure("a fault of the platform"))
             else:
-                behind = behind or self._left
+                beside = self._beside
+                behind = behind or self._left or beside.features.left
                 if self._failures:
                     log.event("reports_taken_again", after_failures=self._failures)
                 self._failures = 0

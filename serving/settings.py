@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from registry.environment import GIB, MIB, HttpUrl, PlatformSettings, require_consent
+from registry.environment import GIB, MIB, HttpUrl, Names, PlatformSettings, require_consent
 
 
 class ServingSettings(PlatformSettings):
@@ -74,6 +74,20 @@ class ServingSettings(PlatformSettings):
         le=1,
         description="The share of requests whose predictions are kept for labels, by a hash of the request's id; 0 "
         "keeps none.",
+    )
+    monitor: bool = Field(
+        True,
+        description="Whether a node counts the rows that versions are asked about and what they predict, for drift and "
+        "live quality.",
+    )
+    capture_sample: float = Field(
+        0.0, ge=0, le=1, description="Which share of requests is kept, with its answers, as Parquet in S3."
+    )
+    capture_models: Names = Field(
+        (), description="The models whose requests are captured, separated by commas; all without any."
+    )
+    capture_redact: Names = Field(
+        (), description="Columns, separated by commas, whose values are left out of what is captured."
     )
     inline: bool = Field(
         True, description="Whether ONNX graphs that are known to be harmless may run in the serving process itself."

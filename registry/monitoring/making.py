@@ -26,7 +26,7 @@ from registry.baselines import (
     Origin,
 )
 from registry.columns import Measure, Numbers, word
-from registry.counting import NumberCounter, count_tally
+from registry.counting import NumberCounter, WordCounter
 from registry.errors import InvalidRequest
 from registry.monitoring.gathering import Tally, Values, tally
 from registry.monitoring.grids import Watched, category_feature, is_text
@@ -160,7 +160,7 @@ class _CountingNumbers:
 
 class _CountingWords:
     def __init__(self, feature: Feature, column: int) -> None:
-        self._feature = feature
+        self._counter = WordCounter(feature)
         self._column = column
         self.counts: FeatureCounts = feature.empty()
 
@@ -168,7 +168,7 @@ class _CountingWords:
         counted: Counter[str | None] = Counter()
         for text, rows in Counter(batch.texts(self._column)).items():
             counted[word(text)] += rows
-        self.counts = self.counts.plus(count_tally(self._feature, counted))
+        self.counts = self.counts.plus(self._counter.count(counted))
 
 
 class _Take(Protocol):

@@ -87,11 +87,10 @@ def enforce_columns(frame: Frame, plan: ColumnPlan) -> Table:
                 block = block[:, [position for position in order if position is not None]]
             # One row lies right for columns as it is; more are turned, so that each column is in one piece.
             turned = block.T if len(block) == 1 else np.ascontiguousarray(block.T)
-            return _table(frame, plan, order, tuple(turned))
+            return _table(frame, plan, order, tuple(turned), turned)
     columns = frame.by_columns()
     arrays: list[Array | None] = [None] * len(order)
-    if frame.plain:
-        _fill_blocks(columns, order, plan, arrays)
+    whole = _fill_blocks(columns, order, plan, arrays) if frame.plain else None
     for at, position in enumerate(order):
         if position is not None and arrays[at] is None:
             where = frame.where(position)
@@ -101,18 +100,24 @@ def enforce_columns(frame: Frame, plan: ColumnPlan) -> Table:
             if column.required and position in frame.absent:
                 raise _absent(where, frame.absent[position])
             arrays[at] = _column(columns[position], column, plan.kinds[at], where)
-    return _table(frame, plan, order, tuple(array for array in arrays if array is not None))
+    return _table(frame, plan, order, tuple(array for array in arrays if array is not None), whole)
 
 
-def _table(frame: Frame, plan: ColumnPlan, order: Sequence[int | None], arrays: tuple[Array, ...]) -> Table:
+def _table(
+    frame: Frame,
+    plan: ColumnPlan,
+    order: Sequence[int | None],
+    arrays: tuple[Array, ...],
+    block: Array | None = None,
+) -> Table:
     if plan.named and order is plan.order:
-        return Table(plan.names, arrays, not plan.numbered)
+        return Table(plan.names, arrays, not plan.numbered, block)
     if plan.named:
         names = tuple(name for name, position in zip(plan.names, order, strict=True) if position is not None)
-        return Table(names, arrays, not plan.numbered or len(names) < len(plan.names))
+        return Table(names, arrays, not plan.numbered or len(names) < len(plan.names), block)
     if frame.names is not None:
-        return Table(frame.names, arrays, frame.named)
-    return Table(plan.names, arrays, False)
+        return Table(frame.names, arrays, frame.named, block)
+    return Table(plan.names, arrays, False, block)
 
 
 def _match(frame: Frame, plan: ColumnPlan) -> Sequence[int | None]:
@@ -152,8 +157,11 @@ def _columns(names: Sequence[str]) -> str:
 
 def _fill_blocks(
     columns: Sequence[Sequence[Any] | Array], order: Sequence[int | None], plan: ColumnPlan, arrays: list[Array | None]
-) -> None:
-    """Convert the numeric columns of one type together; leave None where that does not work."""
+) -> Array | None:
+    """Convert the numeric columns of one type together; leave None where that does not work.
+
+    Return the block of all columns, where it is one.
+    """
     groups: dict[Kind, list[int]] = {}
     for at, (position, kind) in enumerate(zip(order, plan.kinds, strict=True)):
         if position is not None and kind is not None and kind.family in _NUMBERS:
@@ -163,6 +171,9 @@ def _fill_blocks(
         if block is not None and block.ndim == 2:
             for at, array in zip(members, block, strict=True):
                 arrays[at] = array
+            if len(members) == len(order):
+                return block
+    return None
 
 
 def _column(values: Sequence[Any] | Array, column: Column, kind: Kind | None, where: Where) -> Array:

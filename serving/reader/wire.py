@@ -128,7 +128,8 @@ def _read_input(spec: Mapping[str, Any], buffers: Sequence[memoryview]) -> Input
     names = _names(spec["names"])
     if len(names) != sum(map(len, blocks)) or type(spec["named"]) is not bool:
         raise FrameError("a table has other names than columns")
-    return Table(names, tuple(column for block in blocks for column in block), spec["named"])
+    columns = tuple(column for block in blocks for column in block)
+    return Table(names, columns, spec["named"], blocks[0] if len(blocks) == 1 else None)
 
 
 def _names(names: Any) -> tuple[str, ...]:

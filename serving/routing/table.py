@@ -109,6 +109,10 @@ class Routes:
         self.table = Table()
         self.learnt = Table()
 
+    def servable(self, model: str, version: str) -> ServableVersion | None:
+        """Return what a version is in the table in force; None where it may not answer."""
+        return self.table.servable(model, version)
+
     def swap(self, table: Table) -> None:
         """Put ``table`` in force, whole, from the next request on."""
         self.table = self.learnt = table

@@ -73,3 +73,19 @@ class MemorySealedSource:
     def _reach(self) -> None:
         if self.down:
             raise Unavailable("artifact_unavailable", "the object store cannot be reached; try again")
+
+
+class NoSealed:
+    """A store that is never there."""
+
+    async def manifest(self, digest: Digest) -> Manifest:
+        """Raise Unavailable."""
+        raise Unavailable("artifact_unavailable", "this node has no object store")
+
+    def stream(self, digest: Digest) -> AsyncIterator[bytes]:
+        """Raise Unavailable."""
+        raise Unavailable("artifact_unavailable", "this node has no object store")
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Raise Unavailable."""
+        raise Unavailable("artifact_unavailable", "this node has no object store")

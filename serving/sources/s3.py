@@ -60,6 +60,10 @@ class S3SealedSource:
             with contextlib.suppress(RuntimeError):  # the threads are gone, and the connection with them
                 self._threads.submit(body.close)
 
+    async def put(self, key: str, data: bytes) -> None:
+        """Store an object that is no sealed file; raise Unavailable ``artifact_unavailable``."""
+        await self._run(lambda: self._put(key, data))
+
     async def close(self) -> None:
         """Let go of connections and threads; a read under way ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -84,6 +88,10 @@ class S3SealedSource:
     def _open(self, key: str) -> Any:
         with _reaching_s3():
             return self._connected().get_object(Bucket=self._bucket, Key=key)["Body"]
+
+    def _put(self, key: str, data: bytes) -> None:
+        with _reaching_s3():
+            self._connected().put_object(Bucket=self._bucket, Key=key, Body=data)
 
     def _connected(self) -> Any:
         with self._making:

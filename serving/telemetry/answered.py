@@ -112,6 +112,11 @@ class KeptAnswers:
             )
         )
 
+    @property
+    def waiting(self) -> int:
+        """How many answers were not taken yet."""
+        return len(self._pending) + len(self._kept)
+
     def settle(self) -> None:
         """Go through the list."""
         with self._lock:

@@ -101,9 +101,18 @@ COUNTS_LOST = Metric(
     "headgate_counts_lost_total",
     "counter",
     ("reason",),
-    "Requests to compared versions, and copies for shadows, whose counts the registry will never have: full (it was "
-    "away for too long), refused (it did not take the report), busy (they came faster than they were counted), or "
-    "fault (counting them failed); and predictions: answers that labels cannot join, because there were too many.",
+    "Requests to compared versions, copies for shadows, and rows watched for drift, whose counts the registry will "
+    "never have: full (it was away for too long), refused (it did not take the report), busy (they came faster than "
+    "they were counted), large (of a large request only some rows are counted), no_baseline (their baseline could not "
+    "be fetched), or fault (counting them failed); and predictions: answers that labels cannot join, because there "
+    "were too many.",
+)
+CAPTURED = Metric(
+    "headgate_capture_total",
+    "counter",
+    ("outcome",),
+    "Requests drawn for capture by what became of them: stored, dropped (no room), or failed (could not be written or "
+    "stored).",
 )
 CACHED = Metric("headgate_artifact_cache_bytes", "gauge", (), "Bytes of artifacts that are kept on disk.")
 
@@ -130,6 +139,7 @@ CATALOGUE: tuple[Metric, ...] = (
     SNAPSHOT_AGE,
     REPORT_AGE,
     COUNTS_LOST,
+    CAPTURED,
     CACHED,
     TRACES,
     BUILD_INFO,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serving.exchange import Output
+from serving.exchange import Input, Output
 from serving.routing.split import Decision
 
 
@@ -19,8 +19,9 @@ class Finished:
         revision: Of the plan that chose; 0 where none did.
         watched: Whether that plan compares a canary with stable, so that every answer is evidence.
         rows: How many rows were asked about; 0 where the request was not understood.
-        output: What the model answered, where it did; not to be changed or kept beyond the next count.
-        request_id: Of a request that the model answered.
+        inputs: What the model was asked, where it answered; ``output``: what it answered. Neither is to be changed, or
+            kept beyond the next count.
+        size: How many bytes the body had, and ``request_id`` who asked.
         settling: Whether it was among the first few of a process, which say little of how fast it is.
         failed: The canary, asked by its share, that could not answer this request, where stable had to (arm
             ``fallback``) because the canary's process died under it or is broken; empty where it was not loaded yet or
@@ -44,6 +45,8 @@ class Finished:
     output: Output | None = None
     settling: bool = False
     failed: str = ""
+    inputs: Input | None = None
+    size: int = 0
     request_id: str = ""
 
     def follow(self, decision: Decision) -> None:

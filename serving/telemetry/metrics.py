@@ -22,6 +22,7 @@ from serving.ports import Batching, BatchWatch
 from serving.routing.table import Table
 from serving.telemetry.catalogue import (
     CACHED,
+    CAPTURED,
     COUNTS_LOST,
     LOAD_FAILURES,
     MEMORY,
@@ -79,6 +80,7 @@ class Metrics:
         self._age = made.gauge(SNAPSHOT_AGE)
         self._report_age = made.gauge(REPORT_AGE)
         self._counts_lost = made.counter(COUNTS_LOST, *((reason,) for reason in _LOST))
+        self._captured = made.counter(CAPTURED)
         self._cached = made.gauge(CACHED)
         self._queued = Family(QUEUE_ROWS)
         self._refused = Family(REFUSED)
@@ -136,6 +138,10 @@ class Metrics:
     def counts_lost(self, reason: str, requests: int) -> None:
         """Take note that the registry will never have the counts of some requests. From any thread."""
         self._counts_lost.labels(reason).inc(requests)
+
+    def captured(self, outcome: str, requests: int) -> None:
+        """Take note of what became of requests that were drawn for capture."""
+        self._captured.labels(outcome).inc(requests)
 
     def shadow(self, model: str, version: str) -> ShadowTally:
         """Return what counts the copies for a version; ask anew for each."""

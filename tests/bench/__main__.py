@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import churn, life, loading, rows, scrape, sealing, speed, swaps
+from tests.bench import churn, life, loading, monitoring, rows, scrape, sealing, speed, swaps
 from tests.bench.machine import LOAD_CORE, ROOT, describe
 from tests.bench.promises import missed, table
 
@@ -36,6 +36,7 @@ def main() -> int:
         "loading": lambda scratch: loading.measure(scratch, long=arguments.long),
         "swaps": swaps.measure,
         "scrape": lambda _: scrape.measure(),
+        "monitoring": lambda scratch: monitoring.measure(scratch, monitoring.Pace(arguments.seconds)),
         "churn": lambda scratch: churn.measure(scratch, long=arguments.long),
     }
     figures: dict[str, float] = {}
@@ -57,6 +58,8 @@ def main() -> int:
 
 PARTS = ("life", "sealing", "speed", "rows", "loading", "swaps", "scrape", "churn")
 PINNED = ("speed", "rows", "loading", "swaps", "scrape")
+PARTS = ("life", "sealing", "speed", "rows", "loading", "swaps", "monitoring", "churn")
+PINNED = ("speed", "rows", "loading", "swaps", "monitoring")
 """Parts whose load comes from this process, which then has a core of its own."""
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from registry.baselines import INPUT, Baseline, Feature, FeatureCounts, Kind, NumberCounts, Origin
 from registry.columns import Measure
-from registry.counting import count_numbers, count_tally
+from registry.counting import count_numbers, count_words
 from registry.monitoring.drift import Level, WindowVerdict, judge
 from registry.monitoring.grids import Watched, category_feature, numeric_feature
 
@@ -39,7 +39,7 @@ def feature_of(name: str, column: Column, side: str = INPUT) -> Feature:
 def counts_of(feature: Feature, column: Column) -> FeatureCounts:
     """Return a column counted by a feature."""
     if feature.kind is Kind.CATEGORY:
-        return count_tally(feature, Counter(column.tolist()))
+        return count_words(feature, column.tolist())
     return count_numbers(feature, column)
 
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import uvicorn
@@ -15,10 +15,12 @@ import uvicorn
 from registry.edge.connection import Connection
 from registry.snapshots import ModelSnapshot
 from serving.bootstrap import Node, Parts
-from serving.ports import FeedbackSink, ReportSink, SnapshotSource
+from serving.ports import FeedbackSink, ReportSink, SealedSource, SnapshotSource
 from serving.settings import ServingSettings
 from serving.sources.feedback import NoFeedback
+from serving.sources.memory import NoSealed
 from serving.sources.reports import NoReports
+from serving.telemetry.capture import ObjectSink
 from tests.support.serving_fakes import SIGNATURE, FakeCache, FakeRegistry, FakeRuntime, eventually, servable, snapshot
 
 ROW = {"inputs": {"a": [1.0], "b": [2.0]}}
@@ -31,6 +33,10 @@ def churn() -> ModelSnapshot:
     return snapshot(versions=versions, stable="2", revision=7, aliases={"champion": "3"}, others=others)
 
 
+class Store(SealedSource, ObjectSink, Protocol):
+    """A bucket: what was sealed is read from it, what is captured goes there."""
+
+
 class FakeWorld:
     """A node, what it stands on, and a client that talks to it in process."""
 
@@ -41,16 +47,20 @@ class FakeWorld:
         source: SnapshotSource | None = None,
         reports: ReportSink | None = None,
         feedback: FeedbackSink | None = None,
+        store: Store | None = None,
         **settings: Any,
     ) -> None:
         self.registry, self.cache, self.runtime = FakeRegistry(*models), FakeCache(), FakeRuntime()
         self.settings = ServingSettings(home=home, **settings)
+        kept = store or NoSealed()
         parts = Parts(
             source or self.registry,
             self.cache,
             self.runtime,
             reports=reports or NoReports(),
             feedback=feedback or NoFeedback(),
+            sealed=kept,
+            captures=kept,
         )
         self.node = Node(self.settings, parts)
         transport = httpx.ASGITransport(self.node.app)

@@ -18,7 +18,7 @@ from serving.pool.pool import Pool
 from serving.pool.standing import Standing
 from serving.pool.state import State
 from serving.pool.warming import Warming
-from serving.reporter import Reporter
+from serving.reporter import Beside, Reporter
 from serving.routing.table import Routes
 from serving.shadows.counting import MOST_TAKEN as FEW
 from serving.shadows.counting import ShadowWindows, Taken
@@ -71,7 +71,7 @@ class World:
             self.windows,
             self.sink,
             seconds=10,
-            shadows=self,
+            beside=Beside(shadows=self),
             lost=lambda reason, requests: self.lost.append((reason, requests)),
         )
 

@@ -1,0 +1,76 @@
+"""What a node notes of every answered request beside its times: its rows, counted for drift; what was predicted, for
+labels; and both, where that is asked for.
+
+One object, so that a node without monitoring is one without it. Not here: how each does it (``telemetry/``), and
+sending what was counted (``reporter.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from serving.telemetry.answered import KeptAnswers
+from serving.telemetry.baselines import KnownBaselines
+from serving.telemetry.features import FeatureWindows
+from serving.telemetry.finished import Finished
+
+
+class Captures(Protocol):
+    """Who keeps requests with their answers. For the event loop's thread."""
+
+    def observe(self, done: Finished) -> None:
+        """Take note of one finished request; quick."""
+        ...
+
+    async def run(self) -> None:
+        """Store what gathers, for ever."""
+        ...
+
+    async def close(self) -> None:
+        """Store what is left, as far as that can be done soon. After ``run`` was cancelled."""
+        ...
+
+
+class Monitor:
+    """Notes every success. For one event loop.
+
+    Args:
+        features: Counts the rows.
+        baselines: What they are counted by.
+        answers: Keeps predictions for labels.
+        capture: Keeps requests; None where nobody asked for that.
+    """
+
+    def __init__(
+        self,
+        features: FeatureWindows,
+        baselines: KnownBaselines,
+        answers: KeptAnswers,
+        capture: Captures | None = None,
+    ) -> None:
+        self.features = features
+        self.answers = answers
+        self._baselines = baselines
+        self._capture = capture
+
+    def observe(self, done: Finished) -> None:
+        """Take note of one finished request."""
+        if done.code or done.inputs is None:
+            return
+        self.features.observe(done)
+        self.answers.observe(done)
+        if self._capture is not None:
+            self._capture.observe(done)
+
+    async def run(self) -> None:
+        """Do what is done beside requests, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._baselines.run())
+            if self._capture is not None:
+                group.create_task(self._capture.run())
+
+    async def close(self) -> None:
+        """End. After ``run`` was cancelled."""
+        if self._capture is not None:
+            await self._capture.close()
