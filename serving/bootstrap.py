@@ -24,6 +24,7 @@ from typing import Any, Protocol
 
 from registry import log
 from registry.edge.gate import ASGIApp, Gate, RouteTable
+from registry.edge.traces import Tracer
 from registry.edge.tracing import open_tracer
 from registry.environment import platform_version
 from registry.errors import Unavailable
@@ -49,7 +50,7 @@ from serving.predictor import Predictor
 from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
 from serving.reader.reader import ReaderBounds, TableReader
-from serving.reporter import Beside, NoRows, Reporter
+from serving.reporter import Beside, Reporter
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
 from serving.shadows.shadows import ShadowBounds, Shadows
@@ -135,11 +136,7 @@ class Node:
         self.warming = Warming(self.routes, self.pool, changed=self._retain, load_seconds=settings.load_seconds)
         self._tables = TableReader(limits, self._metrics.table_reader_lost)
         self._copies = TableReader(limits, self._metrics.table_reader_lost, COPIES)
-        copied = ShadowBounds(
-            seconds=settings.request_seconds,
-            window_seconds=settings.window_seconds,
-            store_inputs=settings.store_inputs,
-        )
+        copied = ShadowBounds(settings.request_seconds, settings.window_seconds, store_inputs=settings.store_inputs)
         self.shadows = Shadows(self.pool, self._copies, limits, tells=self._metrics, bounds=copied)
         self._windows = ArmWindows(
             settings.window_seconds, most_bytes=MOST_BYTES // count, lost=self._metrics.counts_lost
@@ -174,17 +171,10 @@ class Node:
             broken=lambda: self._broken,
             load_seconds=settings.load_seconds,
         )
-        self._tracer = open_tracer(
-            settings.otlp_endpoint,
-            settings.otlp_sample,
-            self._metrics.collected.traced,
-            service="headgate-serving",
-            version=platform_version(),
-            instance=_node_name(settings, worker),
-        )
+        self._tracer = self._build_tracer(settings, worker)
         traced = lane if self._tracer is None else TracedLane(lane, self._tracer)
         app = build_app(view, platform_version())
-        self._feedback = FeedbackDesk(parts.feedback, self._answers, self._ask_siblings)
+        self._feedback = FeedbackDesk(parts.feedback, self._answers, self._ask_siblings, self._note)
         app.include_router(feedback_routes(self._feedback, self.bodies, limits))
         front = Front(traced, app, self.start, self.stop)
         self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts)
@@ -242,11 +232,22 @@ class Node:
                 ends.push_async_callback(asyncio.to_thread, self._tracer.close)
         log.event("node_stopped")
 
+    def _build_tracer(self, settings: ServingSettings, worker: Worker | None) -> Tracer | None:
+        return open_tracer(
+            settings.otlp_endpoint,
+            settings.otlp_sample,
+            self._metrics.collected.traced,
+            service="headgate-serving",
+            version=platform_version(),
+            instance=_node_name(settings, worker),
+        )
+
     def _build_reporter(self, settings: ServingSettings, worker: Worker | None) -> Reporter:
         standing = Standing(_node_name(settings, worker), self.routes, self.pool, self.warming)
         monitor = self._monitor
-        rows, answers = (NoRows(), NoRows()) if monitor is None else (monitor.features, monitor.answers)
-        beside = Beside(self.shadows, rows, answers)
+        beside = Beside(self.shadows)
+        if monitor is not None:
+            beside = Beside(self.shadows, monitor.features, monitor.answers, monitor.note)
         reporter = Reporter(
             standing,
             self._windows,
@@ -283,6 +284,10 @@ class Node:
         self._windows.observe(done)
         if self._monitor is not None:
             self._monitor.observe(done)
+
+    def _note(self) -> None:
+        if self._monitor is not None:
+            self._monitor.note()
 
     async def _ask_siblings(self, model: str, request_ids: list[str]) -> list[Any]:
         if self._siblings is None or not request_ids:

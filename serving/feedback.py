@@ -41,12 +41,20 @@ class FeedbackDesk:
         sink: Where they go.
         answers: What this process answered lately.
         siblings: Asks what the other workers did.
+        note: Has ``answers`` take in what was observed and not noted yet.
     """
 
-    def __init__(self, sink: FeedbackSink, answers: Finds, siblings: AskSiblings = _alone) -> None:
+    def __init__(
+        self,
+        sink: FeedbackSink,
+        answers: Finds,
+        siblings: AskSiblings = _alone,
+        note: Callable[[], None] = lambda: None,
+    ) -> None:
         self._sink = sink
         self._answers = answers
         self._siblings = siblings
+        self._note = note
 
     async def take(self, model: ModelName, document: Any) -> dict[str, Any]:
         """Return what became of the labels: ``accepted`` and ``refused``.
@@ -65,4 +73,5 @@ class FeedbackDesk:
         def look() -> list[Any]:
             return [answered.to_json() for answered in self._answers.find(model, request_ids)]
 
+        self._note()
         return await asyncio.to_thread(look)

@@ -142,11 +142,17 @@ class NoRows:
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What is reported beside the windows of arms: how shadows compared, what rows were asked about, and what was
-    predicted, for labels."""
+    predicted, for labels; ``note`` has them take in what was observed and not noted yet."""
 
     shadows: Compares = field(default_factory=NoShadows)
     features: CountsRows = field(default_factory=NoRows)
     answers: KeepsAnswers = field(default_factory=NoRows)
+    note: Callable[[], None] = lambda: None
+
+    def gather(self) -> None:
+        """Let all that was observed be counted next. On the event loop's thread."""
+        self.note()
+        self.features.gather()
 
     @property
     def waiting(self) -> bool:
@@ -262,7 +268,7 @@ class Reporter:
             self._told = place.news
             self._sequence += 1
             filled = partial(self._filled, self._standing.report(place, self._sequence), self._beside.shadows.take())
-            self._beside.features.gather()
+            self._beside.gather()
             self._left = self._beside.shadows.windows_waiting > 0
             self._sealing = asyncio.get_running_loop().run_in_executor(None, filled)
             self._sealing.add_done_callback(self._take_up)
@@ -287,7 +293,7 @@ class Reporter:
         while True:
             await self._crowded.wait()
             self._crowded.clear()
-            self._beside.features.gather()
+            self._beside.gather()
             try:
                 await asyncio.to_thread(self._settle)
             except Exception as error:  # noqa: BLE001  # the edge of a task: what cannot be counted must not stop the rest

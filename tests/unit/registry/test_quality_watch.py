@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from registry.adapters.memory.ledger import memory_ledger
 from registry.monitoring.quality_watch import AGAIN_MS, DAY_MS, PAUSE_MS, QualityWatch
@@ -36,7 +36,7 @@ class Story:
         """Return what is shown, by metric and version."""
         return {
             f"{sample.labels['version']} {sample.labels.get('metric', 'coverage')}": sample.value
-            for family in self.metrics.collected.collect()
+            for family in text_string_to_metric_families(self.metrics.page().decode())
             for sample in family.samples
             if sample.name in ("headgate_quality", "headgate_label_coverage_ratio")
         }
@@ -51,8 +51,8 @@ def test_a_version_with_labels_is_shown() -> None:
     shown = story.shown()
     assert shown["1 accuracy"] == 0.5 and shown["1 coverage"] == 1
     assert not any(name.startswith("2") for name in shown)
-    page = generate_latest(story.metrics.collected).decode()
-    assert 'headgate_quality{arm="stable",metric="accuracy",model="churn",version="1"} 0.5' in page
+    page = story.metrics.page().decode()
+    assert 'headgate_quality{arm="stable",metric="accuracy",model="churn",version="1"} 0.5\n' in page
 
 
 def test_a_version_is_looked_at_when_it_is_due() -> None:
@@ -88,3 +88,17 @@ def test_figures_go_with_their_version() -> None:
     assert story.shown() == {}
     story.look()
     assert "1 mae" in story.shown()
+
+
+def test_what_the_training_run_said_is_shown_beside() -> None:
+    """As an arm of its own, for who compares; it goes with the version's other figures."""
+    story = Story()
+    story.watch = QualityWatch(
+        story.ledger.predictions, story.metrics, 7 * DAY_MS, lambda _model, version: {"accuracy": 0.9, "auc": 0.8}
+    )
+    story.label("a", 1)
+    story.look()
+    page = story.metrics.page().decode()
+    assert 'headgate_quality{arm="training",metric="accuracy",model="churn",version="1"} 0.9' in page
+    story.watch.leave()
+    assert story.shown() == {}
