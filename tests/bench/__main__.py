@@ -56,10 +56,8 @@ def main() -> int:
     return 0
 
 
-PARTS = ("life", "sealing", "speed", "rows", "loading", "swaps", "scrape", "churn")
-PINNED = ("speed", "rows", "loading", "swaps", "scrape")
-PARTS = ("life", "sealing", "speed", "rows", "loading", "swaps", "monitoring", "churn")
-PINNED = ("speed", "rows", "loading", "swaps", "monitoring")
+PARTS = ("life", "sealing", "speed", "rows", "loading", "swaps", "scrape", "monitoring", "churn")
+PINNED = ("speed", "rows", "loading", "swaps", "scrape", "monitoring")
 """Parts whose load comes from this process, which then has a core of its own."""
 
 
