@@ -3,8 +3,8 @@
 A request is put on a list in less than a microsecond; the list is gone through later, beside the event loop, and each
 answer becomes one prediction a row. Which requests are kept is decided by a hash of their ids, so every node and every
 retry decides alike. When a report's worth is full, the share is halved as often as needed, for what came and for what
-comes until the next, of the model that has most of it: what is left is an even sample of the whole time, not of its
-first second, and a busy model costs a quiet one nothing. What was handed over
+comes, of the model that has most of it: what is left is an even sample of the whole time, not of its first second, and
+a busy model costs a quiet one nothing. A report that is less than half full doubles it again. What was handed over
 stays findable until the next is: so a label finds its prediction also while the report is on its way.
 
 Not here: sending (``serving/reporter.py``), labels (``serving/feedback.py``).
@@ -33,8 +33,8 @@ CROWDED = 512
 MOST_PENDING = 16 * CROWDED
 MOST_BYTES = 32 * 1024 * 1024
 """How much of answers may wait to be gone through."""
-MOST_REQUESTS = 5000
-MOST_VALUES = 100_000
+MOST_REQUESTS = 2000
+MOST_VALUES = 40_000
 """How much of answers one report may hold: requests, and numbers in all of them."""
 WHOLE = 1 << 32
 _Kept = dict[tuple[str, str], Answered]
@@ -74,6 +74,7 @@ class KeptAnswers:
         self._kept: _Kept = {}
         self._handed: _Kept = {}
         self._values = self._faults = 0
+        self._passed_by = self._told = 0
 
     def when_crowded(self, tell: Callable[[], None]) -> None:
         """Have ``tell`` called where it is time to ``settle``: over and over, so it must be quick."""
@@ -87,7 +88,7 @@ class KeptAnswers:
         share = self._shares.get(done.model, self._wanted)
         if share < WHOLE and place(done.request_id) >= share:
             if share < self._wanted and place(done.request_id) < self._wanted:
-                self._lost(LOST, 1)
+                self._passed_by += 1
             return
         pending = self._pending
         bytes_ = output.array.nbytes + output.size if type(output) is ArrayOutput else weight(output)
@@ -126,8 +127,9 @@ class KeptAnswers:
         """Hand over all; what is observed from now on is for the next time."""
         with self._lock:
             self._settle()
-            self._handed, self._kept = self._kept, {}
-            self._values, self._shares = 0, {}
+            if len(self._kept) < MOST_REQUESTS // 2 and self._values < MOST_VALUES // 2:
+                self._shares = {name: 2 * share for name, share in self._shares.items() if 2 * share < self._wanted}
+            self._handed, self._kept, self._values = self._kept, {}, 0
             return tuple(self._handed.values())
 
     def find(self, model: str, request_ids: Iterable[str]) -> list[Answered]:
@@ -139,6 +141,9 @@ class KeptAnswers:
             return [answered for answered in found if answered is not None]
 
     def _settle(self) -> None:
+        passed_by, self._told = self._passed_by - self._told, self._passed_by
+        if passed_by:
+            self._lost(LOST, passed_by)
         for _ in range(len(self._pending)):  # what comes meanwhile is for the next time
             one = self._pending.popleft()
             try:
@@ -171,7 +176,7 @@ class KeptAnswers:
         for (name, _), one in self._kept.items():
             room[name] += MOST_VALUES // MOST_REQUESTS + values_of(one.rows)
         ((model, _),) = room.most_common(1)
-        share = self._shares[model] = self._shares.get(model, self._wanted) // 2
+        share = self._shares[model] = max(1, self._shares.get(model, self._wanted) // 2)
         kept = {key: one for key, one in self._kept.items() if key[0] != model or place(one.request_id) < share}
         self._lost(LOST, len(self._kept) - len(kept))
         self._kept = kept

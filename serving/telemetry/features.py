@@ -22,13 +22,12 @@ from registry import log
 from registry.observed import FeatureWindow
 from registry.records import Digest, ModelName, VersionNumber
 from registry.snapshots import ServableVersion
-from serving.exchange import Array, ArrayOutput, Table, TensorInput
 from serving.sources.registry import is_news
 from serving.telemetry.counted import Counted, Plan
 from serving.telemetry.finished import Finished
 from serving.telemetry.joined import Part, join_answers, join_inputs, kept_answer, kept_input, thinned, weight_of
 from serving.telemetry.sampled import Sampled
-from serving.telemetry.staged import Stage, is_stageable
+from serving.telemetry.staged import Row, Stage, is_stageable, row_of
 
 CROWDED = 4096
 CROWDED_BYTES = 4 << 20
@@ -106,12 +105,9 @@ class FeatureWindows:
         data, output = done.inputs, done.output
         if data is None or output is None or done.code:
             return
-        if type(output) is ArrayOutput:
-            names, array = (data.names, data.block) if type(data) is Table else (None, None)
-            if type(data) is TensorInput:
-                array = data.array
-            if array is not None and self._stage_row(done, names, array, output.array):
-                return
+        row = row_of(data, output)
+        if row is not None and self._stage_row(done, row):
+            return
         self._note(done, kept_input(data), kept_answer(output), output.size)
 
     def gather(self) -> None:
@@ -121,22 +117,16 @@ class FeatureWindows:
         self._stages.clear()
         self._stage, self._staged = None, 0
 
-    def _stage_row(self, done: Finished, names: tuple[str, ...] | None, array: Array, answer: Array) -> bool:
+    def _stage_row(self, done: Finished, row: Row) -> bool:
         """Lay a row beside others like it; tell whether it is one."""
-        stage = self._stage
+        stage, names = self._stage, row.names
         if stage is None or done.version != stage.version or done.model != stage.model or names is not stage.names:
             key = (done.model, done.version, id(names))  # a stage keeps its names, so nothing else gets their identity
-            stage = self._stages.get(key) or self._begin_stage(key, names, array, answer)
+            stage = self._stages.get(key) or self._begin_stage(key, row)
             if stage is None:
                 return False
             self._stage = stage
-        if (
-            array.shape != stage.shape
-            or array.dtype is not stage.dtype
-            or answer.shape != stage.answer_shape
-            or answer.dtype is not stage.answer_dtype
-            or not stage.add(array, answer)
-        ):
+        if not stage.takes(row) or not stage.add(row):
             return False
         self._staged += stage.row_bytes
         if stage.rows >= stage.full:
@@ -150,13 +140,11 @@ class FeatureWindows:
             self._tell()
         return True
 
-    def _begin_stage(
-        self, key: tuple[str, str, int], names: tuple[str, ...] | None, array: Array, answer: Array
-    ) -> Stage | None:
+    def _begin_stage(self, key: tuple[str, str, int], row: Row) -> Stage | None:
         """Return a stage for rows like this one; None where it is no such row."""
-        if not is_stageable(names, array, answer):
+        if not is_stageable(row):
             return None
-        stage = self._stages[key] = Stage(key[0], key[1], names, array, answer)
+        stage = self._stages[key] = Stage(key[0], key[1], row)
         stage.full = max(1, min(CROWDED, CROWDED_BYTES // max(1, stage.row_bytes)))
         return stage
 

@@ -94,8 +94,12 @@ def test_too_many_are_thinned_evenly() -> None:
     assert MOST_REQUESTS // 4 < len(busy) <= MOST_REQUESTS
     assert story.lost == {"predictions": 4 * MOST_REQUESTS - len(busy)}
     assert 0.4 < sum(n < 2 * MOST_REQUESTS for n in busy) / len(busy) < 0.6
-    story.observe("after-0")
-    assert len(story.kept.take()) == 1, "the next report begins with all"
+    for n in range(100):
+        story.observe(f"after-{n}")
+    assert 5 < len(story.kept.take()) < 80, "the next report begins with the share of this one"
+    story.kept.take()
+    story.observe("quiet-again")
+    assert len(story.kept.take()) == 1, "reports that are not half full take more again"
 
 
 def test_rows_take_room_too() -> None:
