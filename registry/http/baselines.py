@@ -63,7 +63,6 @@ def baseline_routes(baselines: BaselineOperations) -> APIRouter:
 def _form(named: str) -> TableForm:
     form = FORMS.get(named.partition(";")[0].strip().lower())
     if form is None:
-        raise InvalidRequest(
-            "unsupported_media_type", f"send a table here: {', '.join(FORMS)}; '{quote(named)}' is not read"
-        )
+        came = f"'{quote(named)}' is not read" if named else "this one does not say its type"
+        raise InvalidRequest("unsupported_media_type", f"send a table here: {', '.join(FORMS)}; {came}")
     return form

@@ -12,7 +12,14 @@ from registry.monitoring.window_ports import JudgedWindow, WindowSpan
 
 def baseline_json(record: BaselineRecord | None) -> dict[str, Any] | None:
     """Return what live rows are compared with."""
-    return None if record is None else {"origin": record.origin.value, "rows": record.rows, "digest": record.digest}
+    if record is None:
+        return None
+    return {
+        "origin": record.origin.value,
+        "rows": record.rows,
+        "digest": record.digest,
+        "at": iso(record.at_ms),
+    }
 
 
 def open_json(span: WindowSpan | None, rule: Closing) -> dict[str, Any] | None:

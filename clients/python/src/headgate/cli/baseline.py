@@ -100,6 +100,6 @@ def _row(feature: FeatureSummary) -> Iterator[object]:
         low, high = feature.quantiles.get("p10"), feature.quantiles.get("p90")
         yield None if low is None or high is None else f"80 % from {low:.4g} to {high:.4g}"
         return
-    most = sorted(feature.bins, key=lambda one: -one.ratio)
+    most = sorted((one for one in feature.bins if one.ratio), key=lambda one: -one.ratio)
     more = [f"{len(most) - _MOST_CATEGORIES} more"] if len(most) > _MOST_CATEGORIES else []
-    yield [*(f"{one.label} {percent(one.ratio)}" for one in most[:_MOST_CATEGORIES] if one.ratio), *more]
+    yield [*(f"{one.label} {percent(one.ratio)}" for one in most[:_MOST_CATEGORIES]), *more]

@@ -35,7 +35,7 @@ def drift(  # noqa: PLR0913 - Typer reads options off parameters
     *,
     name: Name,
     version: Number = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many windows.")] = 5,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="At most so many windows.")] = 5,
     every_feature: Annotated[
         bool, typer.Option("--all", help="Every feature, not only those that drifted most.")
     ] = False,
