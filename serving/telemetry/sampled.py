@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from registry.baselines import INPUT, OUTPUT
+from registry.baselines import INPUT, OUTPUT, name_apart
 from registry.columns import (
     MOST_COLUMNS,
     Measure,
@@ -56,16 +56,20 @@ class Sampled:
         """Sample rows: their inputs, and what was predicted for them."""
         found = [(INPUT, *each) for columns in inputs for each in _parts(columns)]
         found += [(OUTPUT, *each) for columns in answers for each in _parts(columns)]
+        # A column's own values before what is measured of another: the column `a.length` before the length of `a`.
+        found.sort(key=lambda one: one[2] is not Measure.VALUE or one[3] is not None)
         size = max(COARSEST, min(FINEST, MOST_VALUES // max(1, 3 * len(found))))
         most_words = max(FEWEST_WORDS, min(MOST_WORDS, ALL_WORDS // max(1, len(found))))
         for side, source, measure, channel, array in found:
-            name = feature_name(source or UNNAMED, measure, channel)
+            name = name_apart(side, feature_name(source or UNNAMED, measure, channel))
             one = self._features.get(name)
             if one is None:
                 if len(name) > NAME_LETTERS or not self._has_room(side):
                     continue
                 self._outputs += side == OUTPUT
                 one = self._features[name] = _Sampled(side, source, measure, channel, size, most_words)
+            elif (one.side, one.source, one.measure, one.channel) != (side, source, measure, channel):
+                continue  # of another column, by the same name
             if measure is Measure.VALUE and is_wordy(array):
                 one.add_words(array if channel is None else array[:, channel])
             else:
