@@ -72,4 +72,4 @@ def is_stageable(names: tuple[str, ...] | None, array: Array, answer: Array) -> 
     """Tell whether a request of one row can stand in a stage."""
     plain = array.dtype.kind in _PLAIN and answer.dtype.kind in _PLAIN
     rows = array.shape[:1] if names is None else array.shape[1:]
-    return plain and rows == (1,) and answer.shape[:1] == (1,)
+    return plain and rows == (1,) and answer.shape[:1] == (1,) and array.size > 0 and answer.size > 0
