@@ -53,6 +53,14 @@ class Origin(StrEnum):
     PROVISIONAL = "provisional"
 
 
+def name_apart(side: str, name: str) -> str:
+    """Return what a feature is called so that no column of the input is taken for the prediction: one that bears its
+    name has ``input.`` before it."""
+    if side == INPUT and (name == PREDICTION or name.startswith((f"{PREDICTION}.", f"{PREDICTION}["))):
+        return f"{INPUT}.{name}"
+    return name
+
+
 def outranks(new: Origin, present: Origin) -> bool:
     """Tell whether a baseline replaces one that is there: what was handed in replaces any, live rows replace none."""
     if new is Origin.GIVEN:
@@ -292,6 +300,8 @@ class Baseline:
 
 
 def _whole(raw: Any) -> Counts64:
-    if not isinstance(raw, list) or any(type(one) is not int or not 0 <= one <= MOST_COUNT for one in raw):
+    if not isinstance(raw, list) or len(raw) > MOST_EDGES + 1:
+        raise ValueError("too many cells")
+    if any(type(one) is not int or not 0 <= one <= MOST_COUNT for one in raw):
         raise ValueError("counts are whole numbers from 0 on")
     return np.array(raw, np.int64)

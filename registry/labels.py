@@ -17,7 +17,7 @@ from typing import Any
 
 from registry.columns import WORD_LETTERS
 from registry.errors import HeadgateError, InvalidRequest, NotFound, quote
-from registry.observed import REQUEST_ID, Answered, PredictedRow
+from registry.observed import REQUEST_ID, Answered, PredictedRow, is_text
 from registry.records import VersionNumber
 
 MOST_ITEMS = 10_000
@@ -195,7 +195,7 @@ def _answers(raw: object) -> tuple[Answered, ...]:
 def _truth(raw: object) -> Truth:
     if isinstance(raw, bool):
         return raw
-    if isinstance(raw, str) and 0 < len(raw) <= WORD_LETTERS:
+    if isinstance(raw, str) and 0 < len(raw) <= WORD_LETTERS and is_text(raw):
         return raw
     if isinstance(raw, int) and -LARGEST_WHOLE <= raw < LARGEST_WHOLE:
         return raw

@@ -27,6 +27,7 @@ MOST_ANSWERED = 1000
 """Rows of one request that may be kept for labels."""
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 ANSWERING = frozenset({"stable", "canary", "rule", "alias", "pinned", "fallback"})
+_HALF = re.compile("[\ud800-\udfff]")
 _LARGEST = 2**53
 _LARGEST_WHOLE = 2**63
 Scalar = str | int | float | bool | None
@@ -202,8 +203,8 @@ def _row(raw: object) -> PredictedRow:
         if not 0 < len(raw) <= MOST_ROW_VALUES:
             raise ValueError("a row has too many numbers")
         return tuple(_finite(value) for value in raw)
-    if isinstance(raw, str) and len(raw) > WORD_LETTERS:
-        raise ValueError("a word is too long")
+    if isinstance(raw, str) and (len(raw) > WORD_LETTERS or not is_text(raw)):
+        raise ValueError("a word is too long, or none")
     if isinstance(raw, int) and not -_LARGEST_WHOLE <= raw < _LARGEST_WHOLE:
         raise ValueError("a number is out of range")
     if raw is None or isinstance(raw, (str, bool, int)):
@@ -212,6 +213,17 @@ def _row(raw: object) -> PredictedRow:
 
 
 def _finite(raw: object) -> float:
-    if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not math.isfinite(raw):
+    if isinstance(raw, bool) or not isinstance(raw, (int, float)):
         raise ValueError("a number must be finite")
-    return float(raw)
+    try:
+        number = float(raw)
+    except OverflowError as error:  # JSON's whole numbers have no end
+        raise ValueError("a number must be finite") from error
+    if not math.isfinite(number):
+        raise ValueError("a number must be finite")
+    return number
+
+
+def is_text(said: str) -> bool:
+    """Tell whether a text can be written down: half a pair of surrogates, which JSON may escape, cannot."""
+    return said.isascii() or not _HALF.search(said)

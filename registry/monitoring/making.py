@@ -186,7 +186,15 @@ def make(table: Rows, wanted: Wanted, origin: Origin) -> Baseline:
     for group in _groups(_begin(table, wanted), table.columns_at_once):
         rows, features = _make_group(table, group)
         made += features
+    made = _told_apart(made)
     return Baseline(origin, rows, tuple(feature for feature, _ in made), tuple(counts for _, counts in made))
+
+
+def _told_apart(made: Sequence[tuple[Feature, FeatureCounts]]) -> list[tuple[Feature, FeatureCounts]]:
+    """Return features of different names: beside a column ``a.length`` the length of the text ``a`` is not watched."""
+    ranked = sorted(made, key=lambda one: one[0].measure is not Measure.VALUE or one[0].channel is not None)
+    chosen = {feature.name: feature for feature, _ in reversed(ranked)}
+    return [(feature, counts) for feature, counts in made if chosen[feature.name] is feature]
 
 
 def _make_group(table: Rows, making: Sequence[_Numbers | _Words]) -> tuple[int, list[tuple[Feature, FeatureCounts]]]:

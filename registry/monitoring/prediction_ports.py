@@ -32,14 +32,15 @@ class Predictions(Protocol):
         ...
 
     def labelled(self, model: ModelName, version: VersionNumber, since_ms: int, limit: int) -> Sequence[LabelledRow]:
-        """Return the labelled rows of up to ``limit`` requests answered since then, the newest labels first."""
+        """Return the labelled rows of requests answered since then, the newest labels first: of as many requests as
+        have ``limit`` rows together."""
         ...
 
     def compared(
         self, model: ModelName, versions: Collection[VersionNumber], revisions: Collection[int], limit: int
     ) -> Sequence[LabelledRow]:
         """Return the labelled rows that arms ``stable`` and ``canary`` answered under these revisions, in the order in
-        which their labels came, of the newest ``limit`` requests."""
+        which their labels came: of as many of the newest requests as have ``limit`` rows together."""
         ...
 
     def coverage(self, model: ModelName, version: VersionNumber, since_ms: int) -> Sequence[Coverage]:

@@ -152,17 +152,21 @@ def _regression(found: Sequence[Outcome]) -> dict[str, float]:
 
 def _classes(truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> tuple[dict[str, float], str]:
     """Return what classes alone tell. A class that was never predicted has precision 0."""
-    seen = set(truth.tolist()) | set(predicted.tolist()) - {""}
+    # Counted at once, not class by class: callers may send as many classes as labels.
+    names, places = np.unique(np.concatenate([truth, predicted]), return_inverse=True)
+    meant, said = places[: len(truth)], places[len(truth) :]
+    seen = set(names.tolist()) - {""}
     binary = seen <= BINARY
-    each = [_of_one(truth == name, predicted == name) for name in (["1"] if binary else sorted(seen))]
+    counted = [np.bincount(some, minlength=len(names)) for some in (meant[meant == said], said, meant)]
+    wanted = names == "1" if binary else names != ""
+    each = [_of_one(*of_class) for of_class in np.stack(counted, axis=1)[wanted].tolist()] or [_of_one(0, 0, 0)]
     precision, recall, f1 = np.mean(each, axis=0).tolist()
-    accuracy = float(np.mean(truth == predicted))
+    accuracy = float(np.mean(meant == said))
     metrics = {"accuracy": accuracy, "precision": precision, "recall": recall, "f1": f1}
     return metrics, "binary" if binary else "macro"
 
 
-def _of_one(truth: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
-    hits, claimed, there = (float(np.count_nonzero(one)) for one in (truth & predicted, predicted, truth))
+def _of_one(hits: int, claimed: int, there: int) -> tuple[float, float, float]:
     precision, recall = hits / claimed if claimed else 0.0, hits / there if there else 0.0
     return precision, recall, 2 * hits / (claimed + there) if claimed + there else 0.0
 

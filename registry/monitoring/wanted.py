@@ -8,17 +8,18 @@
 
 Any other tensor (images, sequences) cannot come from a table. The prediction is the column that the caller names, else
 ``prediction``, else that of the output's own name; of several outputs ``prediction.<name>`` or the output's own name,
-of an output (n, k) ``prediction[0]`` … ``prediction[k-1]``. Not here: what the columns hold (``making.py``), and how a
+of an output (n, k) ``prediction[0]`` … ``prediction[k-1]``. A column that an input is found by is no prediction, unless
+the caller says so. Not here: what the columns hold (``making.py``), and how a
 table is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from registry.baselines import INPUT, OUTPUT, PREDICTION
+from registry.baselines import INPUT, OUTPUT, PREDICTION, name_apart
 from registry.columns import MOST_COLUMNS, Measure, channels_of, feature_name
 from registry.errors import InvalidRequest, quote
 from registry.monitoring.grids import Watched
@@ -80,7 +81,8 @@ class Part:
 
     def as_watched(self, measure: Measure, channel: int | None = None) -> Watched:
         """Return a feature of it."""
-        return Watched(feature_name(self.label, measure, channel), self.side, self.source, measure, channel)
+        name = name_apart(self.side, feature_name(self.label, measure, channel))
+        return Watched(name, self.side, self.source, measure, channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,9 @@ def choose(signature: Signature, names: Sequence[str], prediction: str | None = 
     ):
         raise _refusal(f"the table has no column '{quote(prediction)}', which shall be the prediction", prediction)
     table = _Names(names)
-    outputs = tuple(_outputs(signature.outputs, table, prediction))
+    # A model may take a column of that name: training data that has it says nothing of what is predicted.
+    free = table if prediction is not None else _Names(names, _taken(signature.inputs))
+    outputs = tuple(_outputs(signature.outputs, free, prediction))
     if prediction is not None and not outputs:
         raise _refusal(f"the column '{quote(prediction)}' does not fit the output of the model's signature", prediction)
     used = {at for part in outputs for at in part.columns}
@@ -117,9 +121,9 @@ def choose(signature: Signature, names: Sequence[str], prediction: str | None = 
 
 
 class _Names:
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], hidden: Collection[str] = ()) -> None:
         self.names = names
-        self._places = {name: at for at, name in enumerate(names)}
+        self._places = {name: at for at, name in enumerate(names) if name not in hidden}
 
     def find(self, *candidates: str) -> int | None:
         return next((self._places[name] for name in candidates if name in self._places), None)
@@ -139,6 +143,16 @@ def _inputs(schema: Schema | None, table: _Names, used: set[int]) -> Iterator[Pa
     else:
         for tensor in schema.tensors:
             yield _named_tensor(tensor, table)
+
+
+def _taken(schema: Schema | None) -> frozenset[str]:
+    """Return the columns that inputs are found by."""
+    if schema is None:
+        return frozenset()
+    tensors = schema.tensors if len(schema.tensors) > 1 else ()
+    widths = {tensor.name: tensor.shape[1] if len(tensor.shape) == 2 else 1 for tensor in tensors if tensor.name}
+    places = {f"{name}[{number}]" for name, width in widths.items() for number in range(min(width, MOST_COLUMNS))}
+    return frozenset({column.name for column in schema.columns if column.name is not None} | widths.keys() | places)
 
 
 def _columns(columns: Sequence[Column], table: _Names, used: set[int]) -> Iterator[Part]:

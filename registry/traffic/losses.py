@@ -26,7 +26,7 @@ MOST_TOGETHER = 200
 LARGEST = 0.99
 MINUTE_MS = 60_000
 MOST_WEIGHED = 20_000
-"""Labelled requests that are read of one rollout: the newest."""
+"""Labelled rows that are read of one rollout: the newest."""
 
 
 def losses_of(rows: Sequence[LabelledRow]) -> list[Losses]:

@@ -33,6 +33,8 @@ class _Watched:
 
     def count(self, array: Array) -> FeatureCounts | None:
         """Return the counts of a column; None where it has no such channel, or several where it should be one."""
+        if not array.size:
+            return None
         width = 1 if array.ndim < 2 else array.shape[-1]
         if self.channel is not None:
             if array.ndim < 2 or width <= self.channel:

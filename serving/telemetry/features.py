@@ -236,14 +236,23 @@ class FeatureWindows:
                 return
         start, window = self._windows.get(key) or (int(since * 1000), Sampled() if plan is None else Counted(plan))
         for part in _portions(block):
-            rows = sum([one[1] for one in part])
-            try:
-                window.add(rows, join_inputs([one[3] for one in part]), join_answers([one[4] for one in part]))
-            except Exception as error:  # noqa: BLE001 -- rows that cannot be counted must not cost the others theirs
-                self._note_fault(error, rows)
+            self._count(window, part)
         if window.rows:
             self._windows[key] = (start, window)
             self._make_room()
+
+    def _count(self, window: Counted | Sampled, part: list[_Pending]) -> None:
+        """Count requests together; where that fails, each half for itself, down to the one that cannot be counted."""
+        rows = sum([one[1] for one in part])
+        try:
+            window.add(rows, join_inputs([one[3] for one in part]), join_answers([one[4] for one in part]))
+        except Exception as error:  # noqa: BLE001 -- rows that cannot be counted must not cost the others theirs
+            if len(part) == 1:
+                self._note_fault(error, rows)
+                return
+            half = len(part) // 2
+            self._count(window, part[:half])
+            self._count(window, part[half:])
 
     def _keep(self, key: _Key, block: list[_Pending], since: float) -> None:
         bytes_ = sum([one[2] for one in block])

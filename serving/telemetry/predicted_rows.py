@@ -97,4 +97,7 @@ def _scalar(value: object) -> PredictedRow:
         return value if math.isfinite(value) else None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    return value[:WORD_LETTERS] if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    # Half a pair of surrogates is no text that a report could say, and would cost all of it.
+    return value[:WORD_LETTERS].encode("utf-8", "replace").decode()

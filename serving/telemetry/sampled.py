@@ -9,14 +9,14 @@ each was there. Wide models get smaller sketches, so that a window stays a few m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import orjson
 
-from registry.baselines import INPUT, OUTPUT
+from registry.baselines import INPUT, OUTPUT, name_apart
 from registry.columns import (
     MOST_COLUMNS,
     Measure,
@@ -27,7 +27,7 @@ from registry.columns import (
     is_wordy,
     numbers,
 )
-from registry.observed import MOST_WORDS, Sample
+from registry.observed import MOST_WORDS, Sample, is_text
 from serving.exchange import Array
 from serving.telemetry.counted import UNNAMED, tally_of
 from serving.telemetry.joined import Columns
@@ -56,20 +56,30 @@ class Sampled:
         """Sample rows: their inputs, and what was predicted for them."""
         found = [(INPUT, *each) for columns in inputs for each in _parts(columns)]
         found += [(OUTPUT, *each) for columns in answers for each in _parts(columns)]
+        # A column's own values before what is measured of another: the column `a.length` before the length of `a`.
+        found.sort(key=lambda one: one[2] is not Measure.VALUE or one[3] is not None)
         size = max(COARSEST, min(FINEST, MOST_VALUES // max(1, 3 * len(found))))
         most_words = max(FEWEST_WORDS, min(MOST_WORDS, ALL_WORDS // max(1, len(found))))
+        taken: list[tuple[_Sampled, Numbers | dict[str | None, int]]] = []
         for side, source, measure, channel, array in found:
-            name = feature_name(source or UNNAMED, measure, channel)
+            name = name_apart(side, feature_name(source or UNNAMED, measure, channel))
             one = self._features.get(name)
             if one is None:
-                if len(name) > NAME_LETTERS or not self._has_room(side):
+                if len(name) > NAME_LETTERS or not is_text(name) or not self._has_room(side):
                     continue
                 self._outputs += side == OUTPUT
                 one = self._features[name] = _Sampled(side, source, measure, channel, size, most_words)
+            elif (one.side, one.source, one.measure, one.channel) != (side, source, measure, channel):
+                continue  # of another column, by the same name
             if measure is Measure.VALUE and is_wordy(array):
-                one.add_words(array if channel is None else array[:, channel])
+                taken.append((one, tally_of(array if channel is None else array[:, channel])))
             else:
-                one.add_numbers(numbers(array, measure, channel))
+                taken.append((one, numbers(array, measure, channel)))
+        for one, values in taken:  # all or nothing: what cannot be sampled raised before
+            if isinstance(values, dict):
+                one.add_words(values)
+            else:
+                one.add_numbers(values)
         self.rows += rows
 
     def samples(self) -> dict[str, Sample]:
@@ -119,10 +129,10 @@ class _Sampled:
         self.smallest = min(self.smallest, float(finite.min()))
         self.largest = max(self.largest, float(finite.max()))
 
-    def add_words(self, array: Array) -> None:
-        """Take words."""
-        self.rows += array.size
-        for word, rows in tally_of(array).items():
+    def add_words(self, tally: Mapping[str | None, int]) -> None:
+        """Take words, each with how often there is it."""
+        for word, rows in tally.items():
+            self.rows += rows
             if word is None:
                 self.missing += rows
             elif word in self.words:
@@ -162,6 +172,8 @@ class _Sampled:
 def _parts(columns: Columns) -> Iterator[tuple[str, Measure, int | None, Array]]:
     """Yield what is watched of columns: of words their length too, since nobody knows yet whether they are texts."""
     for source, given in columns.items():
+        if not given.size:
+            continue
         array = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 else given
         if array.dtype.kind in "OSU" and is_long(array):
             yield source, Measure.LENGTH, None, array

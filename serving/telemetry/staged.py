@@ -128,6 +128,6 @@ class Stage:
 
 def is_stageable(row: Row) -> bool:
     """Tell whether a request of one row can stand in a stage."""
-    plain = all(array.dtype.kind in _PLAIN for array in (row.array, *row.answers))
+    plain = all(array.dtype.kind in _PLAIN and array.size for array in (row.array, *row.answers))
     rows = row.array.shape[1:] if isinstance(row.names, tuple) else row.array.shape[:1]
     return plain and rows == (1,) and all(answer.shape[:1] == (1,) for answer in row.answers)

@@ -63,6 +63,17 @@ class PredictionPromises:
         other = ModelName("other")
         assert [one.code for one in ledger.predictions.label(other, [(0, label("r-1"))], ())] == ["unknown_request"]
 
+    def test_no_more_requests_are_read_than_have_so_many_rows(self, ledger: Ledger, clock: Clock) -> None:
+        """A request may have a thousand: the newest come first, each with all its rows."""
+        add(ledger, 1)
+        names = ["r-1", "r-2", "r-3"]
+        reported(ledger, *[answered(name, 1, 1, 1, revision=1) for name in names])
+        for at, name in enumerate(names):
+            clock.now_ms += 5
+            ledger.predictions.label(CHURN, [(row, label(name, at, row)) for row in range(3)], ())
+        assert [row.label for row in ledger.predictions.labelled(CHURN, number(1), 0, 4)] == [2, 2, 2, 1, 1, 1]
+        assert [row.label for row in ledger.predictions.compared(CHURN, [number(1)], [1], 3)] == [2, 2, 2]
+
     def test_the_last_label_wins(self, ledger: Ledger, clock: Clock) -> None:
         """Within one call and across calls; one that was observed before what is known changes nothing."""
         add(ledger, 1)

@@ -47,7 +47,7 @@ class MemoryPredictions:
         with self._state.lock:
             found = self._newest_of(model, [version])
             chosen = [kept for kept in found if kept.answered.at_ms >= since_ms]
-            return [row for kept in chosen[:limit] for row in _labelled(kept)]
+            return _newest(chosen, limit)
 
     def compared(
         self, model: ModelName, versions: Collection[VersionNumber], revisions: Collection[int], limit: int
@@ -59,7 +59,7 @@ class MemoryPredictions:
                 for kept in self._newest_of(model, versions)
                 if kept.answered.revision in revisions and kept.answered.arm in (STABLE, CANARY)
             ]
-            rows = [row for kept in chosen[:limit] for row in _labelled(kept)]
+            rows = _newest(chosen, limit)
         return sorted(rows, key=lambda row: (row.came_ms, row.at_ms))
 
     def coverage(self, model: ModelName, version: VersionNumber, since_ms: int) -> Sequence[Coverage]:
@@ -121,6 +121,15 @@ class MemoryPredictions:
             if kept.labelled_ms and kept.answered.model == model and kept.answered.version in versions
         ]
         return sorted(chosen, key=lambda kept: (-kept.labelled_ms, kept.answered.request_id))
+
+
+def _newest(chosen: Sequence[KeptPrediction], limit: int) -> list[LabelledRow]:
+    found: list[LabelledRow] = []
+    for kept in chosen:
+        if len(found) >= limit:
+            break
+        found += _labelled(kept)
+    return found
 
 
 def _labelled(kept: KeptPrediction) -> Iterator[LabelledRow]:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from registry.adapters.sql import tables
@@ -34,6 +34,7 @@ from registry.windows import CANARY, STABLE
 
 _AT = tables.predictions.c
 _IN_ONE_STATEMENT = 500
+_AT_A_TIME = 100
 
 
 class SqlPredictions:
@@ -60,8 +61,7 @@ class SqlPredictions:
             .order_by(_AT.labelled_ms.desc(), _AT.request)
             .limit(limit)
         )
-        found = self._database.read(lambda connection: list(connection.execute(query)))
-        return [labelled for row in found for labelled in _labelled(row)]
+        return self._database.read(lambda connection: _newest(connection, query, limit))
 
     def compared(
         self, model: ModelName, versions: Collection[VersionNumber], revisions: Collection[int], limit: int
@@ -79,8 +79,7 @@ class SqlPredictions:
             .order_by(_AT.labelled_ms.desc(), _AT.request)
             .limit(limit)
         )
-        found = self._database.read(lambda connection: list(connection.execute(query)))
-        rows = [labelled for row in found for labelled in _labelled(row)]
+        rows = self._database.read(lambda connection: _newest(connection, query, limit))
         return sorted(rows, key=lambda row: (row.came_ms, row.at_ms))
 
     def coverage(self, model: ModelName, version: VersionNumber, since_ms: int) -> Sequence[Coverage]:
@@ -216,6 +215,17 @@ def _columns(answered: Answered) -> dict[str, object]:
 
 def _rows(text: str) -> tuple[PredictedRow, ...]:
     return tuple(tuple(row) if isinstance(row, list) else row for row in json.loads(text))
+
+
+def _newest(connection: Connection, query: Select[Any], limit: int) -> list[LabelledRow]:
+    found: list[LabelledRow] = []
+    # Some at a time: a request may have a thousand rows, and all of them would be gigabytes.
+    with connection.execute(query.execution_options(yield_per=_AT_A_TIME)) as requests:
+        for row in requests:
+            found += _labelled(row)
+            if len(found) >= limit:
+                break
+    return found
 
 
 def _labelled(row: Row[Any]) -> Iterable[LabelledRow]:

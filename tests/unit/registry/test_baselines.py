@@ -68,3 +68,9 @@ def test_a_report_of_the_release_before_is_read() -> None:
     old = NodeReport("n", "0" * 32, 1, 2).to_json()
     del old["features"], old["answers"]
     assert NodeReport.from_json(old).features == ()
+
+
+def test_counts_of_more_cells_than_a_grid_has_are_refused() -> None:
+    """Before any of them is looked at."""
+    with pytest.raises(ValueError, match="too many cells"):
+        counts_from_json({"cells": ["x"] * 257, "sums": [], "missing": 0, "below": 0, "above": 0})

@@ -39,6 +39,7 @@ def test_a_label_is_read() -> None:
         (item("r", "x" * 65), "label"),
         (item("r", 2**63), "label"),
         (item("r", float("inf")), "label"),
+        (item("r", "half \ud800"), "label"),
         (item("r", 1, observed_at="yesterday"), "observed_at"),
         (item("r", 1, observed_at="2026-05-01T12:00:00"), "observed_at"),
         (item("r", 1, observed_at=12), "observed_at"),
@@ -76,6 +77,8 @@ def test_a_node_adds_answers() -> None:
         {"rows": []},
         {"rows": ["x" * 65]},
         {"rows": [2**64]},
+        {"rows": [[10**400]]},
+        {"rows": ["half \udc00"]},
     ]
     for damage in damages:
         with pytest.raises(InvalidRequest):

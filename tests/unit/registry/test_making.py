@@ -260,3 +260,11 @@ def test_csv_is_read_as_pandas_would(tmp_path: Path) -> None:
     age, city = baseline.counts
     assert (age.rows, age.missing, city.missing) == (4, 2, 2)
     assert baseline.features[1].categories == ("a\nb", "x")
+
+
+def test_no_two_features_have_one_name(tmp_path: Path) -> None:
+    """A column goes before what is measured of another column."""
+    table = table_bytes({"a": [f"{at} is a text" for at in range(500)], "a.length": np.arange(500.0)})
+    baseline = made(tmp_path, table, signature(("a", "string"), ("a.length", "double")))
+    (feature,) = baseline.features
+    assert (feature.name, feature.source, feature.measure) == ("a.length", "a.length", Measure.VALUE)

@@ -125,3 +125,16 @@ def test_probabilities_are_taken_by_number() -> None:
     wanted = chosen(raw, ["prediction[1]", "age", "prediction[0]"])
     assert [w.name for w, _ in wanted.parts[1].watched()] == ["prediction[0]", "prediction[1]"]
     assert wanted.parts[1].columns == (2, 0)
+
+
+def test_an_input_may_be_called_as_predictions_are() -> None:
+    """Its column is the input's, whatever the outputs are called, unless the caller says that it is the prediction; and
+    its feature is told apart."""
+    raw = signature(("prediction", "double"), ("y", "double"), outputs=[{"type": "double", "name": "y"}])
+    wanted = chosen(raw, ["prediction", "y"])
+    assert taken(wanted) == [("prediction", (0,)), ("y", (1,))]
+    assert [watched.name for part in wanted.parts for watched, _ in part.watched()] == ["input.prediction", "y"]
+    named = chosen(raw, ["prediction", "y", "said"], "said")
+    assert taken(named)[2] == ("prediction", (2,))
+    tensors = {"inputs": [tensor([-1, 2], name="prediction"), tensor([-1], name="x")], "outputs": None, "params": None}
+    assert len(chosen(tensors, ["prediction[0]", "prediction[1]", "x"]).parts) == 2

@@ -242,6 +242,40 @@ def test_what_cannot_be_counted_costs_the_others_nothing(monkeypatch: pytest.Mon
     assert world.lost == {"fault": 1}
 
 
+@pytest.mark.parametrize("version", [known(), known(None)])
+def test_what_cannot_be_counted_costs_its_own_version_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, version: ServableVersion
+) -> None:
+    """Of a block that raises each request is counted that can be."""
+    world = World(AGE)
+    world.version = version
+
+    def join(parts: Any) -> Any:
+        if any(isinstance(part, np.ndarray) for part in parts):
+            raise RuntimeError("a fault of ours")
+        return join_inputs(parts)
+
+    monkeypatch.setattr(module, "join_inputs", join)
+    good = [finished(Table(("age",), (np.array([5.0]),), True), np.zeros(1)) for _ in range(7)]
+    world.observe(*good[:3], finished(TensorInput(np.zeros((2, 3))), np.zeros(2), 2), *good[3:])
+    assert [window.rows for window in world.take()] == [7]
+    assert world.lost == {"fault": 2}
+
+
+@pytest.mark.parametrize("version", [known(), known(None)])
+@pytest.mark.parametrize("shape", [(0,), (1, 0), (1, 0, 2), (0, 3)])
+def test_arrays_without_values_cost_nothing(shape: tuple[int, ...], version: ServableVersion) -> None:
+    """A model may answer nothing, and a request may hold nothing: there is nothing to count, and others are."""
+    world = World(AGE, SCORE)
+    world.version = version
+    data = Table(("age",), (np.array([5.0]),), True)
+    world.observe(row({"age": 5.0}, 0.5), row({"age": 5.0}, 0.5))
+    world.observe(finished(data, np.zeros(shape)), finished(TensorInput(np.zeros((1, 2))), np.zeros(shape)))
+    world.observe(finished(TensorInput(np.zeros(shape)), np.zeros(1)))
+    assert [window.rows for window in world.take()] == [5]
+    assert not world.lost
+
+
 def test_reports_stay_small_however_many_windows_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows are handed over in portions, each once, and the rest is said to wait."""
     monkeypatch.setattr(module, "TAKEN_BYTES", 1000)

@@ -70,3 +70,8 @@ def test_what_has_no_rows_is_not_kept(output: Output, rows: int) -> None:
 def test_words_and_probabilities_take_room() -> None:
     """As many numbers' as they have."""
     assert values_of((1, None, "x" * 64, (0.5, 0.25, 0.25))) == 1 + 1 + 9 + 3
+
+
+def test_half_a_pair_of_surrogates_is_replaced() -> None:
+    """It could not be said in JSON, and the report that held it would be lost."""
+    assert predicted_rows(ArrayOutput(np.array(["half \ud800", "é"], object)), 2) == ("half ?", "é")
