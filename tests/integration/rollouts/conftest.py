@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from registry.adapters.sql.ledger import system_clock
 from registry.plans import Plan
+from tests.integration.rollouts.stage import Nurse
 from tests.support.ledgers import CHURN, add, number, sql_ledger, sqlite_url
 from tests.support.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
+
+
+@pytest.fixture(scope="session")
+def nurse() -> Iterator[Nurse]:
+    """Who forks registries."""
+    started = Nurse()
+    yield started
+    started.close()
 
 
 def prepared(url: str) -> str:

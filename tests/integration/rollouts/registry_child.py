@@ -1,14 +1,16 @@
 """A registry process without MLflow and S3, and a parent that forks it: it starts in no time and can be killed often.
 
-    python -m tests.integration.rollouts.registry_child <database url> <port>
+    python -m tests.integration.rollouts.registry_child
 
-For each line on its standard input the parent forks a registry and says its process id; a line ``reap`` waits until
-that one is gone. It ends with its input, and so does the registry. The ledger, the controller, the monitor, the routes
-and the server are the real ones. Not here: what is expected of them.
+It is asked by lines of JSON on its standard input, and says a process id for each: ``{"database", "port", "log",
+"gate"}`` forks a registry, ``{"reap": pid}`` waits until that one is gone. It ends with its input, and so do the
+registries. The ledger, the controller, the monitor, the routes and the server are the real ones. Not here: what is
+expected of them.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -47,7 +49,6 @@ from registry.telemetry import RegistryMetrics
 from tests.support.rows import baseline
 
 TURN_SECONDS = 0.05
-GATE = os.environ.get("JUDGE_GATE", "")
 RULE = Closing(200, 0)
 """Windows close with 200 rows, at once."""
 
@@ -56,15 +57,19 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
     raise AssertionError("no route of MLflow's is listed")
 
 
-def _when_let(known: Baseline, counts: Mapping[str, FeatureCounts], rows: int) -> WindowVerdict:
+def _when_let(gate: str) -> Callable[[Baseline, Mapping[str, FeatureCounts], int], WindowVerdict]:
     """Judge, once no file stands in the way: so one can be killed between a window's sealing and its verdict."""
-    while GATE and Path(GATE).exists():
-        Path(GATE + ".reached").touch()
-        time.sleep(0.01)
-    return judge(known, counts, rows)
+
+    def judge_then(known: Baseline, counts: Mapping[str, FeatureCounts], rows: int) -> WindowVerdict:
+        while gate and Path(gate).exists():
+            Path(gate + ".reached").touch()
+            time.sleep(0.01)
+        return judge(known, counts, rows)
+
+    return judge_then
 
 
-def serve_registry(url: str, port: int) -> None:
+def serve_registry(url: str, port: int, gate: str) -> None:
     """Serve until killed."""
     database = open_database(url)
     ledger = ledger_on(database)
@@ -79,7 +84,7 @@ def serve_registry(url: str, port: int) -> None:
 
     desk = Desk(ledger.feature_windows, ledger.baselines, artifacts, ledger.leases)
     # One name for all: who comes after a kill leads at once, and two lead together.
-    monitor = Monitor(desk, RULE, gauges=metrics, clock=system_clock, holder="any", judge=_when_let)
+    monitor = Monitor(desk, RULE, gauges=metrics, clock=system_clock, holder="any", judge=_when_let(gate))
 
     def turn_for_ever(turn: Callable[[], None]) -> None:
         while True:
@@ -105,28 +110,33 @@ def serve_registry(url: str, port: int) -> None:
         quality_routes(operations, system_clock, 7 * DAY_MS),
     ):
         app.include_router(routes)
-    gate = build_app(app, REGISTRY_ROUTES, Mounted(_nothing, ()), ())
-    serve(gate, listen("127.0.0.1", port, "the port"), leave=lambda: None)
+    front = build_app(app, REGISTRY_ROUTES, Mounted(_nothing, ()), ())
+    serve(front, listen("127.0.0.1", port, "the port"), leave=lambda: None)
 
 
-def nurse(url: str, port: int) -> None:
+def nurse() -> None:
     """Fork registries as told."""
-    present = 0
+    present: set[int] = set()
     os.write(1, b"0\n")
     for line in sys.stdin:
-        if line == "reap\n":
-            os.waitpid(present, 0)
+        asked = json.loads(line)
+        pid = asked.get("reap") or os.fork()
+        if pid == 0:
+            os.close(0)
+            with Path(asked["log"]).open("ab") as log:
+                os.dup2(log.fileno(), 2)
+            serve_registry(asked["database"], asked["port"], asked["gate"])
+            os._exit(0)
+        if "reap" in asked:
+            os.waitpid(pid, 0)
+            present.discard(pid)
         else:
-            present = os.fork()
-            if present == 0:
-                os.close(0)
-                serve_registry(url, port)
-                os._exit(0)
-        os.write(1, f"{present}\n".encode())
-    with suppress(ProcessLookupError):
-        if present:
-            os.kill(present, signal.SIGKILL)
+            present.add(pid)
+        os.write(1, f"{pid}\n".encode())
+    for left in present:
+        with suppress(ProcessLookupError):
+            os.kill(left, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    nurse(sys.argv[1], int(sys.argv[2]))
+    nurse()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from tests.support.ledgers import CHURN
 from tests.support.platform import free_ports, until
@@ -25,58 +27,73 @@ V1 = "/registry/v1"
 MODEL = f"{V1}/models/churn"
 
 
-class Registry:
-    """One registry process on a port of its own, on a database that it may share."""
+class Nurse:
+    """The process that forks registries: it has read all code once, for every test of this run."""
 
-    def __init__(self, database: str, log: Path) -> None:
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.integration.rollouts.registry_child"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._said()
+
+    def tell(self, **asked: object) -> int:
+        """Ask for something; return the process id that it says."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._process.stdin.flush()
+        return self._said()
+
+    def close(self) -> None:
+        """End it, and registries that are left."""
+        self._process.communicate(timeout=10)
+
+    def _said(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+
+class Registry:
+    """One registry process on a port of its own, on a database that it may share.
+
+    While the file ``gate`` is there it finds no verdict.
+    """
+
+    def __init__(self, nurse: Nurse, database: str, log: Path, gate: str = "") -> None:
+        self._nurse = nurse
         self._log = log
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "tests.integration.rollouts.registry_child", database, str(port)]
-        with log.open("ab") as output:
-            self._nurse = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output
-            )
-        self._said()
+        self._asked = {"database": database, "port": port, "log": str(log), "gate": gate}
         self._pid = 0
         self._client = httpx.Client(base_url=self.url, timeout=10)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self._pid = self._tell(b"start\n")
+        self._pid = self._nurse.tell(**self._asked)
         until(self._answers, 60, "the registry's readiness")
 
     def kill(self) -> None:
         """End it as a crash would (kill -9)."""
         os.kill(self._pid, signal.SIGKILL)
-        self._tell(b"reap\n")
+        self._nurse.tell(reap=self._pid)
+        self._pid = 0
 
     def close(self) -> None:
-        """End it and its parent."""
+        """End it, if it runs."""
         self._client.close()
-        self._nurse.communicate(timeout=10)
+        if self._pid:
+            self.kill()
 
     @property
     def pid(self) -> str:
         """Its process, which is its name as a leader."""
         return str(self._pid)
 
-    def _tell(self, line: bytes) -> int:
-        assert self._nurse.stdin is not None
-        self._nurse.stdin.write(line)
-        self._nurse.stdin.flush()
-        return self._said()
-
-    def _said(self) -> int:
-        assert self._nurse.stdout is not None
-        return int(self._nurse.stdout.readline())
-
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         """Send one request."""
         return self._client.request(method, path, **more)
 
     def _answers(self) -> bool:
-        assert self._nurse.poll() is None, self._log.read_text()[-2000:]
+        assert psutil.Process(self._pid).status() != psutil.STATUS_ZOMBIE, self._log.read_text()[-2000:]
         with suppress(httpx.HTTPError):
             return self.ask("GET", "/readyz").status_code == 200
         return False

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from registry.adapters.sql.ledger import system_clock
-from tests.integration.rollouts.stage import MODEL, Node, Registry, begin, show
+from tests.integration.rollouts.stage import MODEL, Node, Nurse, Registry, begin, show
 from tests.support.ledgers import CHURN, opened, sql_ledger
 from tests.support.platform import until
 
@@ -25,9 +25,9 @@ TAKEOVER_SECONDS = 8.0
 
 
 @contextmanager
-def registries(database: str, folder: Path, count: int) -> Iterator[list[Registry]]:
+def registries(nurse: Nurse, database: str, folder: Path, count: int) -> Iterator[list[Registry]]:
     """Start some on one database, and end them whatever happens."""
-    started = [Registry(database, folder / f"registry-{n}.log") for n in range(count)]
+    started = [Registry(nurse, database, folder / f"registry-{n}.log") for n in range(count)]
     try:
         for registry in started:
             registry.start()
@@ -37,11 +37,11 @@ def registries(database: str, folder: Path, count: int) -> Iterator[list[Registr
             registry.close()
 
 
-def test_killed_at_any_moment(database: str, tmp_path: Path) -> None:
+def test_killed_at_any_moment(nurse: Nurse, database: str, tmp_path: Path) -> None:
     """Seven steps under kill -9 again and again: the journal is linear, each step was made exactly once, and what
     was counted is what was acknowledged."""
     chance = random.Random(20261120)
-    with registries(database, tmp_path, 1) as (registry,):
+    with registries(nurse, database, tmp_path, 1) as (registry,):
         rollout = begin(registry, steps=STEPS)
         node = Node(registry.url)
         node.start()
@@ -87,10 +87,10 @@ def leader(database: str) -> str | None:
         return connection.exec_driver_sql("SELECT holder FROM headgate_leases WHERE name = 'rollouts'").scalar()
 
 
-def test_another_registry_takes_over(shared: str, tmp_path: Path) -> None:
+def test_another_registry_takes_over(nurse: Nurse, shared: str, tmp_path: Path) -> None:
     """Of two on one PostgreSQL one leads; when it is killed the other goes on with the rollout within the lease's
     time, and nodes report to whichever answers."""
-    with registries(shared, tmp_path, 2) as both:
+    with registries(nurse, shared, tmp_path, 2) as both:
         rollout = begin(both[0], steps=[{"setWeight": weight, "pause": "500ms"} for weight in WEIGHTS])
         until(lambda: leader(shared) is not None, 10, "a leader")
         node = Node(both[0].url, both[1].url)
@@ -112,10 +112,10 @@ def test_another_registry_takes_over(shared: str, tmp_path: Path) -> None:
     assert counted(shared, node) == dict(node.acknowledged)
 
 
-def test_two_that_both_lead_do_no_harm(shared: str, tmp_path: Path) -> None:
+def test_two_that_both_lead_do_no_harm(nurse: Nurse, shared: str, tmp_path: Path) -> None:
     """The lease saves work and nothing else: with two that take it from one another all the time, each step is made
     once."""
-    with registries(shared, tmp_path, 2) as (one, other), opened(shared) as database:
+    with registries(nurse, shared, tmp_path, 2) as (one, other), opened(shared) as database:
         rollout = begin(one, steps=[{"setWeight": weight, "pause": "100ms"} for weight in WEIGHTS])
         node = Node(one.url, other.url)
         node.start()
@@ -133,13 +133,13 @@ def test_two_that_both_lead_do_no_harm(shared: str, tmp_path: Path) -> None:
     assert [line["revision"] for line in ended["journal"] if line["revision"]] == list(range(2, len(WEIGHTS) + 3))
 
 
-def test_the_same_report_at_two_registries_counts_once(shared: str, tmp_path: Path) -> None:
+def test_the_same_report_at_two_registries_counts_once(nurse: Nurse, shared: str, tmp_path: Path) -> None:
     """A node that does not know whether the first took it sends it to the second."""
     from concurrent.futures import ThreadPoolExecutor
 
     from tests.support.rollouts import arm, counts, report
 
-    with registries(shared, tmp_path, 2) as both:
+    with registries(nurse, shared, tmp_path, 2) as both:
         begin(both[0], steps=[{"setWeight": 5}])
         bodies = [report(n, arm(counts(10), 2)).to_json() for n in range(1, 11)]
         for body in bodies:

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from registry.adapters.sql import tables
 from registry.adapters.sql.ledger import system_clock
 from registry.observed import Answered
-from tests.integration.rollouts.stage import MODEL, V1, Registry, begin, show
+from tests.integration.rollouts.stage import MODEL, V1, Nurse, Registry, begin, show
 from tests.support.labels import answered, item
 from tests.support.ledgers import opened
 from tests.support.platform import until
@@ -73,10 +73,10 @@ class Caller(threading.Thread):
         self.acknowledged |= truths
 
 
-def test_killed_at_any_moment_no_acknowledged_label_is_lost(database: str, tmp_path: Path) -> None:
+def test_killed_at_any_moment_no_acknowledged_label_is_lost(nurse: Nurse, database: str, tmp_path: Path) -> None:
     """Four times kill -9: each label that was acknowledged is there; then labels of a worse canary roll it back."""
     chance = random.Random(20261120)
-    registry = Registry(database, tmp_path / "registry.log")
+    registry = Registry(nurse, database, tmp_path / "registry.log")
     try:
         registry.start()
         caller = Caller(registry.url)

@@ -20,7 +20,7 @@ from registry.monitoring.window_ports import JudgedWindow
 from registry.records import Digest
 from registry.reports import NodeReport
 from tests.integration.rollouts.conftest import prepared
-from tests.integration.rollouts.stage import MODEL, V1, Registry
+from tests.integration.rollouts.stage import MODEL, V1, Nurse, Registry
 from tests.support.ledgers import CHURN, number, opened, sql_ledger, sqlite_url
 from tests.support.platform import until
 from tests.support.rows import baseline, window
@@ -33,11 +33,11 @@ DRIFT = f"{MODEL}/versions/1/drift"
 
 
 @contextmanager
-def registries(database: str, folder: Path, wanted: int) -> Iterator[list[Registry]]:
+def registries(nurse: Nurse, database: str, gate: Path, wanted: int) -> Iterator[list[Registry]]:
     """Give churn 1 a baseline, start some registries on one database, and end them whatever happens."""
     with sql_ledger(database, system_clock) as ledger:
         ledger.baselines.put(CHURN, number(1), BASELINE, Origin.GIVEN, 5_000)
-    started = [Registry(database, folder / f"registry-{n}.log") for n in range(wanted)]
+    started = [Registry(nurse, database, gate.with_name(f"registry-{n}.log"), str(gate)) for n in range(wanted)]
     try:
         for registry in started:
             registry.start()
@@ -116,9 +116,8 @@ def check(database: str, node: Node) -> list[JudgedWindow]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def gate(tmp_path: Path) -> Path:
     """A file that, while it is there, keeps registries from finding verdicts."""
-    monkeypatch.setenv("JUDGE_GATE", str(tmp_path / "gate"))
     return tmp_path / "gate"
 
 
@@ -133,10 +132,10 @@ def opened_again(gate: Path) -> None:
     reached(gate).unlink()
 
 
-def test_killed_between_sealing_and_verdict(tmp_path: Path, gate: Path) -> None:
+def test_killed_between_sealing_and_verdict(nurse: Nurse, tmp_path: Path, gate: Path) -> None:
     """kill -9 while a verdict is being found, while nodes report: whoever comes after finds it."""
     database = prepared(sqlite_url(tmp_path))
-    with registries(database, tmp_path, 1) as (registry,):
+    with registries(nurse, database, gate, 1) as (registry,):
         node = Node(registry)
         node.start()
         for _ in range(3):
@@ -154,11 +153,11 @@ def test_killed_between_sealing_and_verdict(tmp_path: Path, gate: Path) -> None:
     assert shown[0]["number"] == len(windows) >= 3
 
 
-def test_two_registries_at_once(shared: str, tmp_path: Path, gate: Path) -> None:
+def test_two_registries_at_once(nurse: Nurse, shared: str, gate: Path) -> None:
     """Both take reports of the same nodes and both judge: each row counts once, each window has one verdict; and what
     one leaves behind when it is killed, the other finds."""
     gate.touch()
-    with registries(shared, tmp_path, 2) as both:
+    with registries(nurse, shared, gate, 2) as both:
         nodes = [Node(*both), Node(*both[::-1])]
         for node in nodes:
             node.start()
