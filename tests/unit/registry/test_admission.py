@@ -10,7 +10,7 @@ from registry.adapters.memory.artifacts import MemoryArtifacts
 from registry.adapters.memory.ledger import memory_ledger
 from registry.adapters.memory.resolver import MemoryResolver
 from registry.admission.admit import CLAIM_MS, RETRY_MS, SEAL_THREADS, Admission
-from registry.errors import Unavailable
+from registry.errors import HeadgateError, Unavailable
 from registry.ports import Ledger, SourceFile
 from registry.records import ManifestEntry, ModelName, Tier, Verdict, VersionNumber, VersionRecord, VersionState
 from tests.support.ledgers import CHURN, Clock, catalog_version, number
@@ -144,15 +144,16 @@ def test_same_bytes_have_the_same_identity() -> None:
 
 def test_claim_lost_to_a_deletion_ends_quietly() -> None:
     """Where the version is retired during a long check, the renewing of its claim ends, once, and is no crash."""
-    scene, lost, renewals = good(), Event(), []
+    scene, lost, refused = good(), Event(), []
     renew, listing = scene.ledger.versions.renew, scene.artifacts.list_files
 
     def note(model: ModelName, version: VersionNumber, until_ms: int) -> None:
-        renewals.append(until_ms)
         try:
             renew(model, version, until_ms)
-        finally:
+        except HeadgateError as error:
+            refused.append(error.code)
             lost.set()
+            raise
 
     def retired_meanwhile(prefix: str) -> object:
         scene.ledger.versions.retire(CHURN, number(1))
@@ -165,7 +166,7 @@ def test_claim_lost_to_a_deletion_ends_quietly() -> None:
         scene.artifacts, scene.ledger.versions, scene.clock, resolver=scene.resolver, claim_ms=3
     )
     assert scene.admission.run_once()
-    assert len(renewals) == 1
+    assert len(refused) == 1
     assert scene.record().state is VersionState.RETIRED
 
 
