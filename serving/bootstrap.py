@@ -38,7 +38,7 @@ from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.routes import SERVING_ROUTES
 from serving.http.traced import TracedLane
-from serving.monitor import Monitor
+from serving.monitor import Monitor, Rush
 from serving.pool.grant import default_budget
 from serving.pool.limits import PoolLimits
 from serving.pool.pool import Pool
@@ -270,7 +270,8 @@ class Node:
             most_bytes=ROWS_BYTES // (worker.count if worker is not None else 1),
             lost=self._metrics.counts_lost,
         )
-        return Monitor(features, baselines, self._answers, self._build_capture(settings, worker))
+        rush = Rush(settings.monitor_requests, self._metrics.counts_lost)
+        return Monitor(features, baselines, self._answers, self._build_capture(settings, worker), rush)
 
     def _build_capture(self, settings: ServingSettings, worker: Worker | None) -> Capture | None:
         if not settings.capture_sample:

@@ -80,6 +80,12 @@ class ServingSettings(PlatformSettings):
         description="Whether a node counts the rows that versions are asked about and what they predict, for drift and "
         "live quality.",
     )
+    monitor_requests: int = Field(
+        4000,
+        ge=1,
+        description="Of how many requests a second a node counts all rows; of more it counts those of every second, "
+        "fourth or eighth request, and so on.",
+    )
     capture_sample: float = Field(
         0.0, ge=0, le=1, description="Which share of requests is kept, with its answers, as Parquet in S3."
     )

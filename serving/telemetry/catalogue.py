@@ -103,7 +103,8 @@ COUNTS_LOST = Metric(
     ("reason",),
     "Requests to compared versions, copies for shadows, and rows watched for drift, whose counts the registry will "
     "never have: full (it was away for too long), refused (it did not take the report), busy (they came faster than "
-    "they were counted), large (of a large request only some rows are counted), no_baseline (their baseline could not "
+    "they were counted), large (of a large request only some rows are counted), sampled (of more than "
+    "HEADGATE_MONITOR_REQUESTS a second only some requests are), no_baseline (their baseline could not "
     "be fetched), or fault (counting them failed); and predictions: answers that labels cannot join, because there "
     "were too many.",
 )

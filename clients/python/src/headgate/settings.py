@@ -66,7 +66,7 @@ PLATFORM_VARIABLES: frozenset[str] = frozenset(
         "SERVING_HOST", "SERVING_PORT", "CACHE_BYTES", "BODY_BYTES", "JSON_DEPTH", "INPUT_VALUES",
         "RESPONSE_BYTES", "REQUEST_SECONDS", "LOAD_SECONDS", "QUEUE_ROWS", "MAX_BATCH_ROWS", "MEMORY_BUDGET_BYTES",
         "HOST_MEMORY_BYTES", "STORE_INPUTS", "SANDBOX", "INLINE", "WORKERS", "NODE_NAME", "WINDOW_SECONDS",
-        "MONITOR", "CAPTURE_SAMPLE", "CAPTURE_MODELS", "CAPTURE_REDACT",
+        "MONITOR", "MONITOR_REQUESTS", "CAPTURE_SAMPLE", "CAPTURE_MODELS", "CAPTURE_REDACT",
     )
 )  # fmt: skip
 """Variables of the platform's own processes, which may stand in the same environment."""
