@@ -57,7 +57,7 @@ class Rush:
 
     def __init__(
         self,
-        full_rate: float = 4000.0,
+        full_rate: float = 3000.0,
         lost: Callable[[str, int], None] = lambda _reason, _rows: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

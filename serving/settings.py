@@ -81,7 +81,7 @@ class ServingSettings(PlatformSettings):
         "live quality.",
     )
     monitor_requests: int = Field(
-        4000,
+        3000,
         ge=1,
         description="Of how many requests a second a node counts all rows; of more it counts those of every second, "
         "fourth or eighth request, and so on.",
