@@ -78,6 +78,14 @@ class World:
             self._seen[window.model] = self._seen.get(window.model, ShadowCounts()).plus(window.counts)
         return self._seen.get(kind, ShadowCounts())
 
+    async def settled(self, kind: str) -> int:
+        """Wait until no copy is under way; return how many requests were counted."""
+        before = -1
+        while before != (now := sum(self.counts(kind).outcomes.values())) or self.node.shadows.waiting:
+            before = now
+            await asyncio.sleep(0.1)
+        return self.counts(kind).requests
+
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait for something that takes processes."""
         await eventually(holds, 60)
@@ -188,10 +196,9 @@ def test_a_shadow_that_keeps_dying_is_quarantined(world: World) -> None:
                 slot.retry_at = 0.0  # nobody waits for the back-off here
             await world.ask(kind, 1)
             await asyncio.sleep(0.02)
-        asked = world.counts(kind).requests
+        asked = await world.settled(kind)
         await world.ask(kind)
-        await asyncio.sleep(0)
-        assert world.counts(kind).requests == asked
+        assert await world.settled(kind) == asked
 
     world.run(asyncio.wait_for(story(), 120))
 
