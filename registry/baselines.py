@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -260,15 +260,13 @@ def fits(counts: FeatureCounts, feature: Feature) -> bool:
 class Baseline:
     """The training data of one version: its features, and how its own rows are counted by them.
 
-    ``features`` and ``counts`` go together by position; ``quality`` is what the training run says of itself, by the
-    names of ``monitoring``'s quality metrics.
+    ``features`` and ``counts`` go together by position.
     """
 
     origin: Origin
     rows: int
     features: tuple[Feature, ...]
     counts: tuple[FeatureCounts, ...]
-    quality: Mapping[str, float] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the document that is sealed; the same baseline gives the same bytes."""
@@ -280,7 +278,6 @@ class Baseline:
                 {**feature.to_json(), "counts": counts.to_json()}
                 for feature, counts in zip(self.features, self.counts, strict=True)
             ],
-            "quality": dict(sorted(self.quality.items())),
         }
         return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
@@ -293,8 +290,7 @@ class Baseline:
             counts = tuple(counts_from_json(one["counts"]) for one in raw["features"])
             if raw["format"] != 1 or not all(map(fits, counts, features)):
                 raise ValueError("the baseline is of another format")
-            quality = {str(name): float(value) for name, value in raw["quality"].items()}
-            return cls(Origin(raw["origin"]), count_from(raw["rows"]), features, counts, quality)
+            return cls(Origin(raw["origin"]), count_from(raw["rows"]), features, counts)
         except (AttributeError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"the baseline cannot be read: {error!r}") from error
 

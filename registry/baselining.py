@@ -27,7 +27,7 @@ from registry.monitoring.ports import (
     TableOrder,
     Tables,
 )
-from registry.monitoring.training import BASELINE_TAG, BaselineFile, tables_of, training_quality
+from registry.monitoring.training import BASELINE_TAG, BaselineFile, tables_of
 from registry.operations import Operations
 from registry.ports import Artifacts, Catalog, SourceFile, WorkingFiles
 from registry.records import Check, ModelName, Verdict, VersionNumber, VersionRecord
@@ -232,9 +232,7 @@ class BaselineOperations:
     ) -> Given:
         signature = record.sealed.signature if record.sealed is not None else None
         made = self._tables.make(file, TableOrder(form, signature, origin, prediction))
-        run = self._runs.of(record)
-        quality = {} if run is None else training_quality(run.metrics)
-        baseline = replace(made.baseline, origin=origin, quality=quality)
+        baseline = replace(made.baseline, origin=origin)
         digest = self._bucket.seal_bytes(baseline.to_bytes())
         recorded = self._ledger.baselines.put(record.model, record.version, digest, origin, baseline.rows)
         event("baseline.made", model=record.model, version=record.version, origin=origin.value, rows=baseline.rows)

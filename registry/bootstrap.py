@@ -129,7 +129,7 @@ def build(settings: RegistrySettings) -> Process:
     for routes in (version_routes, upload_routes, traffic_routes, alias_routes):
         app.include_router(routes(operations))
     app.include_router(health_routes(metrics.page, life))
-    app.include_router(baseline_routes(baselines))
+    app.include_router(baseline_routes(baselines, trained))
     app.include_router(rollout_routes(rollouts, ledger.rollouts, now_ms))
     app.include_router(node_routes(operations, now_ms))
     app.include_router(monitoring_routes(operations, rule))

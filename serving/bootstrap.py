@@ -282,8 +282,7 @@ class Node:
 
     def _observe(self, done: Finished) -> None:
         self._metrics.observe(done)
-        if done.watched:
-            self._windows.observe(done)
+        self._windows.observe(done)
         if self._monitor is not None:
             self._monitor.observe(done)
 

@@ -39,22 +39,6 @@ LAST_SECONDS = 1.0
 """How long a node that stops tries to hand over its last counts."""
 
 
-class Gathers(Protocol):
-    """Who keeps answers for labels. For any thread."""
-
-    def when_crowded(self, tell: Callable[[], None]) -> None:
-        """Have ``tell`` called where it is time to ``settle``."""
-        ...
-
-    def settle(self) -> None:
-        """Make room."""
-        ...
-
-    def take(self) -> tuple[Answered, ...]:
-        """Hand over all."""
-        ...
-
-
 class Compares(Protocol):
     """Who counts how shadows compare. For the event loop's thread; what was taken is for any."""
 
@@ -106,7 +90,7 @@ class KeepsAnswers(Protocol):
         ...
 
     def settle(self) -> None:
-        """Make room."""
+        """Go through what came."""
         ...
 
     @property
@@ -210,11 +194,6 @@ class Reporter:
         self._under_way: _Sealed | None = None
         self._told: tuple[object, ...] = ()
         self._taken_at: float | None = None
-
-    def carry(self, answers: Gathers) -> None:
-        """Hand over answers for labels with every report, too. Before ``run``."""
-        self._answers = answers
-        answers.when_crowded(self._crowded.set)
 
     def changed(self) -> None:
         """Learn that what is in force or loaded may have changed; quick, and as often as it happens."""

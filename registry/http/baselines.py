@@ -15,6 +15,7 @@ from registry.http.arriving import blocking
 from registry.http.render_baselines import baseline_json
 from registry.http.strict import StrictRoute
 from registry.monitoring.ports import TableForm
+from registry.monitoring.quality_watch import Training
 from registry.records import parse_model_name, parse_version
 
 AT_ONCE = 4
@@ -32,8 +33,8 @@ Prediction = Annotated[
 ]
 
 
-def baseline_routes(baselines: BaselineOperations) -> APIRouter:
-    """Return the routes, bound to ``baselines``."""
+def baseline_routes(baselines: BaselineOperations, training: Training) -> APIRouter:
+    """Return the routes, bound to ``baselines``; ``training`` tells what training runs say of quality."""
     prefix = "/registry/v1/models/{name}/versions/{version}/baseline"
     routes = APIRouter(prefix=prefix, tags=["monitoring"], route_class=StrictRoute)
     places = Places(AT_ONCE)
@@ -50,12 +51,14 @@ def baseline_routes(baselines: BaselineOperations) -> APIRouter:
         async with places.one():
             chunks = blocking(request.stream(), loop)
             given = await loop.run_in_executor(threads, baselines.receive, record, chunks, form, prediction)
-        return {**baseline_json(given.record, given.baseline), "ignored": list(given.ignored)}
+        quality = await asyncio.to_thread(training, model, number)
+        return {**baseline_json(given.record, given.baseline, quality), "ignored": list(given.ignored)}
 
     @routes.get("")
     def show(name: str, version: str) -> Any:
         """Show what the training data of a version looked like, feature by feature."""
-        return baseline_json(*baselines.show(parse_model_name(name), parse_version(version)))
+        model, number = parse_model_name(name), parse_version(version)
+        return baseline_json(*baselines.show(model, number), training(model, number))
 
     return routes
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from registry.baselines import MOST_FEATURES
-from registry.http.render_monitoring import baseline_json, open_json, window_json
+from registry.http.render import baseline_in_short
+from registry.http.render_monitoring import open_json, window_json
 from registry.http.strict import StrictRoute
 from registry.monitoring.closing import Closing
 from registry.operations import Operations
@@ -34,7 +35,7 @@ def monitoring_routes(operations: Operations, rule: Closing) -> APIRouter:
         return {
             "model": model,
             "version": number,
-            "baseline": baseline_json(ledger.baselines.get(model, number)),
+            "baseline": baseline_in_short(ledger.baselines.get(model, number)),
             "open": open_json(windows.open(model, number), rule),
             "windows": [window_json(window, features) for window in windows.page(model, number, limit)],
         }

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from registry.baselines import Baseline, Feature, FeatureCounts, NumberCounts
-from registry.http.render import iso
+from registry.http.render import baseline_in_short
 from registry.monitoring.bins import bin_counts, bin_labels
 from registry.monitoring.ports import BaselineRecord
 
 QUANTILES = (1, 10, 25, 50, 75, 90, 99)
 
 
-def baseline_json(record: BaselineRecord, baseline: Baseline) -> dict[str, Any]:
-    """Return a baseline with its features."""
+def baseline_json(record: BaselineRecord, baseline: Baseline, quality: Mapping[str, float]) -> dict[str, Any]:
+    """Return a baseline with its features, and the quality that the training run says."""
     return {
         "model": record.model,
         "version": record.version,
-        "origin": record.origin.value,
-        "rows": record.rows,
-        "digest": record.digest,
-        "at": iso(record.at_ms),
+        **(baseline_in_short(record) or {}),
         "features": [_feature(f, c) for f, c in zip(baseline.features, baseline.counts, strict=True)],
-        "quality": dict(sorted(baseline.quality.items())),
+        "quality": dict(sorted(quality.items())),
     }
 
 

@@ -6,20 +6,7 @@ from typing import Any
 
 from registry.http.render import iso
 from registry.monitoring.closing import Closing
-from registry.monitoring.ports import BaselineRecord
 from registry.monitoring.window_ports import JudgedWindow, WindowSpan
-
-
-def baseline_json(record: BaselineRecord | None) -> dict[str, Any] | None:
-    """Return what live rows are compared with."""
-    if record is None:
-        return None
-    return {
-        "origin": record.origin.value,
-        "rows": record.rows,
-        "digest": record.digest,
-        "at": iso(record.at_ms),
-    }
 
 
 def open_json(span: WindowSpan | None, rule: Closing) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ chance in one window of a hundred if it were ``delta`` (``calibration.py``): 0.1
 rows needs a larger PSI than one of many. Of a window the worst feature speaks. What that is worth, by simulation:
 docs/drift.md.
 
-Not here: the distances (``distances.py``), what the bins are (``bins.py``), when a window is full (the monitor's loop).
+Not here: the distances (``distances.py``), what the bins are (``bins.py``), when a window is full (``closing.py``).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ hundred and twenty, from the smallest value to the largest, and some more where 
 holds more rows than a cell should (0 in many columns, each class of few) gets a cell of its own, so that no cell holds
 more of the baseline than a quantile's share unless it is that one value. Why grids: docs/adr/0020-grids.md.
 
-Not here: counting rows into cells (``counting.py``), distances (``drift.py``), which columns of a table are taken
+Not here: counting rows into cells (``counting.py``), distances (``distances.py``), which columns of a table are taken
 (``wanted.py``).
 """
 

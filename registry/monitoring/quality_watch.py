@@ -1,7 +1,7 @@
 """Looks at versions that got labels, and shows how good they were.
 
 Figures are made anew from the newest labelled rows that are kept, so they need no memory of their own: any registry
-gives the same, and a restart loses nothing. Not here: the figures (``quality.py``), and who calls (the monitor's loop).
+gives the same, and a restart loses nothing. Not here: the figures (``quality.py``), and who calls (``duties.py``).
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from registry.monitoring.prediction_ports import Predictions
-from registry.monitoring.quality import DAY_MS, MOST_ROWS, VersionQuality, quality_of
+from registry.monitoring.quality import MOST_ROWS, VersionQuality, quality_of
 from registry.records import ModelName, VersionNumber
-
-__all__ = ["DAY_MS", "QualityGauges", "QualityReader", "QualityWatch", "Training", "version_quality"]
 
 Training = Callable[[ModelName, VersionNumber], Mapping[str, float]]
 """What the training run of a version says of itself, by the names of our metrics."""
@@ -112,11 +110,6 @@ class QualityWatch:
                 found = version_quality(self._predictions, model, version, now_ms - self._kept_ms)
                 self._gauges.quality_seen(model, version, found, self._training(model, version))
                 self._looks[model, version] = _Look(now_ms, came_ms)
-
-    def leave(self) -> None:
-        """Show nothing any more: another registry leads."""
-        self._looks.clear()
-        self._gauges.qualities_are(())
 
     def _due(self, key: tuple[ModelName, VersionNumber], came_ms: int, now_ms: int) -> bool:
         last = self._looks.get(key)

@@ -44,7 +44,7 @@ from serving.telemetry.shadowed import ShadowTallies, ShadowTally
 from serving.telemetry.tally import Batches, Tallies, Tally
 
 _UNLOADS = ("unwanted", "operator", "evicted", "died")
-_LOST = ("full", "refused", "busy", "fault")
+_LOST = ("full", "refused", "busy", "fault", "no_baseline", "large", "sampled", "predictions")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def control(platform: Platform) -> Control:
 @pytest.fixture(scope="session")
 def breakable(tmp_path_factory: pytest.TempPathFactory, models: Models) -> Iterator[Platform]:
     """A platform to break: whoever does leaves it ready. Version 1 of ``steady`` answers 1 and takes the traffic."""
-    with running(tmp_path_factory.mktemp("breakable") / "home") as platform:
+    with running(tmp_path_factory.mktemp("breakable") / "home", {"HEADGATE_WINDOW_SECONDS": "1"}) as platform:
         control = Control(platform)
         control.add("steady", models.answering(1))
         control.promote("steady", "1")

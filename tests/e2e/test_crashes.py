@@ -44,6 +44,31 @@ def test_a_killed_process_comes_back_and_everything_goes_on(breakable: Platform,
     control.wait_answer(f"after-{child}", number)
 
 
+def test_a_killed_node_counts_no_row_twice(breakable: Platform, models: Models) -> None:
+    """What it had reported stays counted; what it had not is lost, and nothing else; the next counts on."""
+    control = Control(breakable)
+    path = f"counted/versions/{control.add('counted', models.answering(6))}"
+
+    def counted() -> int:
+        window = control.ask("GET", f"/models/{path}/drift").json()["open"]
+        return 0 if window is None else int(window["rows"])
+
+    def ask(count: int) -> int:
+        until(lambda: control.predict(path).status_code == 200, 60, "the first answer")
+        return sum(len(control.numbers(path)) for _ in range(count)) + 2
+
+    reported = ask(100)
+    until(lambda: counted() == reported, 30, "a report of all rows")
+    unsent = ask(40)
+    breakable.kill("serving")
+    until(lambda: breakable.is_ready(breakable.serving_url), 60, "another node")
+    after = ask(20)
+    until(lambda: counted() >= reported + after, 30, "the next node's report")
+    last = ask(1)
+    until(lambda: counted() >= reported + after + last, 30, "one report more")
+    assert counted() <= reported + unsent + after + last
+
+
 def test_an_uncached_version_waits_for_s3_and_answers_when_it_returns(breakable: Platform, models: Models) -> None:
     """S3 killed: a version that is not on this node is refused for now; the supervisor brings S3 back."""
     control = Control(breakable)

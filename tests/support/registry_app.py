@@ -37,12 +37,13 @@ from registry.http.uploads import upload_routes
 from registry.http.versions import version_routes
 from registry.monitor import Desk, Monitor
 from registry.monitoring.closing import Closing
-from registry.monitoring.quality_watch import DAY_MS
+from registry.monitoring.quality import DAY_MS
 from registry.operations import Guard, Operations
 from registry.reconciler import Reconciler
 from registry.rollouts import Judge, RolloutOperations
 from registry.telemetry import RegistryMetrics
 from registry.traffic.judgement import judged
+from registry.trained import Trained
 from tests.support.ledgers import Clock
 from tests.support.tables import TablesHere
 
@@ -112,7 +113,7 @@ class RegistryInMemory:
             health_routes(self.metrics.page, Life()),
             version_routes(self.operations),
             upload_routes(self.operations),
-            baseline_routes(self.baselines),
+            baseline_routes(self.baselines, Trained(self.ledger.versions, self.runs, self.clock)),
             traffic_routes(self.operations),
             rollout_routes(self.rollouts, self.ledger.rollouts, self.clock),
             node_routes(self.operations, self.clock),

@@ -21,7 +21,7 @@ PLANS = CategoryCounts(np.array([7, 2]), others=1, new=2, missing=3)
 
 def test_a_baseline_is_read_as_it_was_written() -> None:
     """The same bytes come back, whatever way they went."""
-    baseline = Baseline(Origin.GIVEN, 15, (AGE, PLAN), (AGES, PLANS), {"accuracy": 0.9})
+    baseline = Baseline(Origin.GIVEN, 15, (AGE, PLAN), (AGES, PLANS))
     again = Baseline.from_bytes(baseline.to_bytes())
     assert again.to_bytes() == baseline.to_bytes()
     assert again.features == (AGE, PLAN)

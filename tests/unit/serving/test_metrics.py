@@ -191,6 +191,7 @@ def test_batches_and_queues_are_shown_while_their_version_is_loaded() -> None:
     version = table.models["churn"].versions[VersionNumber("1")].servable
     slot = Slot(version, Identity.of(version), names={(ModelName("churn"), version.version)})
     slot.residence = Residence(Laned(version), FakeArtifactLease(FakeCache(), version.digest, Path()))
+    slot.residence.memory_bytes = 12_345_678
     watch = metrics.batches("churn", "1")
     for rows in (1, 3, 300):
         watch.batch(rows, requests=1)
@@ -198,7 +199,9 @@ def test_batches_and_queues_are_shown_while_their_version_is_loaded() -> None:
     assert 'headgate_batch_rows_sum{model="churn",version="1"} 304.0' in text
     assert 'headgate_batch_rows_bucket{le="4.0",model="churn",version="1"} 2.0' in text
     assert 'headgate_queue_rows{model="churn",version="1"} 7.0' in text
-    assert "headgate_queue_rows{" not in page(metrics, table)
+    assert 'headgate_version_memory_bytes{model="churn",version="1"} 12345678.0' in text
+    gone = page(metrics, table)
+    assert "headgate_queue_rows{" not in gone and "headgate_version_memory_bytes{" not in gone
     empty = Table().merged(SnapshotPage(2, full=True, models=()))
     metrics.retain(empty)
     watch.batch(1, requests=1)
