@@ -73,11 +73,11 @@ def test_what_the_registry_seals_the_cache_serves_even_with_s3_down(
         digest = seal(server, "whole-way", FILES)
         other = seal(server, "whole-way", {"other": b"x"})
 
-        async def fetch(wanted: Digest) -> dict[str, bytes]:
+        async def fetch(wanted: Digest, seconds: float = 30) -> dict[str, bytes]:
             source = S3SealedSource(server.endpoint, REGION, "whole-way")
             cache = ArtifactCache(tmp_path / "cache", 1 << 30, source)
             try:
-                lease = await cache.hold(wanted, 3)
+                lease = await cache.hold(wanted, seconds)
                 return {path: (lease.directory / path).read_bytes() for path in FILES}
             finally:
                 await cache.close()
@@ -88,7 +88,7 @@ def test_what_the_registry_seals_the_cache_serves_even_with_s3_down(
         assert asyncio.run(fetch(digest)) == FILES
         began = time.monotonic()
         with pytest.raises(Unavailable) as raised:
-            asyncio.run(fetch(other))
+            asyncio.run(fetch(other, 3))
         assert raised.value.code == "artifact_unavailable"
         assert time.monotonic() - began < 6
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +15,12 @@ from typing import Any, Literal
 from registry.log import event
 
 Mode = Literal["auto", "required", "off"]
-FIRST_USER, USERS = 60_578, 606
-"""Numbers of users that nothing else gives out: between those of systemd's homes and of its dynamic services."""
+MANY_USERS = range(1_879_048_192, 2_147_483_647)
+FEW_USERS = range(60_578, 61_184)
+"""Numbers of users that nothing else gives out, by systemd's table of them: above those of containers, and between
+those of its homes and of its dynamic services. Drawn from the many, no two hosts of any two nodes meet, not even in two
+containers of one kernel; who shared a number would share a bound on processes. The few are for where the many are not
+mapped."""
 PROCESSES, PROCESSES_PER_PROCESSOR = 64, 16
 
 
@@ -27,6 +32,7 @@ class Confinement:
         hidden: The directory of the platform's own data, which no host may read.
         memory_bytes: What a host may take beyond its parent's memory; None for no bound.
         processes: How many processes and threads it may have; without it, what suits the machine.
+        users: The numbers that their users may have, where the node may give them users of their own.
     """
 
     def __init__(
@@ -36,13 +42,14 @@ class Confinement:
         *,
         memory_bytes: int | None = None,
         processes: int | None = None,
+        users: range | None = None,
     ) -> None:
         self.mode = mode
         self.hidden = str(hidden.absolute()) if hidden is not None else ""
         self._memory = memory_bytes
         self._processes = processes or PROCESSES + PROCESSES_PER_PROCESSOR * (os.cpu_count() or 1)
         self._taken: set[int] = set()
-        self._next = os.getpid()  # so that two nodes of one machine seldom meet
+        self._users = users or (MANY_USERS if _mapped(MANY_USERS) else FEW_USERS)
         self._told = False
 
     def order(self) -> dict[str, Any]:
@@ -61,10 +68,23 @@ class Confinement:
             event("sandbox_incomplete", logging.WARNING, missing=missing, applied=" ".join(confined))
 
     def _take(self) -> int:
-        for _ in range(USERS):
-            self._next += 1
-            user = FIRST_USER + self._next % USERS
-            if user not in self._taken:
-                break
+        user = secrets.choice(self._users)
+        while user in self._taken and len(self._taken) < len(self._users):
+            user = secrets.choice(self._users)
         self._taken.add(user)
         return user
+
+
+def _mapped(users: range) -> bool:
+    """Tell whether this process's user namespace knows all these numbers, of users and of groups."""
+    try:
+        return all(
+            any(int(first) <= users[0] and users[-1] < int(first) + int(count) for first, _, count in _mappings(kind))
+            for kind in ("uid_map", "gid_map")
+        )
+    except (OSError, ValueError):  # not Linux
+        return False
+
+
+def _mappings(kind: str) -> list[list[str]]:
+    return [line.split() for line in Path(f"/proc/self/{kind}").read_text().splitlines()]

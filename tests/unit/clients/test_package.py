@@ -37,16 +37,22 @@ def test_version_is_that_of_the_distribution() -> None:
 
 
 def test_import_is_light() -> None:
-    """Importing the SDK loads nothing heavy, and takes under 150 ms of processor time."""
+    """Importing the SDK loads nothing heavy, and takes at most five times what the standard library in it takes.
+
+    150 ms of processor time where that takes 30; measured in turns, because a busy machine slows both.
+    """
     heavy = ("numpy", "pandas", "pyarrow", "mlflow", "httpx", "rich", "typer", "registry", "serving")
-    code = (
-        "import time, sys; start = time.process_time(); import headgate; spent = time.process_time() - start;"
-        f"print(spent, *(m for m in {heavy!r} if m in sys.modules))"
-    )
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]
-    results = [run.stdout.split() for run in runs]
-    assert all(len(words) == 1 for words in results)
-    assert min(float(words[0]) for words in results) < 0.15
+    loads = "import sys; before = set(sys.modules); import headgate; print(*sorted(set(sys.modules) - before))"
+    loaded = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True).stdout.split()
+    assert not set(loaded) & set(heavy)
+    standard = ", ".join(name for name in loaded if name.partition(".")[0] in sys.stdlib_module_names)
+    spent = [(_import_seconds(standard), _import_seconds("headgate")) for _ in range(5)]
+    assert min(one for _, one in spent) < 5 * min(one for one, _ in spent)
+
+
+def _import_seconds(modules: str) -> float:
+    code = f"import time; start = time.process_time(); import {modules}; print(time.process_time() - start)"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
 def test_help_is_quick() -> None:

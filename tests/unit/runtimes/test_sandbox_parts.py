@@ -9,7 +9,6 @@ import pytest
 
 from serving.runtimes.host.child import readable, seccomp
 from serving.runtimes.host.child.sandbox import Confinement
-from serving.runtimes.host.confinement import FIRST_USER, USERS
 from serving.runtimes.host.confinement import Confinement as Orders
 
 ALLOWED, REFUSED, UNKNOWN, DONE = 0x7FFF0000, 0x00050001, 0x00050026, 0x00050000
@@ -102,16 +101,6 @@ def test_what_fails_is_named_with_its_reason() -> None:
     assert done.attempt("network", "netns", lambda: None)
     assert done.lacking == []
     assert done.applied == ["network:netns"]
-
-
-def test_hosts_have_users_of_their_own_until_they_end() -> None:
-    """No two living hosts share a number, as long as there are enough; each is in the range that is nobody's."""
-    orders = Orders()
-    users = [orders.order()["user"] for _ in range(USERS)]
-    assert len(set(users)) == USERS
-    assert all(FIRST_USER <= user < FIRST_USER + USERS for user in users)
-    orders.give_back(users[17])
-    assert orders.order()["user"] == users[17]
 
 
 def test_what_is_missing_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
