@@ -36,6 +36,8 @@ MOST_EDGES = 255
 MOST_CATEGORIES = 50
 MOST_OTHERS = 1000
 MOST_COUNT = 2**53
+DOCUMENT_BYTES = 64 << 20
+"""How long a sealed baseline may be."""
 
 
 class Kind(StrEnum):

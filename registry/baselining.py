@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from registry.baselines import Baseline, Origin
+from registry.baselines import DOCUMENT_BYTES, Baseline, Origin
 from registry.errors import HeadgateError, InvalidRequest, NotFound, Unavailable, quote
 from registry.layout import source_prefix
 from registry.lifecycle import require_ready
@@ -32,7 +32,6 @@ from registry.operations import Operations
 from registry.ports import Artifacts, Catalog, SourceFile, WorkingFiles
 from registry.records import Check, ModelName, Verdict, VersionNumber, VersionRecord
 
-MOST_DOCUMENT = 64 << 20
 LOOKS_A_TURN = 100
 _ENDINGS = {
     ".parquet": TableForm.PARQUET,
@@ -133,7 +132,7 @@ class BaselineOperations:
             raise NotFound(
                 "not_found", f"{model} version {version} has no baseline yet; PUT a table of its training data here"
             )
-        document = self._bucket.read(record.digest, MOST_DOCUMENT)
+        document = self._bucket.read(record.digest, DOCUMENT_BYTES)
         return record, Baseline.from_bytes(document)
 
     # -- tables that were logged ---------------------------------------------------------------------------------

@@ -29,6 +29,15 @@ MOST_COLUMNS = 1000
 MOST_CHANNELS = 16
 WORD_LETTERS = 64
 MISSING_WORDS = frozenset({"nan", "NaN", "NaT", "<NA>"})
+LARGEST_WHOLE = 2**63
+"""Whole numbers are kept from its negative up to one below it: what 64 bits hold."""
+CSV_MISSING = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
+    *("NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+"""Cells of CSV that say that a value is missing: pandas's list."""
+CSV_TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+"""Cells of CSV that are truths, as pandas reads them."""
 
 
 class Measure(StrEnum):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from registry.columns import WORD_LETTERS
+from registry.columns import LARGEST_WHOLE, WORD_LETTERS
 from registry.errors import HeadgateError, InvalidRequest, NotFound, quote
 from registry.observed import REQUEST_ID, Answered, PredictedRow, is_text
 from registry.records import VersionNumber
@@ -23,7 +23,6 @@ from registry.records import VersionNumber
 MOST_ITEMS = 10_000
 """Labels of one request."""
 MOST_ROW = 10**6
-LARGEST_WHOLE = 2**63
 _FIELDS = frozenset({"request_id", "row", "label", "observed_at"})
 _UNTIL_REPORTED = (
     "no prediction of this model has this request id here: check model and id; what a node has just answered reaches "

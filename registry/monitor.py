@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from registry.baselines import Baseline, FeatureCounts, Origin, fits
+from registry.baselines import DOCUMENT_BYTES, Baseline, FeatureCounts, Origin, fits
 from registry.errors import Conflict, HeadgateError, NotFound, Unavailable
 from registry.log import WARNING, event, failure
 from registry.monitoring.closing import Closing
@@ -31,7 +31,6 @@ LEASE_SECONDS = 15.0
 RENEW_MS = 5_000
 AT_ONCE = 8
 """Sealed windows that are read together: one of a thousand features has a few MB."""
-DOCUMENT_BYTES = 64 * 2**20
 CACHE_BYTES = 64 * 2**20
 RETRY_MS = 60_000
 """A baseline that could not be read is tried again after this; others are judged meanwhile."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from registry.baselines import MOST_FEATURES, FeatureCounts, counts_from_json
-from registry.columns import WORD_LETTERS, Measure
+from registry.columns import LARGEST_WHOLE, WORD_LETTERS, Measure
 from registry.records import Digest, ModelName, VersionNumber, parse_digest, parse_model_name, parse_version
 from registry.windows import count_from
 
@@ -29,7 +29,6 @@ REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 ANSWERING = frozenset({"stable", "canary", "rule", "alias", "pinned", "fallback"})
 _HALF = re.compile("[\ud800-\udfff]")
 _LARGEST = 2**53
-_LARGEST_WHOLE = 2**63
 Scalar = str | int | float | bool | None
 PredictedRow = Scalar | tuple[float, ...]
 """One row's prediction: a value, or the probabilities of its classes."""
@@ -205,7 +204,7 @@ def _row(raw: object) -> PredictedRow:
         return tuple(_finite(value) for value in raw)
     if isinstance(raw, str) and (len(raw) > WORD_LETTERS or not is_text(raw)):
         raise ValueError("a word is too long, or none")
-    if isinstance(raw, int) and not -_LARGEST_WHOLE <= raw < _LARGEST_WHOLE:
+    if isinstance(raw, int) and not -LARGEST_WHOLE <= raw < LARGEST_WHOLE:
         raise ValueError("a number is out of range")
     if raw is None or isinstance(raw, (str, bool, int)):
         return raw

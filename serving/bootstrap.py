@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from registry import log
+from registry.baselines import DOCUMENT_BYTES
 from registry.edge.gate import ASGIApp, Gate, RouteTable
 from registry.edge.traces import Tracer
 from registry.edge.tracing import open_tracer
@@ -60,7 +61,7 @@ from serving.sources.reports import HttpReports, NoReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
 from serving.telemetry.answered import MOST_BYTES as MOST_ANSWER_BYTES
 from serving.telemetry.answered import KeptAnswers
-from serving.telemetry.baselines import DOCUMENT_BYTES, KnownBaselines
+from serving.telemetry.baselines import KnownBaselines
 from serving.telemetry.capture import Capture, ObjectSink, Wanted
 from serving.telemetry.features import MOST_BYTES as ROWS_BYTES
 from serving.telemetry.features import FeatureWindows

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from registry.columns import CSV_MISSING, CSV_TRUTH
 from registry.errors import InvalidRequest
 from registry.signature import Schema
 from serving.exchange import Array
@@ -30,17 +31,12 @@ from serving.protocols.refusals import Where, too_many_values, wrong_value
 from serving.protocols.tensors import column_kinds
 
 # What pandas reads as missing by default.
-_MISSING = [
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
-    *("NULL", "NaN", "None", "n/a", "nan", "null"),
-]
 # pyarrow's reader keeps 10 kB a column, however short the file.
 _MAX_COLUMNS = 16_384
 # Line breaks inside of quoted names are legal, but nobody has many.
 _HEADER_LINES = 100
 # The standard library's limit belongs to the process, so it is always set to the same: bodies are bounded already.
 _LONGEST_FIELD = 2**31 - 1
-_TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 
 
 def read_csv(body: bytes, asked: ColumnPlan | Schema | None, limits: Limits) -> Frame:
@@ -159,7 +155,7 @@ def _split(body: bytes, names: Sequence[str]) -> Any:
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(labels, pa.string()),
-                null_values=_MISSING,
+                null_values=list(CSV_MISSING),
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=True,
             ),
@@ -198,7 +194,7 @@ def _typed(column: Any, kind: Kind | None, where: Where) -> Array:
             return _parsed(column, _integer, kind, where)
         return array
     if kind.family == "bool":
-        return _parsed(column, _TRUTH.__getitem__, kind, where)
+        return _parsed(column, CSV_TRUTH.__getitem__, kind, where)
     return column_array(column)
 
 
@@ -211,8 +207,8 @@ def _guessed(column: Any) -> Array:
         if array is not None:
             return array
         values = column_array(column)
-        if set(values.tolist()) <= {*_TRUTH, None}:
-            truth = np.array([None if value is None else _TRUTH[value] for value in values], dtype=object)
+        if set(values.tolist()) <= {*CSV_TRUTH, None}:
+            truth = np.array([None if value is None else CSV_TRUTH[value] for value in values], dtype=object)
             return truth if None in truth else truth.astype(bool)
         return values
     return np.full(len(column), np.nan)

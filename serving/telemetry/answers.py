@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from registry.columns import LARGEST_WHOLE
 from serving.exchange import Array, ArrayOutput, JsonOutput, Output, TableOutput
 from serving.outputs import MOST_VALUES, arrays_of, beginning, leaves, share_of_values
 
-_INTEGERS = range(-(2**63), 2**63)
+_INTEGERS = range(-LARGEST_WHOLE, LARGEST_WHOLE)
 
 
 def misses_rows(output: Output, rows: int) -> bool:

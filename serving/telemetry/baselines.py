@@ -24,7 +24,6 @@ from serving.documents import Documents
 from serving.sources.registry import is_news
 from serving.telemetry.counted import Plan
 
-DOCUMENT_BYTES = 64 << 20
 MOST_BYTES = 64 << 20
 """How much memory plans may take, about; those that were asked for last stay."""
 LONGEST_PAUSE = 60.0

@@ -18,12 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
-from zlib import crc32
 
 from registry import log
 from registry.errors import Unavailable
 from registry.layout import capture_key
 from serving.sources.registry import is_news
+from serving.telemetry.answered import WHOLE, place
 from serving.telemetry.captured import Captured, parquet_files
 from serving.telemetry.finished import Finished
 from serving.telemetry.joined import kept_answer, kept_input, owned, weight_of
@@ -99,7 +99,7 @@ class Capture:
     ) -> None:
         self._wanted, self._sink, self._name = wanted, sink, name
         self._tell, self._clock = tell, clock
-        self._least = round(wanted.share * 2**32)
+        self._least = round(wanted.share * WHOLE)
         self._waiting: list[_Waiting] = []
         self._files: deque[_File] = deque()
         self._bytes = self._file_bytes = self._number = self._failures = 0
@@ -107,7 +107,7 @@ class Capture:
 
     def observe(self, done: Finished) -> None:
         """Take note of one finished request."""
-        if crc32(done.request_id.encode()) >= self._least or done.inputs is None or done.output is None:
+        if place(done.request_id) >= self._least or done.inputs is None or done.output is None:
             return
         if self._wanted.models and done.model not in self._wanted.models:
             return

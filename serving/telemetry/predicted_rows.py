@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from registry.columns import WORD_LETTERS
+from registry.columns import LARGEST_WHOLE, WORD_LETTERS
 from registry.observed import MOST_ANSWERED, MOST_ROW_VALUES, PredictedRow
 from serving.exchange import Array, ArrayOutput, JsonOutput, Output, TableOutput
 from serving.outputs import arrays_of
 
-_WHOLE = 2**63
 _NEARLY = 1e-2
 
 
@@ -92,7 +91,7 @@ def _scalar(value: object) -> PredictedRow:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
-        return value if -_WHOLE <= value < _WHOLE else None
+        return value if -LARGEST_WHOLE <= value < LARGEST_WHOLE else None
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, bytes):

@@ -19,16 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from registry.adapters.tables.arrow import ArrowBatch, to_numbers, to_texts
-from registry.columns import Numbers
+from registry.columns import CSV_MISSING, CSV_TRUTH, Numbers
 from registry.errors import InvalidRequest, quote
 from registry.monitoring.making import Held, Texts
 from registry.monitoring.wanted import Family, Part
 
-_MISSING = [
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
-    *("NULL", "NaN", "None", "n/a", "nan", "null"),
-]
-_TRUTH = {"True": "true", "TRUE": "true", "true": "true", "False": "false", "FALSE": "false", "false": "false"}
 BLOCK_BYTES = 4 << 20
 HEADER_BYTES = 4 << 20
 _LONGEST_FIELD = 2**31 - 1
@@ -86,7 +81,7 @@ class CsvTable:
                 convert_options=pyarrow.csv.ConvertOptions(
                     include_columns=[labels[at] for at in columns],
                     column_types=dict.fromkeys(labels, pa.string()),
-                    null_values=_MISSING,
+                    null_values=list(CSV_MISSING),
                     strings_can_be_null=True,
                     quoted_strings_can_be_null=True,
                 ),
@@ -114,7 +109,7 @@ class CsvTable:
                 continue
             if _cast(values, pa.float64()) is not None:
                 return Family.NUMBER
-            truths = set(pc.unique(values).to_pylist()) <= {*_TRUTH, None}
+            truths = set(pc.unique(values).to_pylist()) <= {*CSV_TRUTH, None}
             return Family.TRUTH if truths else Family.WORD
         return Family.NUMBER
 
@@ -144,9 +139,9 @@ class _CsvBatch:
         texts = to_texts(self._text.columns[column])
         if self._families[column] is not Family.TRUTH:
             return texts
-        if not set(texts) <= {*_TRUTH, None}:
+        if not set(texts) <= {*CSV_TRUTH, None}:
             raise self._misfit(column, Family.TRUTH)
-        return [None if text is None else _TRUTH[text] for text in texts]
+        return [None if text is None else str(CSV_TRUTH[text]).lower() for text in texts]
 
     def _misfit(self, column: int, family: Family) -> InvalidRequest:
         return misfit(self._text.names[column], family)
