@@ -16,11 +16,9 @@ import asyncio
 import logging
 import socket
 import uuid
-from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from registry import log
 from registry.baselines import DOCUMENT_BYTES
@@ -29,24 +27,25 @@ from registry.edge.traces import Tracer
 from registry.edge.tracing import open_tracer
 from registry.environment import platform_version
 from registry.errors import Unavailable
-from registry.snapshots import ServableVersion
 from serving.documents import Documents
 from serving.feedback import FeedbackDesk
-from serving.http.app import NodeView, build_app, load_here, packed_page_here, unload_here
+from serving.http.app import build_app
 from serving.http.body import BodyReader
 from serving.http.feedback import feedback_routes
 from serving.http.front import Front
 from serving.http.lane import PredictLane
+from serving.http.problems import problem
 from serving.http.routes import SERVING_ROUTES
+from serving.http.spoken import all_spoken
 from serving.http.traced import TracedLane
+from serving.http.view import NodeView, load_here, packed_page_here, unload_here
 from serving.monitor import Monitor, Rush
+from serving.parts import Parts
 from serving.pool.grant import default_budget
 from serving.pool.limits import PoolLimits
 from serving.pool.pool import Pool
-from serving.pool.ports import Artifacts
 from serving.pool.standing import Standing
 from serving.pool.warming import Warming
-from serving.ports import FeedbackSink, ReportSink, SealedSource, SnapshotSource, StartedRuntime
 from serving.predictor import Predictor
 from serving.protocols.example import read_example
 from serving.protocols.limits import Limits
@@ -55,14 +54,13 @@ from serving.reporter import Beside, Reporter
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
 from serving.shadows.shadows import ShadowBounds, Shadows
-from serving.sources.feedback import HttpFeedback, NoFeedback
-from serving.sources.memory import NoSealed
-from serving.sources.reports import HttpReports, NoReports
+from serving.sources.feedback import HttpFeedback
+from serving.sources.reports import HttpReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
 from serving.telemetry.answered import MOST_BYTES as MOST_ANSWER_BYTES
 from serving.telemetry.answered import KeptAnswers
 from serving.telemetry.baselines import KnownBaselines
-from serving.telemetry.capture import Capture, ObjectSink, Wanted
+from serving.telemetry.capture import Capture, Wanted
 from serving.telemetry.features import MOST_BYTES as ROWS_BYTES
 from serving.telemetry.features import FeatureWindows
 from serving.telemetry.finished import Finished
@@ -75,51 +73,6 @@ COPIES = ReaderBounds(processes=1, waiting=1, background=True)
 MEASURE_SECONDS = 1.0
 MEASURED_AT_ONCE = 16
 """How often the memory of loaded versions is measured anew, and of how many: those that were measured longest ago."""
-
-
-class Cache(Artifacts, Protocol):
-    """The artifact cache as the node owns it."""
-
-    @property
-    def cached_bytes(self) -> int:
-        """Bytes on disk."""
-        ...
-
-    async def open(self) -> None:
-        """Read what is on disk."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of everything."""
-        ...
-
-
-class Closes(Protocol):
-    """Something that must be let go of at the end."""
-
-    async def close(self) -> None:
-        """Let go."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a node needs of the world; tests hand in their own.
-
-    ``beneath`` is what those stand on, closed last; ``retain`` hears, at each change, of every version that may answer;
-    ``reports`` gets what the node says of itself, ``feedback`` the labels that callers send; ``sealed`` has the
-    baselines, and ``captures`` gets requests that are kept.
-    """
-
-    source: SnapshotSource
-    cache: Cache
-    runtime: StartedRuntime
-    beneath: tuple[Closes, ...] = ()
-    retain: Callable[[Iterable[ServableVersion]], None] = lambda _: None
-    reports: ReportSink = field(default_factory=NoReports)
-    feedback: FeedbackSink = field(default_factory=NoFeedback)
-    sealed: SealedSource = field(default_factory=NoSealed)
-    captures: ObjectSink = field(default_factory=NoSealed)
 
 
 class Node:
@@ -158,7 +111,8 @@ class Node:
         self._stopping = self._broken = False
 
         self.bodies = BodyReader(settings.body_bytes)
-        lane = PredictLane(self._predictor, self.bodies, self._metrics.observe, settings.request_seconds)
+        told, seconds = self._metrics.observe, settings.request_seconds
+        lane = PredictLane(self._predictor, self.bodies, all_spoken(), told, seconds)
         view = self._view = NodeView(
             routes=self.routes,
             pool=self.pool,
@@ -178,7 +132,7 @@ class Node:
         self._feedback = FeedbackDesk(parts.feedback, self._answers, self._ask_siblings, self._note)
         app.include_router(feedback_routes(self._feedback, self.bodies, limits))
         front = Front(traced, app, self.start, self.stop)
-        self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts)
+        self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts, problem)
 
     async def start(self) -> None:
         """Begin: what is on disk serves at once, with or without the registry."""

@@ -29,9 +29,8 @@ from registry.errors import HeadgateError, ModelFault, Refused, Unavailable
 from serving.exchange import Output, Priority
 from serving.pool.pool import Pool
 from serving.pool.state import State
-from serving.protocols.answer import Encoded, choose_format, encode_answer
 from serving.protocols.limits import HEAVY_BYTES, Limits
-from serving.protocols.native import Parsed, parse_body, shape
+from serving.protocols.request import Encoded, Read, Request, Told
 from serving.reader.reader import TableReader
 from serving.routing.choose import Ask, choose
 from serving.routing.ejection import Ejections
@@ -43,20 +42,27 @@ from serving.telemetry.finished import Finished
 from serving.values import value
 
 T = TypeVar("T")
-JSON = "application/json"
 
 
 @value
 class Question:
-    """One request as a protocol front hands it over.
+    """One request as a protocol's front hands it over.
 
-    ``seconds`` is how long the caller waits in all; ``fields`` are its headers by lower-case name.
+    Attributes:
+        ask: Of whom.
+        body: Its bytes, after expansion; ``read`` reads them.
+        read: Reads the body; pure, and called again for copies.
+        content_type: What the body is said to be, for whoever keeps it.
+        request_id: The request's.
+        seconds: How long the caller waits in all; its body may shorten that.
+        priority: Who goes first; its body may say otherwise.
+        fields: Its headers by lower-case name.
     """
 
     ask: Ask
     body: bytes
+    read: Read
     content_type: str | None
-    accept: str | None
     request_id: str
     seconds: float
     priority: Priority = Priority.NORMAL
@@ -73,12 +79,17 @@ class Answer:
 
 @value
 class _Turn:
-    """A request that has been read, when it began, and whether its body is large."""
+    """A request that has been read: when it began, when it must have ended, and whether its body is large."""
 
     question: Question
-    parsed: Parsed
+    request: Request
     begun: float
+    seconds: float
     heavy: bool
+
+    @property
+    def until(self) -> float:
+        return self.begun + self.seconds
 
 
 class Predictor:
@@ -131,13 +142,16 @@ class Predictor:
         done.follow(decision)
         if decision.stable is not None and not self._can_answer(decision, done):
             decision = self._fall_back(decision, done)
-        form, limits = choose_format(question.accept), self._limits
-        work = partial(parse_body, question.content_type, question.body, limits)
-        heavy = len(question.body) > HEAVY_BYTES
-        parsed = await self._aside(begun + question.seconds, work) if heavy else work()
+        limits, heavy = self._limits, len(question.body) > HEAVY_BYTES
+        if heavy:
+            request = await self._aside(begun + question.seconds, partial(question.read, limits))
+        else:
+            request = question.read(limits)
         done.decode = perf_counter() - begun
 
-        turn = _Turn(question, parsed, begun, heavy)
+        wanted = request.seconds
+        seconds = question.seconds if wanted is None else min(wanted, question.seconds)
+        turn = _Turn(question, request, begun, seconds, heavy)
         try:
             output = await self._run(decision, turn, done)
         except HeadgateError as error:
@@ -151,41 +165,43 @@ class Predictor:
         if decision.stable is not None:
             self._ejections.note_success(decision)
 
-        predicted = perf_counter()
-        named = {"model": decision.model, "version": decision.version, "request_id": question.request_id}
-        if form != JSON or output.size > HEAVY_BYTES:
-            encode = partial(encode_answer, output, form, limits, **named)
-            encoded = await self._aside(begun + question.seconds, encode)
+        predicted, request_id = perf_counter(), question.request_id
+        signature = decision.chosen.signature
+        told = Told(decision.model, decision.version, request_id, decision.arm, decision.revision, signature)
+        if request.encodes_aside or output.size > HEAVY_BYTES:
+            encoded = await self._aside(turn.until, partial(request.encode, output, told, limits))
         else:
-            encoded = encode_answer(output, form, limits, **named)
+            encoded = request.encode(output, told, limits)
         done.encode = perf_counter() - predicted
         if decision.shadows:
-            told = Answered(question.body, question.content_type, question.request_id, output, done.predict)
-            self._shadows.offer(decision, told)
+            body, read = question.body, question.read
+            answered = Answered(body, question.content_type, request_id, output, done.predict, read, done.protocol)
+            self._shadows.offer(decision, answered)
         return Answer(encoded, decision)
 
     async def _run(self, decision: Decision, turn: _Turn, done: Finished) -> Output:
-        question, begun, limits = turn.question, turn.begun, self._limits
+        question, request, begun, limits = turn.question, turn.request, turn.begun, self._limits
         signature = decision.chosen.signature
         asked = perf_counter()
-        left = question.seconds - (asked - begun)
+        left = turn.seconds - (asked - begun)
         lease = await self._pool.lease(decision.model, decision.chosen.servable, left)
         try:
             leased = perf_counter()
             done.queue, done.settling = leased - asked, lease.settling
-            inputs = lease.loaded.graph_inputs
-            if turn.parsed.is_table:
+            inputs, table = lease.loaded.graph_inputs, request.table
+            if table is not None:
                 await in_task()
-                left = _left(question, leased - begun)
-                call = await self._tables.read(turn.parsed, signature, inputs, seconds=left)
+                left = _left(turn, leased)
+                call = await self._tables.read(table, signature, inputs, seconds=left)
             elif turn.heavy:
-                work = partial(shape, turn.parsed, signature, inputs, limits)
-                call = await self._aside(begun + question.seconds, work)
+                call = await self._aside(turn.until, partial(request.shape, signature, inputs, limits))
             else:
-                call = shape(turn.parsed, signature, inputs, limits)
+                call = request.shape(signature, inputs, limits)
             shaped = perf_counter()
             done.decode += shaped - leased
-            output = await lease.loaded.predict(call, _left(question, shaped - begun), question.priority)
+            wanted = request.priority
+            priority = question.priority if wanted is None else wanted
+            output = await lease.loaded.predict(call, _left(turn, shaped), priority)
             done.predict = perf_counter() - shaped
         finally:
             lease.release()
@@ -255,8 +271,8 @@ class Predictor:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _left(question: Question, spent: float) -> float:
-    left = question.seconds - spent
+def _left(turn: _Turn, now: float) -> float:
+    left = turn.until - now
     if left <= 0:
         raise ModelFault("model_timeout", "the time for this request was over before the model could run")
     return left

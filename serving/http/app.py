@@ -6,12 +6,9 @@ Translate and delegate: parse, one verb, render. Not here: predicting (``lane.py
 
 from __future__ import annotations
 
-import asyncio
 import heapq
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, TypeVar
+from dataclasses import asdict
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -20,45 +17,19 @@ from starlette.exceptions import HTTPException
 
 from registry.edge.documents import PAGE_POLICY, describe_errors, page
 from registry.edge.exposition import CONTENT_TYPE
-from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, quote
 from registry.plans import Plan
-from registry.records import VersionNumber, parse_model_name, parse_version
+from registry.records import VersionNumber, parse_model_name
 from serving.http import shapes
 from serving.http.openapi import lane_paths
-from serving.pool.pool import Pool
-from serving.pool.warming import START_SECONDS, Warming
-from serving.routing.choose import Ask, choose
-from serving.routing.split import Decision, RoutedVersion
-from serving.routing.table import RoutedModel, Routes
-from serving.telemetry.metrics import Metrics, Readings
-from serving.workers.pages import join_pages, packed, unpacked
-from serving.workers.siblings import Siblings
+from serving.http.problems import problem
+from serving.http.view import NodeView, beside, choose_version, load_here, page_here, tell_siblings, unload_here
+from serving.pool.warming import START_SECONDS
+from serving.routing.split import RoutedVersion
+from serving.routing.table import RoutedModel
+from serving.workers.pages import join_pages, unpacked
 
-T = TypeVar("T")
 MAX_LISTED = 1000
-# A thread of its own: those of the loop may all be waiting for the disk.
-_THREADS = ThreadPoolExecutor(1, thread_name_prefix="metrics")
-
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    """What the routes may see of the node.
-
-    ``stopping`` tells whether it is on its way out, ``broken`` whether something that it cannot do without has ended.
-    """
-
-    routes: Routes
-    pool: Pool
-    warming: Warming
-    metrics: Metrics
-    siblings: Siblings | None
-    snapshot_age: Callable[[], float | None]
-    report_age: Callable[[], float | None]
-    cached_bytes: Callable[[], int]
-    stopping: Callable[[], bool]
-    broken: Callable[[], bool]
-    load_seconds: float
 
 
 def build_app(node: NodeView, version: str) -> FastAPI:
@@ -101,36 +72,8 @@ def _add_health(app: FastAPI, node: NodeView) -> None:
             answers = await node.siblings.ask({"op": "page"})
             theirs = {n: str(answer["page"]) for n, answer in answers.items() if "page" in answer}
             mine = {node.siblings.worker.number: page}
-            page = await _beside(lambda: join_pages({n: unpacked(text) for n, text in theirs.items()} | mine))
+            page = await beside(lambda: join_pages({n: unpacked(text) for n, text in theirs.items()} | mine))
         return Response(page, media_type=CONTENT_TYPE)
-
-
-async def page_here(node: NodeView) -> bytes:
-    """Return this process's metrics as Prometheus reads them."""
-    pool, table = node.pool, node.routes.table
-    node.metrics.read(
-        Readings(
-            table,
-            pool.slots(),
-            node.snapshot_age(),
-            node.cached_bytes(),
-            memory_budget_bytes=pool.memory_budget_bytes,
-            plans_waiting=node.warming.waiting,
-            report_age=node.report_age(),
-        )
-    )
-    return await _beside(node.metrics.page)
-
-
-async def packed_page_here(node: NodeView) -> str:
-    """Return the same for a sibling, which reads it with ``unpacked``."""
-    page = await page_here(node)
-    return await _beside(lambda: packed(page))
-
-
-async def _beside(work: Callable[[], T]) -> T:
-    # A page of a thousand versions takes a while to write: beside the loop.
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
 
 
 def _readiness(node: NodeView) -> shapes.Ready:
@@ -173,47 +116,21 @@ def _add_models(app: FastAPI, node: NodeView) -> None:
 
     @app.get("/models/{name}/versions/{version}", tags=["models"], summary="Show one version")
     async def model_version(name: str, version: str) -> shapes.VersionView:
-        decision = _choose(node, name, version)
+        decision = choose_version(node, name, version)
         return _version_view(node, decision.model, decision.chosen)
 
     @app.post("/models/{name}/versions/{version}/load", tags=["operate"], summary="Load a version and wait for it")
     async def load(name: str, version: str) -> shapes.VersionView:
         decision = await load_here(node, name, version)
-        await _tell_siblings(node, "load", decision)
+        await tell_siblings(node, "load", decision)
         return _version_view(node, decision.model, decision.chosen)
 
     @app.post("/models/{name}/versions/{version}/unload", tags=["operate"], summary="Unload a version")
     async def unload(name: str, version: str) -> shapes.Unloaded:
         decision = await unload_here(node, name, version)
-        await _tell_siblings(node, "unload", decision)
+        await tell_siblings(node, "unload", decision)
         state = node.pool.status(decision.chosen.servable).state
         return shapes.Unloaded(model=decision.model, version=decision.version, state=state)
-
-
-async def load_here(node: NodeView, name: str, version: str) -> Decision:
-    """Load a version in this process and return once it is ready; raise as ``Pool.lease`` does."""
-    decision = _choose(node, name, version)
-    node.pool.forgive(decision.chosen.servable)  # whoever asks for it by hand has perhaps mended it
-    lease = await node.pool.lease(decision.model, decision.chosen.servable, node.load_seconds)
-    lease.release()
-    return decision
-
-
-async def unload_here(node: NodeView, name: str, version: str) -> Decision:
-    """Drain a version in this process; raise as ``Pool.unload`` does."""
-    decision = _choose(node, name, version)
-    node.pool.unload(decision.chosen.servable)
-    return decision
-
-
-async def _tell_siblings(node: NodeView, op: str, decision: Decision) -> None:
-    if node.siblings is not None:
-        message = {"op": op, "model": decision.model, "version": decision.version}
-        await node.siblings.ask(message, node.load_seconds)
-
-
-def _choose(node: NodeView, name: str, version: str) -> Decision:
-    return choose(node.routes.table, Ask(parse_model_name(name), version=parse_version(version)))
 
 
 def _line(model: RoutedModel) -> shapes.ModelLine:
@@ -304,9 +221,9 @@ def _add_problems(app: FastAPI) -> None:
 
 
 def _problem(request: Request, error: HeadgateError) -> Response:
-    request_id = request.scope["headgate.request_id"]
-    headers = {name.decode(): value.decode("latin-1") for name, value in problem_headers(error, request_id)}
-    return Response(problem_body(error, request_id), status_code=STATUS[error.code], headers=headers)
+    status, body, told = problem(request.scope["path"], error, request.scope["headgate.request_id"])
+    headers = {name.decode(): value.decode("latin-1") for name, value in told}
+    return Response(body, status_code=status, headers=headers)
 
 
 def _add_documents(app: FastAPI) -> None:

@@ -14,10 +14,10 @@ from registry import log
 from registry.edge.direct import Direct, take_direct
 from registry.edge.errand import in_task
 from registry.edge.gate import ASGIApp, Message, Receive, Scope, Send
-from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.errors import HeadgateError, Internal, Unavailable
 from serving.http.body import ClientGoneError
-from serving.http.lane import Lane, is_predict
+from serving.http.lane import Lane
+from serving.http.problems import problem
 from serving.http.traced import TRACEPARENT
 from serving.telemetry.finished import Finished
 
@@ -56,7 +56,7 @@ class Front:
         watched = _Watched(receive, send)
         begun, direct = perf_counter(), None
         try:
-            if is_predict(scope["method"], scope["path"]):
+            if self._lane.takes(scope["method"], scope["path"]):
                 direct = take_direct(scope)
                 reply = await self._lane.answer(scope, direct, watched.receive)
                 if direct is not None and direct.reply(reply.head, reply.body):
@@ -127,12 +127,12 @@ async def _refuse(scope: Scope, watched: _Watched, error: HeadgateError, direct:
         # The answer has begun, so there is no second one; the server closes the connection, and the client notices.
         return
     request_id: str = scope["headgate.request_id"]
-    body = problem_body(error, request_id)
-    headers = [*problem_headers(error, request_id), (b"content-length", b"%d" % len(body)), *_decided(scope)]
+    status, body, told = problem(scope["path"], error, request_id)
+    headers = [*told, (b"content-length", b"%d" % len(body)), *_decided(scope)]
     unread = not watched.body_read and (direct is None or direct.body is None)
     if unread:
         headers.append((b"connection", b"close"))
-    await watched.send({"type": "http.response.start", "status": STATUS[error.code], "headers": headers})
+    await watched.send({"type": "http.response.start", "status": status, "headers": headers})
     await watched.send({"type": "http.response.body", "body": body, "more_body": unread})
     if unread:
         await _discard(watched)

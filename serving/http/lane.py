@@ -1,6 +1,4 @@
-"""The predict lane: three routes, raw ASGI, in front of everything else.
-
-    POST /models/{name}/predict · /models/{name}/versions/{version}/predict · /models/{name}/aliases/{alias}/predict
+"""The predict lane: raw ASGI, in front of everything else, for the predicts of every protocol (``spoken.py``).
 
 Headers and body in, ``Predictor``, headers and body out. No framework, because it would cost more than the rest of a
 request. Not here: errors as HTTP (``front.py``), methods and unknown paths (the gate).
@@ -9,18 +7,20 @@ request. Not here: errors as HTTP (``front.py``), methods and unknown paths (the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from registry.edge.direct import Direct
 from registry.edge.gate import Receive, Scope
 from registry.edge.heads import head_of
 from registry.errors import HeadgateError, InvalidRequest
-from registry.records import parse_alias, parse_model_name, parse_version
 from serving.exchange import Priority
 from serving.http.body import BodyReader
 from serving.http.hangup import Hangup
+from serving.http.spoken import Spoken, endings_of
 from serving.predictor import Answer, Question
+from serving.protocols.request import Head
 from serving.routing.choose import Ask
 from serving.telemetry.finished import Finished
 from serving.values import value
@@ -40,55 +40,59 @@ class Predicts(Protocol):
 
 
 class Lane(Protocol):
-    """What answers the three routes: the lane itself, or what stands around it."""
+    """What answers predicts: the lane itself, or what stands around it."""
+
+    def takes(self, method: str, path: str) -> bool:
+        """Tell whether the lane answers this; the gate has let through what exists and nothing else."""
+        ...
 
     async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply:
         """Answer one request; raise HeadgateError, or ClientGoneError where nobody waits any more."""
         ...
 
 
-def is_predict(method: str, path: str) -> bool:
-    """Tell whether the lane answers this; the gate has let through what exists and nothing else."""
-    return method == "POST" and path.endswith("/predict") and path.startswith("/models/")
-
-
-def read_path(path: str) -> Ask:
-    """Return what a lane path asks for; raise InvalidRequest ``invalid_name`` or NotFound ``unknown_version``."""
-    segments = path.split("/")
-    model = parse_model_name(segments[2])
-    if len(segments) == 4:
-        return Ask(model)
-    if segments[3] == "versions":
-        return Ask(model, version=parse_version(segments[4]))
-    return Ask(model, alias=parse_alias(segments[4]))
-
-
 @value
 class Wish:
-    """What the head of a request asks for: of whom, how long to wait, how to read the body and how to answer."""
+    """What the head of a request asks for: of whom, in which protocol, how long to wait; and what its body is."""
 
     ask: Ask
+    spoken: Spoken
     seconds: float
     priority: Priority
-    content_type: str | None
-    accept: str | None
+    head: Head
     length: bytes
     encoding: bytes
-    fields: Mapping[bytes, bytes]
 
 
 class PredictLane:
-    """Answers the three routes. ``observe`` hears of requests that were refused before the predictor saw them."""
+    """Answers the predicts of ``spoken``.
+
+    ``observe`` hears of requests that were refused before the predictor saw them; nobody waits for more than
+    ``request_seconds``.
+    """
 
     def __init__(
-        self, predictor: Predicts, bodies: BodyReader, observe: Callable[[Finished], None], request_seconds: float
+        self,
+        predictor: Predicts,
+        bodies: BodyReader,
+        spoken: Sequence[Spoken],
+        observe: Callable[[Finished], None],
+        request_seconds: float,
     ) -> None:
         self._predictor = predictor
+        self._spoken = tuple(spoken)
+        self._endings = endings_of(spoken)
         self._bodies = bodies
         self._observe = observe
         self._seconds = request_seconds
-        self._asks: dict[str, Ask] = {}
+        self._asks: dict[str, tuple[Spoken, Ask]] = {}
         self._heads: dict[tuple[str, str, str, int, str], bytes] = {}
+
+    def takes(self, method: str, path: str) -> bool:
+        """Tell whether the lane answers this; the gate has let through what exists and nothing else."""
+        if method != "POST":
+            return False
+        return path in self._asks or (path.endswith(self._endings) and any(each.speaks(path) for each in self._spoken))
 
     async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply:
         """Answer one request; raise HeadgateError, or ClientGoneError where nobody waits any more."""
@@ -100,7 +104,7 @@ class PredictLane:
                 wish = self._read_head(scope, done)
                 if head is not None:
                     head.kept[self] = wish
-            done.model, done.version = wish.ask.model, wish.ask.version or ""
+            done.protocol, done.model, done.version = wish.spoken.name, wish.ask.model, wish.ask.version or ""
             if direct is not None and direct.body is not None and not wish.encoding:
                 body = self._bodies.take(direct.body)
             else:
@@ -109,41 +113,44 @@ class PredictLane:
             done.code = error.code
             self._observe(done)
             raise
-        request_id = scope["headgate.request_id"]
-        question = Question(
-            wish.ask, body, wish.content_type, wish.accept, request_id, wish.seconds, wish.priority, wish.fields
-        )
+        request_id, head_of_body = scope["headgate.request_id"], wish.head
+        read, media = partial(wish.spoken.read, body, head_of_body), head_of_body.content_type
+        question = Question(wish.ask, body, read, media, request_id, wish.seconds, wish.priority, head_of_body.fields)
         try:
             with Hangup(direct):
                 answer = await self._predictor.predict(question, done)
         finally:
             self._bodies.free(len(body))
-        return Reply(self._head(answer) + b"x-request-id: %b\r\n" % request_id.encode("latin-1"), answer.encoded.body)
+        encoded = answer.encoded
+        named = b"%bx-request-id: %b\r\n" % (encoded.headers, request_id.encode("latin-1"))
+        return Reply(self._head(answer) + named, encoded.body)
 
     def _read_head(self, scope: Scope, done: Finished) -> Wish:
-        ask = self._asked(scope["path"])
+        spoken, ask = self._asked(scope["path"], done)
         done.model, done.version = ask.model, ask.version or ""
-        if scope["query_string"]:
+        if scope["query_string"] and not spoken.takes_query:
             raise InvalidRequest("invalid_argument", "a predict URL takes no query; put params into the JSON body")
         fields = _fields(scope["headers"])
         return Wish(
             ask,
+            spoken,
             _seconds(fields, self._seconds),
             _priority(fields),
-            content_type=_text(fields, b"content-type"),
-            accept=_text(fields, b"accept"),
+            Head(_text(fields, b"content-type"), _text(fields, b"accept"), fields),
             length=fields.get(b"content-length", b""),
             encoding=fields.get(b"content-encoding", b""),
-            fields=fields,
         )
 
-    def _asked(self, path: str) -> Ask:
-        ask = self._asks.get(path)
-        if ask is None:
-            ask = read_path(path)
+    def _asked(self, path: str, done: Finished) -> tuple[Spoken, Ask]:
+        asked = self._asks.get(path)
+        if asked is None:
+            spoken = next(each for each in self._spoken if each.speaks(path))
+            done.protocol = spoken.name
+            asked = spoken, spoken.ask(path)
             _make_room(self._asks)
-            self._asks[path] = ask
-        return ask
+            self._asks[path] = asked
+        done.protocol = asked[0].name
+        return asked
 
     def _head(self, answer: Answer) -> bytes:
         decision = answer.decision

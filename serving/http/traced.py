@@ -31,6 +31,10 @@ class TracedLane:
         self._lane = lane
         self._tracer = tracer
 
+    def takes(self, method: str, path: str) -> bool:
+        """Tell whether the lane answers this."""
+        return self._lane.takes(method, path)
+
     async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply:
         """Answer one request; raise as the lane does."""
         trace = self._tracer.begin(scope["headers"])

@@ -12,7 +12,7 @@ from registry.errors import InvalidRequest, ModelFault, quote
 from serving.exchange import Output
 from serving.protocols.answer_json import jsonable, write_json
 from serving.protocols.limits import Limits
-from serving.values import value
+from serving.protocols.request import Encoded
 
 Format = Literal["application/json", "application/vnd.apache.arrow.stream", "text/csv"]
 
@@ -21,14 +21,6 @@ _ARROW: Format = "application/vnd.apache.arrow.stream"
 _CSV: Format = "text/csv"
 # In the order of preference where the caller has none.
 _OFFERED: tuple[Format, ...] = (_JSON, _ARROW, _CSV)
-
-
-@value
-class Encoded:
-    """An answer's body and what it is."""
-
-    content_type: str
-    body: bytes
 
 
 def choose_format(accept: str | None) -> Format:

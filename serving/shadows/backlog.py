@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from registry.records import ModelName, VersionNumber
 from serving.exchange import Output
 from serving.outputs import weight
+from serving.protocols.request import NATIVE, Read
 from serving.routing.split import RoutedVersion
 from serving.values import value
 
@@ -21,13 +22,23 @@ MOST_BYTES = 64 << 20
 
 @value
 class Answered:
-    """A request with its answer: the body as it came (after expansion), the output, and how long the model took."""
+    """A request with its answer.
+
+    Attributes:
+        body: As it came, after expansion; ``read`` reads it, as ``protocol`` (the metrics' label) has it.
+        content_type: What the body was said to be.
+        request_id: The request's.
+        output: What was answered.
+        seconds: How long the model took.
+    """
 
     body: bytes
     content_type: str | None
     request_id: str
     output: Output
     seconds: float
+    read: Read
+    protocol: str = NATIVE
 
 
 @value

@@ -26,7 +26,8 @@ from serving.exchange import Call, Output, Priority
 from serving.pool.slot import Lease
 from serving.ports import Batching, LoadedVersion
 from serving.protocols.limits import HEAVY_BYTES, Limits
-from serving.protocols.native import Parsed, parse_body, shape
+from serving.protocols.native import Parsed
+from serving.protocols.request import NATIVE
 from serving.routing.split import Decision
 from serving.shadows.backlog import Answered, Backlog, Copy, Line
 from serving.shadows.comparison import PIECE_VALUES, Incomparable, Piece, pieces
@@ -266,15 +267,20 @@ class Shadows:
     async def _shape(self, copy: Copy, graph_inputs: Schema | None) -> Call:
         """Return the body as the shadow takes it."""
         signature, limits, seconds = copy.routed.signature, self._limits, self._bounds.seconds
-        body, media = copy.answered.body, copy.answered.content_type
+        answered = copy.answered
         try:
-            if _is_large(body, media):
-                return await self._reader.read_json(body, signature, graph_inputs, seconds=seconds)
-            with self._pace.piece():
-                parsed = parse_body(media, body, limits)
-                if not parsed.is_table:
-                    return shape(parsed, signature, graph_inputs, limits)
-            return await self._reader.read(parsed, signature, graph_inputs, seconds=seconds)
+            if len(answered.body) > HEAVY_BYTES:
+                if _is_json(answered):
+                    return await self._reader.read_json(answered.body, signature, graph_inputs, seconds=seconds)
+                request = await asyncio.to_thread(answered.read, limits)
+                if request.table is None:
+                    return await asyncio.to_thread(request.shape, signature, graph_inputs, limits)
+            else:
+                with self._pace.piece():
+                    request = answered.read(limits)
+                    if request.table is None:
+                        return request.shape(signature, graph_inputs, limits)
+            return await self._reader.read(request.table, signature, graph_inputs, seconds=seconds)
         except ModelFault:  # the reader's time was over
             raise _no_time() from None
 
@@ -341,10 +347,10 @@ def _no_time() -> Refused:
     return Refused("overloaded", "there was no time for a copy")
 
 
-def _is_large(body: bytes, content_type: str | None) -> bool:
-    if len(body) <= HEAVY_BYTES:
-        return False
-    return content_type is None or content_type.partition(";")[0].strip().lower() in ("", "application/json")
+def _is_json(answered: Answered) -> bool:
+    """Tell whether the reader of tables can read the body as JSON: our own protocol's alone."""
+    media = (answered.content_type or "").partition(";")[0].strip().lower()
+    return answered.protocol == NATIVE and media in ("", "application/json")
 
 
 def _outcome(error: HeadgateError) -> str:

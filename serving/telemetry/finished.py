@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from serving.exchange import Input, Output
+from serving.protocols.request import NATIVE
 from serving.routing.split import Decision
 
 
@@ -31,7 +32,7 @@ class Finished:
     model: str = ""
     version: str = ""
     arm: str = ""
-    protocol: str = "native"
+    protocol: str = NATIVE
     code: str = ""
     seconds: float = 0.0
     decode: float = 0.0

@@ -17,7 +17,8 @@ import uvicorn
 from registry.edge.connection import Connection
 from registry.records import Digest, VersionNumber
 from registry.snapshots import ServableVersion
-from serving.bootstrap import Node, Parts
+from serving.bootstrap import Node
+from serving.parts import Parts
 from serving.runtimes.host.confinement import Confinement
 from serving.runtimes.host.runtime import HostRuntime
 from serving.settings import ServingSettings

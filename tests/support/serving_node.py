@@ -14,7 +14,8 @@ import uvicorn
 
 from registry.edge.connection import Connection
 from registry.snapshots import ModelSnapshot
-from serving.bootstrap import Node, Parts
+from serving.bootstrap import Node
+from serving.parts import Parts
 from serving.ports import FeedbackSink, ReportSink, SealedSource, SnapshotSource
 from serving.settings import ServingSettings
 from serving.sources.feedback import NoFeedback

@@ -5,10 +5,7 @@ Not here: any one of them, and measuring (``__main__.py``).
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +15,8 @@ from typing import Any
 from tests.bench.load import http_request
 from tests.bench.machine import ROOT
 from tests.bench.models import DISTINCT, Work, flat
+from tests.support.environments import CannotInstallError
+from tests.support.environments import install as made
 
 ENVIRONMENTS = ROOT / "var" / "bench" / "envs"
 SERVERS = Path(__file__).parent / "servers"
@@ -84,25 +83,10 @@ def install(peer: Peer) -> Path:
 
 def environment(name: str, interpreter: str = sys.executable) -> Path:
     """Make the environment of a requirements file, as ``install`` does a peer's."""
-    pins = Path(__file__).parent / f"{name}.txt"
-    home = ENVIRONMENTS / name
-    stamp, wanted = home / "installed", hashlib.sha256(pins.read_bytes() + interpreter.encode()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return home / "bin"
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    if uv is None:
-        raise Skipped("uv is not installed")
-    print(f"  installing {name} ...", file=sys.stderr)
-    python = str(home / "bin" / "python")
-    for command in (
-        [uv, "venv", "--quiet", "--clear", "--python", interpreter, str(home)],
-        [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--requirement", str(pins)],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise Skipped(f"it cannot be installed: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
-    stamp.write_text(wanted)
-    return home / "bin"
+    try:
+        return made(Path(__file__).parent / f"{name}.txt", ENVIRONMENTS / name, interpreter)
+    except CannotInstallError as reason:
+        raise Skipped(str(reason)) from None
 
 
 def tensor_body(work: Work, index: int, name: str = "inputs") -> bytes:

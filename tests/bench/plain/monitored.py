@@ -24,8 +24,9 @@ from registry.edge.server import listen, serve
 from registry.plans import Plan
 from registry.records import ModelName, VersionNumber
 from registry.snapshots import ModelSnapshot, ServableVersion
-from serving.bootstrap import Node, Parts
+from serving.bootstrap import Node
 from serving.cli import YOUNG_OBJECTS
+from serving.parts import Parts
 from serving.protocols.example import read_example
 from serving.runtimes.choice import ChosenRuntime
 from serving.runtimes.environments import Environments

@@ -15,8 +15,9 @@ from registry.edge.server import listen, serve
 from registry.plans import Plan, Shadow
 from registry.records import ModelName, VersionNumber
 from registry.snapshots import ModelSnapshot, ServableVersion, as_planned
-from serving.bootstrap import Node, Parts
+from serving.bootstrap import Node
 from serving.cli import YOUNG_OBJECTS
+from serving.parts import Parts
 from serving.runtimes.environments import Environments
 from serving.runtimes.host.runtime import HostRuntime
 from serving.settings import load_settings

@@ -16,7 +16,8 @@ import pytest
 from registry.errors import HeadgateError, Unavailable
 from registry.plans import Plan
 from registry.records import ModelName
-from serving.bootstrap import Node, Parts
+from serving.bootstrap import Node
+from serving.parts import Parts
 from serving.settings import ServingSettings
 from serving.sources.feedback import HttpFeedback
 from serving.workers.siblings import Worker

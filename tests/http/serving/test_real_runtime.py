@@ -14,7 +14,8 @@ import pytest
 from registry.plans import Plan
 from registry.records import ModelName, VersionNumber
 from registry.snapshots import ModelSnapshot
-from serving.bootstrap import Node, Parts
+from serving.bootstrap import Node
+from serving.parts import Parts
 from serving.pool.crashes import MOST_CRASHES
 from serving.pool.state import State
 from serving.runtimes.environments import Environments

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from registry.snapshots import ServableVersion
-from serving.bootstrap import Node, Parts
+from serving.bootstrap import Node
+from serving.parts import Parts
 from serving.settings import load_settings
 from tests.support.serving_fakes import FakeCache, FakeRegistry, FakeRuntime, eventually
 from tests.support.serving_node import churn

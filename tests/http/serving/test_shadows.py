@@ -16,7 +16,8 @@ from registry.plans import Plan, Shadow
 from registry.records import ModelName, VersionNumber
 from registry.snapshots import ModelSnapshot, ServableVersion, as_planned
 from registry.windows import ShadowCounts
-from serving.bootstrap import Node, Parts
+from serving.bootstrap import Node
+from serving.parts import Parts
 from serving.pool.state import State
 from serving.runtimes.choice import ChosenRuntime
 from serving.runtimes.environments import Environments

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.bootstrap import Node, Parts
+from serving.bootstrap import Node
+from serving.parts import Parts
 from serving.runtimes.choice import ChosenRuntime
 from serving.runtimes.host.runtime import HostRuntime
 from serving.runtimes.inline.runtime import InlineRuntime

@@ -18,8 +18,9 @@ from hypothesis.extra import numpy as hnp
 
 from registry.errors import HeadgateError, InvalidRequest, ModelFault
 from serving.exchange import ArrayOutput, JsonOutput, Output, Table, TableOutput, TensorsOutput
-from serving.protocols.answer import Encoded, Format, choose_format, encode_answer
+from serving.protocols.answer import Format, choose_format, encode_answer
 from serving.protocols.limits import Limits
+from serving.protocols.request import Encoded
 
 JSON: Format = "application/json"
 ARROW: Format = "application/vnd.apache.arrow.stream"

@@ -13,6 +13,7 @@ from registry.signature import Signature
 from serving.exchange import ArrayOutput, Output
 from serving.routing.split import RoutedVersion
 from serving.shadows.backlog import Answered, Backlog, Line
+from tests.support.protocols import native
 from tests.support.serving_fakes import servable
 
 ROUTED = RoutedVersion(servable("2"), Signature())
@@ -26,7 +27,7 @@ def line(model: str = "m") -> Line:
 
 def answered(size: int, name: str = "", output: Output = ONE) -> Answered:
     """Return an exchange that keeps ``size`` bytes and eight."""
-    return Answered(b"x" * size, None, name, output, 0.001)
+    return Answered(b"x" * size, None, name, output, 0.001, native(b""))
 
 
 def names(of: Line) -> list[str]:

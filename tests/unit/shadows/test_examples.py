@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from serving.exchange import ArrayOutput, JsonOutput, Output, Table, TableOutput
 from serving.shadows.backlog import Answered
 from serving.shadows.examples import example
+from tests.support.protocols import native
 
 
 def shown(body: bytes, primary: Output, shadow: Output, media: str | None = None) -> dict[str, Any]:
     """Return an example, as it is after the wire."""
-    found = example(Answered(body, media, "r1", primary, 0.001), shadow)
+    found = example(Answered(body, media, "r1", primary, 0.001, native(body, media)), shadow)
     text = json.dumps(found, allow_nan=False)
     assert len(text) <= 4096
     read: dict[str, Any] = json.loads(text)

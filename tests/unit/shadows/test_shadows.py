@@ -25,6 +25,7 @@ from serving.routing.split import Decision, RoutedVersion
 from serving.shadows.backlog import MOST_COPIES, Answered
 from serving.shadows.pace import Pace
 from serving.shadows.shadows import AT_ONCE, ShadowBounds, Shadows
+from tests.support.protocols import native
 from tests.support.serving_fakes import (
     SIGNATURE,
     FakeArtifactLease,
@@ -133,7 +134,9 @@ class World:
     def offer(self, answer: Any = 3.0, body: bytes = BODY, media: str | None = None, name: str = "r") -> None:
         """Offer a request that the primary answered."""
         decision = Decision(M, ONE, PRIMARY, "stable", 7, shadows=(SHADOW,))
-        self.shadows.offer(decision, Answered(body, media, name, ArrayOutput(np.array([answer])), 0.001))
+        self.shadows.offer(
+            decision, Answered(body, media, name, ArrayOutput(np.array([answer])), 0.001, native(body, media))
+        )
 
     async def done(self) -> ShadowCounts:
         """Wait until every copy is done; return what was counted."""
@@ -337,7 +340,7 @@ async def test_a_long_answer_is_compared_in_pieces() -> None:
         rows = json.dumps({"inputs": {"a": [1.0] * 5000, "b": [2.0] * 5000}}).encode()
         decision = Decision(M, ONE, PRIMARY, "stable", 7, shadows=(SHADOW,))
         counting = asyncio.create_task(count())
-        here.shadows.offer(decision, Answered(rows, None, "r", ArrayOutput(np.full(5000, 3.0)), 0.001))
+        here.shadows.offer(decision, Answered(rows, None, "r", ArrayOutput(np.full(5000, 3.0)), 0.001, native(rows)))
         found = await here.done()
         counting.cancel()
         assert (found.outputs[""].compared, found.differing) == (5000, 0)
