@@ -120,7 +120,7 @@ def _header_parameters() -> Iterator[dict[str, Any]]:
     for name, text in (
         ("X-Request-Id", "Up to 128 visible ASCII characters; one is made otherwise."),
         ("X-Request-Timeout-Ms", "How long the caller waits; may only shorten the node's own limit."),
-        ("Content-Encoding", "gzip, or nothing."),
+        ("Content-Encoding", "gzip, deflate, or nothing."),
         ("traceparent", "The caller's place in a W3C trace; read where traces are on, and answered."),
     ):
         yield {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
