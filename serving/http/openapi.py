@@ -40,6 +40,16 @@ def lane_paths() -> dict[str, Any]:
     }
 
 
+def describe_plain_errors(document: dict[str, Any], prefix: str) -> None:
+    """Say that errors below a path are ``{"error": "…"}``, as other systems' protocols have them."""
+    schema = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+    error = {"description": "Any error.", "content": {"application/json": {"schema": schema}}}
+    for path, item in document["paths"].items():
+        if path == prefix or path.startswith(f"{prefix}/"):
+            for operation in item.values():
+                operation["responses"]["default"] = error
+
+
 def _item(operation: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": _answer()}
     for status, text in _PREDICT_STATUS.items():
