@@ -14,11 +14,11 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from registry.errors import InvalidRequest, quote
+from registry.errors import HeadgateError, InvalidRequest, quote
 from registry.signature import Schema, Signature
 from serving.exchange import Call, Output, Priority
 from serving.grpc.messages import Message, message
-from serving.grpc.wire import Cut, broken, with_raw
+from serving.grpc.wire import Cut, broken, cut, with_raw
 from serving.protocols.answer_json import invalid
 from serving.protocols.limits import Limits
 from serving.protocols.oip.inputs import fit_inference
@@ -30,6 +30,7 @@ from serving.values import value
 
 CONTENT_TYPE = "application/grpc"
 _REQUEST, _RESPONSE = message("ModelInferRequest"), message("ModelInferResponse")
+_STREAMED = message("ModelStreamInferResponse")
 FIELDS = {
     "BOOL": "bool_contents",
     **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
@@ -125,6 +126,18 @@ def write_response(
     body = with_raw(answer.SerializeToString(), blobs)
     _check_length(len(body), limits)
     return body
+
+
+def stream_refusal(body: bytes, error: HeadgateError) -> bytes:
+    """Return the answer of a stream to a request that failed: the error's message, and the request's id."""
+    try:
+        request_id = _REQUEST.FromString(cut(body).rest).id
+    except (HeadgateError, DecodeError):
+        request_id = ""
+    refusal = _STREAMED(error_message=error.message)
+    refusal.infer_response.id = request_id
+    refused: bytes = refusal.SerializeToString()
+    return refused
 
 
 def _raw(given: Message, raw: memoryview) -> InferTensor:

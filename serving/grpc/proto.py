@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from itertools import takewhile
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto
 
 _COMMENT = re.compile(r"//[^\n]*")
 _TOKEN = re.compile(r'"[^"]*"|[A-Za-z_][A-Za-z0-9_.]*|[0-9]+|[{}<>=;,()]')
@@ -33,7 +33,7 @@ def read_proto(text: str, name: str) -> FileDescriptorProto:
 class _Reader:
     def __init__(self, text: str) -> None:
         self._words: Iterator[str] = iter(_TOKEN.findall(_COMMENT.sub("", text)))
-        self._enums = set(re.findall(r"^enum (\w+)", text, re.MULTILINE))
+        self._enums = set(re.findall(r"^ *enum (\w+)", text, re.MULTILINE))
         self._package = ""
 
     def file(self, name: str) -> FileDescriptorProto:
@@ -48,7 +48,7 @@ class _Reader:
             elif word == "service":
                 self._service(file)
             elif word == "enum":
-                self._enum(file)
+                self._enum(file.enum_type.add())
             elif word == "message":
                 self._message(file.message_type.add())
             else:
@@ -75,9 +75,8 @@ class _Reader:
         words = list(takewhile(lambda word: word != ")", self._words))
         return words[0] == "stream", self._named(words[-1])
 
-    def _enum(self, file: FileDescriptorProto) -> None:
-        name, _ = self._take(2)
-        enum = file.enum_type.add(name=name)
+    def _enum(self, enum: EnumDescriptorProto) -> None:
+        enum.name, _ = self._take(2)
         for word in self._words:
             if word == "}":
                 return
@@ -94,6 +93,8 @@ class _Reader:
                 return
             if word == "message":
                 self._message(message.nested_type.add(), path)
+            elif word == "enum":
+                self._enum(message.enum_type.add())
             elif word == "oneof":
                 name, _ = self._take(2)
                 message.oneof_decl.add(name=name)
@@ -103,7 +104,7 @@ class _Reader:
             else:
                 repeated = word == "repeated"
                 kind = next(self._words) if repeated else word
-                nested = any(kind == inner.name for inner in message.nested_type)
+                nested = any(kind == inner.name for inner in (*message.nested_type, *message.enum_type))
                 field = self._field(message, path + kind if nested else kind, repeated=repeated)
                 if oneof is not None:
                     field.oneof_index = oneof
@@ -129,7 +130,7 @@ class _Reader:
         if kind in _KINDS:
             field.type = FieldDescriptorProto.Type.ValueType(_KINDS[kind])
         elif kind:
-            enum = kind in self._enums
+            enum = kind.rpartition(".")[2] in self._enums
             field.type = FieldDescriptorProto.TYPE_ENUM if enum else FieldDescriptorProto.TYPE_MESSAGE
             field.type_name = self._named(kind)
 
