@@ -7,7 +7,7 @@ here: what the methods do (``infer.py``, ``queries.py``), which status an error 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, NoReturn
@@ -44,7 +44,7 @@ class Call:
     """
 
     method: Method
-    fields: Mapping[bytes, bytes]
+    fields: dict[bytes, bytes]
     request_id: str
     left: float | None
     trailing: Metadata = ()

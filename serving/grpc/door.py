@@ -43,6 +43,7 @@ class GrpcDoor:
         self._server: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._left = False
         self.port = 0
         """Where it listens, once it does."""
 
@@ -52,6 +53,8 @@ class GrpcDoor:
         # The library writes lines of its own to stderr, which are no JSON.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         infer, server = await asyncio.to_thread(_import)
+        if self._left:
+            return
         settings, beneath = self._settings, self._beneath
         inferring = infer.Inferring(
             beneath.predictor, beneath.bodies, beneath.observe, settings.request_seconds, beneath.tracer
@@ -73,6 +76,7 @@ class GrpcDoor:
             await self._ending
 
     def _end(self) -> None:
+        self._left = True
         if self._ending is None and self._server is not None:
             self._ending = asyncio.get_running_loop().create_task(self._server.stop(DRAIN_SECONDS))
 

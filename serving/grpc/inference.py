@@ -96,9 +96,7 @@ def read_inference(parts: Cut, limits: Limits) -> GrpcRequest:
     return GrpcRequest(inference, raw, seconds_of(parameters), priority_of(parameters))
 
 
-def write_response(
-    tensors: Sequence[OutputTensor], request_id: str, told: Told, limits: Limits, *, raw: bool
-) -> bytes:
+def write_response(tensors: Sequence[OutputTensor], request_id: str, told: Told, limits: Limits, *, raw: bool) -> bytes:
     """Return a serialized ModelInferResponse; raise ModelFault ``model_output_invalid`` where it is too long.
 
     Args:
@@ -162,7 +160,9 @@ def _typed(given: Message, limits: Limits) -> InferTensor:
         raise InvalidRequest("invalid_input", message, {"tensor": quote(given.name)})
     for descriptor, values in given.contents.ListFields():
         if descriptor.name != field:
-            message = f"tensor '{quote(given.name)}' of {quote(given.datatype)} has values in contents.{descriptor.name}"
+            message = (
+                f"tensor '{quote(given.name)}' of {quote(given.datatype)} has values in contents.{descriptor.name}"
+            )
             if field:
                 message += f"; they belong in contents.{field}"
             raise InvalidRequest("invalid_input", message, {"tensor": quote(given.name)})

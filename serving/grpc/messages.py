@@ -19,10 +19,9 @@ Message = Any
 """A message: its fields are the file's, which no type checker reads."""
 
 POOL = DescriptorPool()
-POOL.Add(read_proto(files("serving.grpc").joinpath(FILE).read_text(encoding="utf-8"), FILE))  # type: ignore[no-untyped-call]
+POOL.Add(read_proto(files("serving.grpc").joinpath(FILE).read_text(encoding="utf-8"), FILE))
 _CLASSES = {
-    name: GetMessageClass(descriptor)
-    for name, descriptor in POOL.FindFileByName(FILE).message_types_by_name.items()
+    name: GetMessageClass(descriptor) for name, descriptor in POOL.FindFileByName(FILE).message_types_by_name.items()
 }
 
 

@@ -55,7 +55,7 @@ def build_server(node: NodeView, inferring: Inferring, place: Place) -> tuple[gr
     return server, server.add_insecure_port(f"{host}:{place.port}")
 
 
-class _Service(grpc.GenericRpcHandler[bytes, bytes]):
+class _Service(grpc.GenericRpcHandler):
     """The service's methods, and for names that are none a status that says so."""
 
     def __init__(self, node: NodeView, inferring: Inferring) -> None:
