@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from registry.records import parse_alias, parse_model_name, parse_version
 from serving.protocols.limits import Limits
 from serving.protocols.native_request import read_native
+from serving.protocols.oip.request import OIP, read_oip
 from serving.protocols.request import NATIVE, Head, Request
 from serving.routing.choose import Ask
 from serving.values import value
@@ -53,9 +54,19 @@ def ask_native(path: str) -> Ask:
     return Ask(model, alias=parse_alias(segments[4]))
 
 
+def ask_oip(path: str) -> Ask:
+    """Return what ``/v2/models/{name}[/versions/{version}]/…`` asks for."""
+    segments = path.split("/")
+    model = parse_model_name(segments[3])
+    return Ask(model) if len(segments) == 5 else Ask(model, version=parse_version(segments[5]))
+
+
 def all_spoken() -> tuple[Spoken, ...]:
     """Return every protocol that the lane speaks."""
-    return (Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),)
+    return (
+        Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
+        Spoken(OIP, "/v2/models/", ("/infer",), ask_oip, read_oip, takes_query=True),
+    )
 
 
 def endings_of(spoken: Sequence[Spoken]) -> tuple[str, ...]:
