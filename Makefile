@@ -31,7 +31,7 @@ $(STAMP): $(LOCKS) pyproject.toml clients/python/pyproject.toml
 setup: $(STAMP) ## Make the virtual environment (.venv); instant when it is there
 
 .PHONY: up
-up: $(STAMP) ## Start the platform: S3, registry (:5000), serving (:8080); Ctrl-C stops it
+up: $(STAMP) ## Start the platform: S3, registry (:5000), serving (:8080, gRPC :8081); Ctrl-C stops it
 	@exec $(BIN)/python -m deploy.local
 
 .PHONY: demo

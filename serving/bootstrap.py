@@ -29,6 +29,7 @@ from registry.environment import platform_version
 from registry.errors import Unavailable
 from serving.documents import Documents
 from serving.feedback import FeedbackDesk
+from serving.grpc.door import Beneath, GrpcDoor
 from serving.http.app import build_app
 from serving.http.body import BodyReader
 from serving.http.feedback import feedback_routes
@@ -130,6 +131,9 @@ class Node:
         )
         self._tracer = self._build_tracer(settings, worker)
         traced = lane if self._tracer is None else TracedLane(lane, self._tracer)
+        self.grpc = None
+        if settings.grpc_port:
+            self.grpc = GrpcDoor(Beneath(view, self._predictor, self.bodies, told, self._tracer), settings)
         app = build_app(view, platform_version())
         self._feedback = FeedbackDesk(parts.feedback, self._answers, self._ask_siblings, self._note)
         app.include_router(feedback_routes(self._feedback, self.bodies, limits))
@@ -155,6 +159,8 @@ class Node:
         ]
         if self._monitor is not None:
             works.append(self._monitor.run())
+        if self.grpc is not None:
+            works.append(self.grpc.open())
         self._tasks = [loop.create_task(work) for work in works]
         for task in self._tasks:
             task.add_done_callback(self._notice_end)
@@ -163,10 +169,14 @@ class Node:
     def leave(self) -> None:
         """Say on ``/readyz`` that this node is on its way out; requests are still answered."""
         self._stopping = True
+        if self.grpc is not None:
+            self.grpc.leave()
 
     async def stop(self) -> None:
         """End, in reverse: nothing new is learnt, then versions go, then what carried them."""
         self.leave()
+        if self.grpc is not None:
+            await self.grpc.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

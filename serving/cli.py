@@ -16,11 +16,12 @@ import resource
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO
 
 from registry import log
-from registry.edge.server import CannotListen, listen, serve
+from registry.edge.server import CannotListen, listen, reserve, serve
 from registry.environment import SettingsProblem, is_loopback, platform_version
 from registry.variables import PREFIX
 from serving.bootstrap import build, state_of
@@ -48,13 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _serve(settings, listener, worker)
         lock = _lock_home(settings)
         listener = listen(settings.serving_host, settings.serving_port, f"{PREFIX}SERVING_PORT")
+        kept = _keep_grpc_port(settings)
     except SettingsProblem as error:
         sys.stderr.write("".join(f"headgate-serving: {line}\n" for line in error.lines))
         return _CANNOT
     except (CannotStartError, CannotListen) as error:
         sys.stderr.write(f"headgate-serving: {error}\n")
         return _CANNOT
-    with lock, listener:
+    with lock, listener, kept:
         if not is_loopback(settings.serving_host):
             log.configure(settings.log_level)
             log.event("no_access_control", logging.WARNING, host=settings.serving_host, setting=f"{PREFIX}AUTH=off")
@@ -62,6 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             log.configure(settings.log_level)
             return Supervisor(listener, settings.workers).run()
         return _serve(settings, listener)
+
+
+def _keep_grpc_port(settings: ServingSettings) -> AbstractContextManager[object]:
+    """Keep the port of the gRPC server, which binds it by itself once it is imported; for all workers, which share it."""
+    if not settings.grpc_port:
+        return nullcontext()
+    return reserve(settings.serving_host, settings.grpc_port, f"{PREFIX}GRPC_PORT")
 
 
 def _place(words: str) -> tuple[Worker, socket.socket]:

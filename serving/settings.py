@@ -15,6 +15,12 @@ class ServingSettings(PlatformSettings):
 
     serving_host: str = Field("127.0.0.1", min_length=1, description="The address that the serving node listens on.")
     serving_port: int = Field(8080, ge=1, le=65535, description="The port that the serving node listens on.")
+    grpc_port: int = Field(
+        8081,
+        ge=0,
+        le=65535,
+        description="The port on which the serving node speaks gRPC (Open Inference Protocol); 0 turns that off.",
+    )
     registry_url: HttpUrl = Field("http://127.0.0.1:5000", description="Where a serving node finds the registry.")
     cache_bytes: int = Field(
         20 * GIB, ge=MIB, description="How many bytes of artifacts a serving node keeps on disk beyond those in use."
@@ -101,6 +107,10 @@ class ServingSettings(PlatformSettings):
 
     @model_validator(mode="after")
     def _need_consent(self) -> Self:
+        if self.serving_port == self.grpc_port:
+            raise ValueError(
+                f"HEADGATE_SERVING_PORT and HEADGATE_GRPC_PORT are both {self.grpc_port}; they must differ"
+            )
         require_consent(self.serving_host, self.auth, "SERVING_HOST")
         return self
 

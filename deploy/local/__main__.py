@@ -29,6 +29,8 @@ def main() -> int:
         with hold_home(home):
             require_port(settings.registry_host, settings.registry_port, "HEADGATE_REGISTRY_PORT")
             require_port(settings.serving_host, settings.serving_port, "HEADGATE_SERVING_PORT")
+            if settings.grpc_port:
+                require_port(settings.serving_host, settings.grpc_port, "HEADGATE_GRPC_PORT")
             children = plan_children(settings, home, choose_store(settings, home), os.environ)
             return asyncio.run(supervise(settings, home, children))
     except (SettingsProblem, StartError) as error:

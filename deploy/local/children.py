@@ -100,6 +100,7 @@ def platform_environment(
         "HEADGATE_REGISTRY_PORT": str(settings.registry_port),
         "HEADGATE_SERVING_HOST": settings.serving_host,
         "HEADGATE_SERVING_PORT": str(settings.serving_port),
+        "HEADGATE_GRPC_PORT": str(settings.grpc_port),
         "HEADGATE_S3_ENDPOINT": store.endpoint,
         "HEADGATE_S3_BUCKET": settings.s3_bucket,
         "PYTHONUNBUFFERED": "1",

@@ -31,6 +31,11 @@ def serving_url(settings: LocalSettings) -> str:
     return f"http://{reachable(settings.serving_host)}:{settings.serving_port}"
 
 
+def grpc_address(settings: LocalSettings) -> str:
+    """Return where serving speaks gRPC, as clients of it are told: without a scheme."""
+    return f"{reachable(settings.serving_host)}:{settings.grpc_port}"
+
+
 def ready_text(settings: LocalSettings, home: Path, seconds: float) -> str:
     """Return the block that is printed once everything is ready."""
     registry, serving = registry_url(settings), serving_url(settings)
@@ -43,6 +48,7 @@ def ready_text(settings: LocalSettings, home: Path, seconds: float) -> str:
             f"  MLflow UI     {registry}",
             f"  Registry API  {registry}/docs",
             f"  Serving       {serving}/docs",
+            *((f"  gRPC          {grpc_address(settings)}",) if settings.grpc_port else ()),
             f"  State         {home} ({database}, {store})",
             f"  Logs          {home / 'logs'}",
             "",

@@ -28,16 +28,24 @@ class LocalSettings(PlatformSettings):
     registry_port: int = Field(5000, ge=1, le=65535, description="The port that the registry listens on.")
     serving_host: str = Field("127.0.0.1", min_length=1, description="The address that the serving node listens on.")
     serving_port: int = Field(8080, ge=1, le=65535, description="The port that the serving node listens on.")
+    grpc_port: int = Field(
+        8081,
+        ge=0,
+        le=65535,
+        description="The port on which the serving node speaks gRPC (Open Inference Protocol); 0 turns that off.",
+    )
     database_url: str | None = Field(
         None, description="The database, `postgresql://…` or `sqlite:///…`; without it, SQLite below HEADGATE_HOME."
     )
 
     @model_validator(mode="after")
     def _can_be_together(self) -> Self:
-        if self.registry_port == self.serving_port:
-            raise ValueError(
-                f"HEADGATE_REGISTRY_PORT and HEADGATE_SERVING_PORT are both {self.serving_port}; they must differ"
-            )
+        used: dict[int, str] = {}
+        for name in ("registry_port", "serving_port", "grpc_port"):
+            port, variable = getattr(self, name), f"HEADGATE_{name.upper()}"
+            if port in used:
+                raise ValueError(f"{used[port]} and {variable} are both {port}; they must differ")
+            used[port] = variable
         require_consent(self.registry_host, self.auth, "REGISTRY_HOST")
         require_consent(self.serving_host, self.auth, "SERVING_HOST")
         return self

@@ -230,7 +230,7 @@ class Gate:
             )
         if origin is not None and not safe:
             self._check_origin(origin, host)
-        return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else None
+        return request_id_of(given)
 
     def _check_origin(self, origin: bytes, host: bytes) -> None:
         """Refuse a change that a browser sends for a page of another site."""
@@ -257,6 +257,11 @@ class Gate:
             headers.append((b"allow", ", ".join(error.details["allow"]).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def request_id_of(given: bytes | None) -> str | None:
+    """Return the id that a caller gives its request; None where there is none, or it cannot be one."""
+    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else None
 
 
 def new_request_id() -> str:

@@ -39,11 +39,34 @@ def listen(host: str, port: int, variable: str) -> socket.socket:
         server.listen(BACKLOG)
     except OSError as error:
         server.close()
-        if error.errno == errno.EADDRINUSE:
-            raise CannotListen(f"port {port} on {host} is in use; stop what uses it, or set {variable}") from None
-        raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        raise _cannot(error, host, port, variable) from None
     server.set_inheritable(False)
     return server
+
+
+def reserve(host: str, port: int, variable: str) -> socket.socket:
+    """Return a socket that keeps a port for a server which binds it by itself, in this process or in children of it.
+
+    Whoever asks for the port after that is refused, but for sockets that share it (SO_REUSEPORT) and are this user's;
+    as it does not listen, it takes no connection. Raises CannotListen as ``listen`` does.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    place = socket.socket(family, socket.SOCK_STREAM)
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        place.bind((host.strip("[]"), port))
+    except OSError as error:
+        place.close()
+        raise _cannot(error, host, port, variable) from None
+    # Only now: to have bound it alone shows that nobody else has it.
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return place
+
+
+def _cannot(error: OSError, host: str, port: int, variable: str) -> CannotListen:
+    if error.errno == errno.EADDRINUSE:
+        return CannotListen(f"port {port} on {host} is in use; stop what uses it, or set {variable}")
+    return CannotListen(f"cannot listen on {host} port {port}: {error.strerror}")
 
 
 def serve(app: ASGIApp, listener: socket.socket, *, leave: Callable[[], None], max_chunks: int = MAX_CHUNKS) -> None:

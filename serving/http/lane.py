@@ -130,12 +130,12 @@ class PredictLane:
         done.model, done.version = ask.model, ask.version or ""
         if scope["query_string"] and not spoken.takes_query:
             raise InvalidRequest("invalid_argument", "a predict URL takes no query; put params into the JSON body")
-        fields = _fields(scope["headers"])
+        fields = joined(scope["headers"])
         return Wish(
             ask,
             spoken,
-            _seconds(fields, self._seconds),
-            _priority(fields),
+            seconds_asked(fields, self._seconds),
+            priority_asked(fields),
             Head(_text(fields, b"content-type"), _text(fields, b"accept"), fields),
             length=fields.get(b"content-length", b""),
             encoding=fields.get(b"content-encoding", b""),
@@ -182,7 +182,7 @@ def _make_room(kept: dict[Any, Any]) -> None:
         kept.clear()
 
 
-def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def joined(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Return headers by name; several of one name as one, joined by commas (RFC 9110 §5.3)."""
     fields = dict(headers)
     if len(fields) != len(headers):
@@ -195,7 +195,7 @@ def _text(fields: dict[bytes, bytes], name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-def _seconds(fields: dict[bytes, bytes], most: float) -> float:
+def seconds_asked(fields: dict[bytes, bytes], most: float) -> float:
     """Return how long the caller waits: ``most``, or less where the header says so."""
     given = fields.get(b"x-request-timeout-ms")
     if not given:
@@ -207,7 +207,7 @@ def _seconds(fields: dict[bytes, bytes], most: float) -> float:
     return min(most, int(given) / 1000)
 
 
-def _priority(fields: dict[bytes, bytes]) -> Priority:
+def priority_asked(fields: dict[bytes, bytes]) -> Priority:
     """Return who goes first, by the header; normal without one."""
     given = fields.get(b"x-headgate-priority")
     if not given:

@@ -49,7 +49,9 @@ class TracedLane:
         finally:
             if trace.sampled:
                 took = perf_counter_ns() - begun
-                self._tracer.end(partial(spans_of, trace, took, _left_by(scope, failed)))
+                done: Finished = scope.get("headgate.finished") or Finished()
+                left = left_by(done, scope.get("headgate.request_id", ""), failed)
+                self._tracer.end(partial(spans_of, trace, took, left))
         return Reply(b"%btraceparent: %b\r\n" % (reply.head, header), reply.body)
 
 
@@ -94,8 +96,8 @@ def spans_of(trace: Trace, took_ns: int, left: Left) -> Iterator[Span]:
         at = until
 
 
-def _left_by(scope: Scope, failed: str) -> Left:
-    done: Finished = scope.get("headgate.finished") or Finished()
+def left_by(done: Finished, request_id: str, failed: str) -> Left:
+    """Return what a request leaves behind; ``failed`` says how where ``done`` does not."""
     stages = (("decode", done.decode), ("queue", done.queue), ("predict", done.predict), ("encode", done.encode))
     return Left(
         model=done.model,
@@ -103,7 +105,7 @@ def _left_by(scope: Scope, failed: str) -> Left:
         arm=done.arm,
         protocol=done.protocol,
         revision=done.revision,
-        request_id=scope.get("headgate.request_id", ""),
+        request_id=request_id,
         code=done.code or failed,
         seconds=done.seconds,
         stages=tuple(stage for stage in stages if stage[1] > 0),

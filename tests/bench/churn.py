@@ -89,6 +89,7 @@ def node(log: Path, home: Path, budget: int | None) -> Iterator[tuple[psutil.Pro
     environment = clean | {
         "HEADGATE_HOME": str(home),
         "HEADGATE_SERVING_PORT": str(port),
+        "HEADGATE_GRPC_PORT": "0",
         "HEADGATE_REGISTRY_URL": f"http://127.0.0.1:{nobody}",
         "HEADGATE_S3_ENDPOINT": f"http://127.0.0.1:{nobody}",
         "AWS_ACCESS_KEY_ID": "none",

@@ -84,6 +84,7 @@ def second_node(platform: Platform, home: Path) -> Iterator[int]:
         "HEADGATE_HOME": str(home),
         "HEADGATE_REGISTRY_URL": platform.registry_url,
         "HEADGATE_SERVING_PORT": str(port),
+        "HEADGATE_GRPC_PORT": "0",
     }
     words = [f"{name}={value}" for name, value in environment.items()]
     with server(["env", *words, *python("-m", "serving")], port):

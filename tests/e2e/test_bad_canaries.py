@@ -86,6 +86,7 @@ def second_node(platform: Platform, home: Path) -> Iterator[str]:
         "HEADGATE_HOME": str(home),
         "HEADGATE_REGISTRY_URL": platform.registry_url,
         "HEADGATE_SERVING_PORT": str(port),
+        "HEADGATE_GRPC_PORT": "0",
     }
     url = f"http://127.0.0.1:{port}"
     with platform.output.open("ab") as output:

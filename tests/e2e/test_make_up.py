@@ -36,12 +36,11 @@ def test_a_second_one_on_the_same_home_is_refused(platform: Platform) -> None:
     assert platform.is_ready(platform.registry_url)
 
 
-@pytest.mark.parametrize("variable", ["HEADGATE_REGISTRY_PORT", "HEADGATE_SERVING_PORT"])
+@pytest.mark.parametrize("variable", ["HEADGATE_REGISTRY_PORT", "HEADGATE_SERVING_PORT", "HEADGATE_GRPC_PORT"])
 def test_a_port_in_use_is_refused(platform: Platform, tmp_path: Path, variable: str) -> None:
     """The port and the variable that changes it are named."""
-    free = {"HEADGATE_REGISTRY_PORT": "0", "HEADGATE_SERVING_PORT": "0"}
     other = Platform(tmp_path / "other").environment
-    free = {name: other[name] for name in free}
+    free = {name: port for name, port in other.items() if name.startswith("HEADGATE_") and name.endswith("_PORT")}
     taken = platform.environment[variable]
     status, said = make_up(platform, **free | {"HEADGATE_HOME": str(tmp_path / "home"), variable: taken})
     assert status == 2

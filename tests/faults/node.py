@@ -48,7 +48,7 @@ async def serve(what: dict[str, Any]) -> None:
     cache = SavedCache({servables[name].digest: Path(path) for name, path in what["models"].items()})
     registry = FakeRegistry(*(snapshot(name, versions={"1": v}) for name, v in servables.items()))
     options: dict[str, Any] = {"request_seconds": what["request_seconds"], "memory_budget_bytes": 8 << 30}
-    settings = ServingSettings(home=home, **options)
+    settings = ServingSettings(home=home, **{"grpc_port": 0, **options})
     confinement = Confinement(what["sandbox"], home, memory_bytes=what["memory_bytes"])
     runtime = HostRuntime(OneEnvironment(), home / "serving" / "hosts", confinement=confinement)
     node = Node(settings, Parts(registry, cache, runtime))

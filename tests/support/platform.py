@@ -55,14 +55,16 @@ class Platform:
 
     def __init__(self, home: Path, extra: Mapping[str, str] | None = None) -> None:
         self.home = home
-        registry, serving = free_ports(2)
+        registry, serving, grpc = free_ports(3)
         self.registry_url = f"http://127.0.0.1:{registry}"
         self.serving_url = f"http://127.0.0.1:{serving}"
+        self.grpc_address = f"127.0.0.1:{grpc}"
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("HEADGATE_", "AWS_", "MLFLOW_"))}
         self.environment = clean | {
             "HEADGATE_HOME": str(home),
             "HEADGATE_REGISTRY_PORT": str(registry),
             "HEADGATE_SERVING_PORT": str(serving),
+            "HEADGATE_GRPC_PORT": str(grpc),
             **(extra or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None

@@ -52,7 +52,7 @@ class FakeWorld:
         **settings: Any,
     ) -> None:
         self.registry, self.cache, self.runtime = FakeRegistry(*models), FakeCache(), FakeRuntime()
-        self.settings = ServingSettings(home=home, **settings)
+        self.settings = ServingSettings(home=home, **{"grpc_port": 0, **settings})
         kept = store or NoSealed()
         parts = Parts(
             source or self.registry,

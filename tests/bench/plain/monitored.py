@@ -46,7 +46,7 @@ def main() -> None:
     port, home, *models = sys.argv[1:]
     sealed = MemorySealedSource()
     snapshots = [_model(sealed, *model.split("=")) for model in models]
-    settings = load_settings({**_asked(), "HEADGATE_HOME": home})
+    settings = load_settings({**_asked(), "HEADGATE_HOME": home, "HEADGATE_GRPC_PORT": "0"})
     cache = ArtifactCache(Path(home) / "artifacts", settings.cache_bytes, sealed)
     hosts = HostRuntime(Environments(Path(home)), Path(home) / "hosts")
     runtime = ChosenRuntime(hosts, InlineRuntime(Path(home) / "inline", read_example))

@@ -37,7 +37,9 @@ def main() -> None:
     versions = {name: _sealed(sealed, Path(directory)) for name, directory in (pair.split("=", 1) for pair in pairs)}
     primary = versions.pop(next(iter(versions)))
     models = [_model("alone", primary, None), *(_model(name, primary, shadow) for name, shadow in versions.items())]
-    settings = load_settings({"HEADGATE_HOME": home, "HEADGATE_REQUEST_SECONDS": str(SECONDS)})
+    settings = load_settings(
+        {"HEADGATE_HOME": home, "HEADGATE_REQUEST_SECONDS": str(SECONDS), "HEADGATE_GRPC_PORT": "0"}
+    )
     cache = ArtifactCache(Path(home) / "artifacts", settings.cache_bytes, sealed)
     hosts = HostRuntime(Environments(Path(home)), Path(home) / "hosts")
     node = Node(settings, Parts(FakeRegistry(*models), cache, hosts))

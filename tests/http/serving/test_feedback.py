@@ -184,7 +184,7 @@ async def test_a_label_at_one_worker_finds_the_answer_of_another(tmp_path: Path)
     meeting.mkdir()
     for worker in range(2):
         given: dict[str, Any] = {"home": tmp_path, "window_seconds": 30}
-        settings = ServingSettings(**given)
+        settings = ServingSettings(**{"grpc_port": 0, **given})
         parts = Parts(FakeRegistry(churn()), FakeCache(), FakeRuntime(), feedback=desk)
         nodes.append(Node(settings, parts, Worker(worker, 2, meeting)))
     clients = [

@@ -18,7 +18,18 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.integration
-HEAVY = ("mlflow", "pandas", "sklearn", "pyarrow", "boto3", "botocore", "sqlalchemy", "onnxruntime")
+HEAVY = (
+    "mlflow",
+    "pandas",
+    "sklearn",
+    "pyarrow",
+    "boto3",
+    "botocore",
+    "sqlalchemy",
+    "onnxruntime",
+    "grpc",
+    "google.protobuf",
+)
 TRACES = ("opentelemetry.sdk", "opentelemetry.exporter")
 """Of OpenTelemetry, FastAPI imports the interface wherever it is installed."""
 
@@ -29,6 +40,7 @@ def environment(home: Path, port: int, **more: str) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "HEADGATE_HOME": str(home),
         "HEADGATE_SERVING_PORT": str(port),
+        "HEADGATE_GRPC_PORT": "0",
         "HEADGATE_REGISTRY_URL": "http://127.0.0.1:9",
         **more,
     }

@@ -41,7 +41,7 @@ async def node(tmp_path: Path, saved_models: SavedModels) -> AsyncIterator[Node]
     version = dataclasses.replace(saved.version, digest=sealed.put(files))
     number = VersionNumber("1")
     model = ModelSnapshot(ModelName("linear"), Plan(number), 1, versions={number: version})
-    settings = load_settings({"HEADGATE_HOME": str(tmp_path)})
+    settings = load_settings({"HEADGATE_HOME": str(tmp_path), "HEADGATE_GRPC_PORT": "0"})
     cache = ArtifactCache(tmp_path / "artifacts", settings.cache_bytes, sealed)
     runtime = HostRuntime(Environments(tmp_path), tmp_path / "hosts", Bounds(settings.queue_rows))
     node = Node(settings, Parts(FakeRegistry(model), cache, runtime))

@@ -218,6 +218,7 @@ async def test_each_worker_reports_for_itself(desk: ReportDesk, tmp_path: Path) 
         "PATH": os.environ["PATH"],
         "HEADGATE_HOME": str(tmp_path),
         "HEADGATE_SERVING_PORT": str(free_port()),
+        "HEADGATE_GRPC_PORT": "0",
         "HEADGATE_REGISTRY_URL": desk.url,
         "HEADGATE_NODE_NAME": "edge-1",
         "HEADGATE_WORKERS": "2",

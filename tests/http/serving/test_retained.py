@@ -24,7 +24,8 @@ def test_every_version_that_may_answer_is_told(tmp_path: Path) -> None:
     async def life(registry: FakeRegistry) -> None:
         heard.clear()
         node = Node(
-            load_settings({"HEADGATE_HOME": str(tmp_path)}), Parts(registry, FakeCache(), FakeRuntime(), retain=hear)
+            load_settings({"HEADGATE_HOME": str(tmp_path), "HEADGATE_GRPC_PORT": "0"}),
+            Parts(registry, FakeCache(), FakeRuntime(), retain=hear),
         )
         await node.start()
         await eventually(lambda: bool(heard))

@@ -53,7 +53,9 @@ class World:
         shadows["same"] = replace(primary, background=True)
         graph = graphs.get("dense", "unsigned")
         shadows["graph"] = replace(self._put(graph.directory, graph.version), runtime="inline")
-        settings = load_settings({"HEADGATE_HOME": str(home), "HEADGATE_REQUEST_SECONDS": str(SECONDS)})
+        settings = load_settings(
+            {"HEADGATE_HOME": str(home), "HEADGATE_REQUEST_SECONDS": str(SECONDS), "HEADGATE_GRPC_PORT": "0"}
+        )
         hosts = HostRuntime(Environments(home), home / "hosts")
         runtime = ChosenRuntime(hosts, InlineRuntime(home / "inline"))
         registry = FakeRegistry(*(_model(kind, primary, shadow) for kind, shadow in shadows.items()))

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.integration
 def make_up(home: Path, **variables: str) -> tuple[int, str]:
     """Run `make up`'s program; return its exit code and what it said."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("HEADGATE_")}
-    ports = {"HEADGATE_REGISTRY_PORT": str(free_port()), "HEADGATE_SERVING_PORT": str(free_port())}
+    names = ("HEADGATE_REGISTRY_PORT", "HEADGATE_SERVING_PORT", "HEADGATE_GRPC_PORT")
+    ports = {name: str(free_port()) for name in names}
     env = {**inherited, "HEADGATE_HOME": str(home), **ports, **variables}
     command = [sys.executable, "-m", "deploy.local"]
     done = subprocess.run(
@@ -38,9 +39,9 @@ def assert_refused(answer: tuple[int, str], *words: str) -> None:
         assert word in said
 
 
-@pytest.mark.parametrize("variable", ["HEADGATE_REGISTRY_PORT", "HEADGATE_SERVING_PORT"])
+@pytest.mark.parametrize("variable", ["HEADGATE_REGISTRY_PORT", "HEADGATE_SERVING_PORT", "HEADGATE_GRPC_PORT"])
 def test_a_port_in_use_is_named_with_the_variable_that_changes_it(tmp_path: Path, variable: str) -> None:
-    """A listener on either port refuses the start."""
+    """A listener on any of the ports refuses the start."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

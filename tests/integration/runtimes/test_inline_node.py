@@ -32,7 +32,7 @@ PATH = "/models/churn/versions/1"
 async def serving(home: Path, saved: SavedModel, inline: bool) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of a started node that serves one version, from real runtimes."""
     options: dict[str, Any] = {"home": home, "inline": inline}
-    settings = ServingSettings(**options)
+    settings = ServingSettings(**{"grpc_port": 0, **options})
     hosts = HostRuntime(OneEnvironment(), home / "hosts")
     runtime = ChosenRuntime(hosts, InlineRuntime(home / "inline") if inline else None)
     registry = FakeRegistry(snapshot(versions={"1": saved.version}))

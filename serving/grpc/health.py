@@ -1,0 +1,52 @@
+"""The standard health service (``grpc.health.v1``): whether this node can serve, as ``/readyz`` says it.
+
+Known are the server as a whole (no name) and the inference service. Not here: readiness of a model, which the
+inference service has a method for.
+
+Source: grpc/doc/health-checking.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from serving.grpc.messages import SERVICE
+
+LOOK_SECONDS = 0.5
+"""How often a watcher's answer is looked up anew."""
+_KNOWN = ("", SERVICE)
+_Status = health_pb2.HealthCheckResponse
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Health(health_pb2_grpc.HealthServicer):
+    """Answers by ``is_ready``, which is asked anew for every answer."""
+
+    def __init__(self, is_ready: Callable[[], bool]) -> None:
+        self._is_ready = is_ready
+
+    async def Check(self, request: Any, context: _Context) -> Any:  # noqa: N802 -- the service's own name
+        """Tell whether this node can serve."""
+        if request.service not in _KNOWN:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"known are '{SERVICE}' and the server as a whole, ''")
+        return self._answer(request.service)
+
+    async def Watch(self, request: Any, _context: _Context) -> AsyncIterator[Any]:  # noqa: N802 -- the service's own name
+        """Tell it now and at every change, until the caller leaves."""
+        told = None
+        while True:
+            answer = self._answer(request.service)
+            if answer != told:
+                yield answer
+                told = answer
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _answer(self, service: str) -> Any:
+        if service not in _KNOWN:
+            return _Status(status=_Status.SERVICE_UNKNOWN)
+        return _Status(status=_Status.SERVING if self._is_ready() else _Status.NOT_SERVING)
