@@ -22,4 +22,16 @@ SERVING_ROUTES: tuple[Route, ...] = (
     Route("POST", "/models/{name}/feedback", Access.PREDICT),
     Route("POST", "/models/{name}/versions/{version}/load", Access.OPERATE),
     Route("POST", "/models/{name}/versions/{version}/unload", Access.OPERATE),
+    # TensorFlow Serving and KServe V1; the last segment of a POST ends with a verb: churn:predict.
+    Route("GET", "/", Access.OPEN),
+    Route("GET", "/v1/models", Access.READ),
+    Route("GET", "/v1/models/{name}", Access.READ),
+    Route("POST", "/v1/models/{name}", Access.PREDICT),
+    Route("GET", "/v1/models/{name}/versions/{version}", Access.READ),
+    Route("POST", "/v1/models/{name}/versions/{version}", Access.PREDICT),
+    Route("GET", "/v1/models/{name}/labels/{label}", Access.READ),
+    Route("POST", "/v1/models/{name}/labels/{label}", Access.PREDICT),
+    Route("GET", "/v1/models/{name}/metadata", Access.READ),
+    Route("GET", "/v1/models/{name}/versions/{version}/metadata", Access.READ),
+    Route("GET", "/v1/models/{name}/labels/{label}/metadata", Access.READ),
 )
