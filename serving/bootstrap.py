@@ -33,9 +33,12 @@ from serving.http.body import BodyReader
 from serving.http.feedback import feedback_routes
 from serving.http.front import Front
 from serving.http.lane import PredictLane
+from serving.http.oip import oip_routes
 from serving.http.problems import problem
+from serving.http.repository import statistics_for_sibling
 from serving.http.routes import SERVING_ROUTES
 from serving.http.spoken import all_spoken
+from serving.http.tfs import tfs_routes
 from serving.http.traced import TracedLane
 from serving.http.view import NodeView, load_here, packed_page_here, unload_here
 from serving.monitor import Monitor, Rush
@@ -130,6 +133,8 @@ class Node:
         app = build_app(view, platform_version())
         self._feedback = FeedbackDesk(parts.feedback, self._answers, self._ask_siblings, self._note)
         app.include_router(feedback_routes(self._feedback, self.bodies, limits))
+        app.include_router(oip_routes(view, self.bodies, limits))
+        app.include_router(tfs_routes(view))
         front = Front(traced, app, self.start, self.stop)
         self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts, problem)
 
@@ -256,6 +261,8 @@ class Node:
             return {"page": await packed_page_here(self._view)}
         if message["op"] == "answers":
             return {"answers": await self._feedback.find(message["model"], message["ids"])}
+        if message["op"] == "statistics":
+            return {"rows": statistics_for_sibling(self._view, str(message["model"]), str(message["version"]))}
         work = load_here if message["op"] == "load" else unload_here
         await work(self._view, str(message["model"]), str(message["version"]))
         return {}

@@ -186,6 +186,10 @@ class BatchWatch(Protocol):
         """A batch has started."""
         ...
 
+    def ran(self, rows: int, seconds: float) -> None:
+        """A batch has ended well, so many seconds after its start."""
+        ...
+
     def refused(self, reason: str) -> None:
         """A request was turned away: ``queue_full``, or ``expired`` while it waited."""
         ...

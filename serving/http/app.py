@@ -21,10 +21,19 @@ from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, q
 from registry.plans import Plan
 from registry.records import VersionNumber, parse_model_name
 from serving.http import shapes
-from serving.http.openapi import lane_paths
+from serving.http.openapi import describe_plain_errors, lane_paths
+from serving.http.openapi_tfs import tfs_lane_paths
 from serving.http.problems import problem
-from serving.http.view import NodeView, beside, choose_version, load_here, page_here, tell_siblings, unload_here
-from serving.pool.warming import START_SECONDS
+from serving.http.view import (
+    NodeView,
+    beside,
+    choose_version,
+    load_here,
+    page_here,
+    tell_siblings,
+    unload_here,
+    why_not_ready,
+)
 from serving.routing.split import RoutedVersion
 from serving.routing.table import RoutedModel
 from serving.workers.pages import join_pages, unpacked
@@ -82,18 +91,8 @@ def _readiness(node: NodeView) -> shapes.Ready:
     if table.known:
         age = None if age is None else round(age, 3)
         snapshot = shapes.SnapshotView(revision=table.revision, models=len(table.models), age_seconds=age)
-    if node.stopping():
-        return shapes.Ready(ready=False, reason="this node is shutting down", snapshot=snapshot)
-    if node.broken():
-        return shapes.Ready(
-            ready=False, reason="a part of this node has failed; its log has the place", snapshot=snapshot
-        )
-    if snapshot is None:
-        return shapes.Ready(ready=False, reason="the registry has not answered yet, and no snapshot is on disk")
-    if starting := node.warming.starting:
-        reason = f"{starting} versions of warm plans are being loaded ahead, for at most {START_SECONDS:g} seconds"
-        return shapes.Ready(ready=False, reason=reason, snapshot=snapshot)
-    return shapes.Ready(ready=True, snapshot=snapshot)
+    reason = why_not_ready(node)
+    return shapes.Ready(ready=not reason, reason=reason, snapshot=snapshot)
 
 
 def _add_models(app: FastAPI, node: NodeView) -> None:
@@ -233,6 +232,9 @@ def _add_documents(app: FastAPI) -> None:
         if not document:
             document.update(get_openapi(title=app.title, version=app.version, routes=app.routes))
             describe_errors(document)
+            document["paths"] |= tfs_lane_paths()
+            for prefix in ("/v1", "/v2"):
+                describe_plain_errors(document, prefix)
             document["paths"] |= lane_paths()
             schemas = shapes.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
             document["components"]["schemas"] |= {**schemas.pop("$defs"), "ProblemBody": schemas}

@@ -18,6 +18,8 @@ MAX_BODIES_AT_ONCE = 32
 READ_SECONDS = 30.0
 QUICK_BYTES = 128 * 1024
 """What is expanded on the event loop; more would hold up everybody else's requests."""
+_FORMATS = {b"gzip": 16 + zlib.MAX_WBITS, b"x-gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+"""What is expanded, as zlib numbers it. HTTP's deflate is zlib's format, not a bare stream (RFC 9110 §8.4.1.2)."""
 
 
 class ClientGoneError(Exception):
@@ -35,7 +37,7 @@ class BodyReader:
         self.seconds = seconds
         self.budget = self.free_bytes = limit * MAX_BODIES_AT_ONCE
         self._limit = limit
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="gunzip")
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="expand")
 
     async def read(self, length: bytes, encoding: bytes, receive: Receive) -> bytes:
         """Return the whole body, expanded.
@@ -50,13 +52,13 @@ class BodyReader:
         """
         if length and int(length) > self._limit:
             raise self._too_large()
-        gunzip = _gunzip_for(encoding)
+        expander = _expander_of(encoding)
         held = [0]
         await in_task()
         try:
             async with asyncio.timeout(self.seconds):
                 body = await self._collect(receive, held)
-                return body if gunzip is None else await self._expand(gunzip, body, held)
+                return body if expander is None else await self._expand(expander, body, held)
         except TimeoutError:
             self.free(held[0])
             message = f"the body did not arrive within {self.seconds:g} seconds"
@@ -96,21 +98,19 @@ class BodyReader:
                     "body_too_large", f"the body came in more than {MAX_PIECES} pieces; send larger ones"
                 )
 
-    async def _expand(self, gunzip: zlib._Decompress, body: bytes, held: list[int]) -> bytes:
+    async def _expand(self, expander: zlib._Decompress, body: bytes, held: list[int]) -> bytes:
         try:
             # One byte more than allowed shows that there is more, without making it.
-            expanded = gunzip.decompress(body, min(QUICK_BYTES, self._limit + 1))
-            if not gunzip.eof and QUICK_BYTES <= len(expanded) <= self._limit:
+            expanded = expander.decompress(body, min(QUICK_BYTES, self._limit + 1))
+            if not expander.eof and QUICK_BYTES <= len(expanded) <= self._limit:
                 loop = asyncio.get_running_loop()
-                expanded = await loop.run_in_executor(self._threads, _go_on, gunzip, expanded, self._limit + 1)
+                expanded = await loop.run_in_executor(self._threads, _go_on, expander, expanded, self._limit + 1)
         except zlib.error:
-            raise InvalidRequest(
-                "invalid_argument", "the body is not gzip, although Content-Encoding says so"
-            ) from None
+            raise InvalidRequest("invalid_argument", "the body is not what its Content-Encoding says") from None
         if len(expanded) > self._limit:
             raise self._too_large()
-        if not gunzip.eof or gunzip.unused_data:
-            raise InvalidRequest("invalid_argument", "the gzip body is cut short, or something follows it")
+        if not expander.eof or expander.unused_data:
+            raise InvalidRequest("invalid_argument", "the compressed body is cut short, or something follows it")
         self._hold(len(expanded), held)
         self.free(len(body))
         held[0] = len(expanded)
@@ -134,15 +134,16 @@ def _too_many() -> Refused:
     return Refused("overloaded", "too many large bodies at once; send this one again later", retry_after=1)
 
 
-def _go_on(gunzip: zlib._Decompress, expanded: bytes, most: int) -> bytes:
-    return expanded + gunzip.decompress(gunzip.unconsumed_tail, most - len(expanded))
+def _go_on(expander: zlib._Decompress, expanded: bytes, most: int) -> bytes:
+    return expanded + expander.decompress(expander.unconsumed_tail, most - len(expanded))
 
 
-def _gunzip_for(encoding: bytes) -> zlib._Decompress | None:
+def _expander_of(encoding: bytes) -> zlib._Decompress | None:
     named = encoding.strip().lower()
     if named in (b"", b"identity"):
         return None
-    if named in (b"gzip", b"x-gzip"):
-        return zlib.decompressobj(16 + zlib.MAX_WBITS)
+    if named in _FORMATS:
+        return zlib.decompressobj(_FORMATS[named])
     name = quote(encoding.decode("latin-1"), 32)
-    raise InvalidRequest("unsupported_media_type", f"the content encoding '{name}' is not read here; use gzip or none")
+    message = f"the content encoding '{name}' is not read here; use gzip, deflate or none"
+    raise InvalidRequest("unsupported_media_type", message)

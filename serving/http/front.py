@@ -22,8 +22,8 @@ from serving.http.traced import TRACEPARENT
 from serving.telemetry.finished import Finished
 
 SLOW_SECONDS = 1.0
-_UNLOGGED = ("/livez", "/readyz")
-"""Asked many times a second, by whoever waits for this node to start."""
+_UNLOGGED = ("/livez", "/readyz", "/live", "/ready")
+"""How paths end that are asked many times a second, by whoever waits for this node to start."""
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 64 * 1024 * 1024
 
@@ -179,7 +179,7 @@ def _for_app(scope: Scope, watched: _Watched) -> tuple[Scope, Receive, Send]:
 
 
 def _write_access_line(scope: Scope, status: int, seconds: float) -> None:
-    if scope["path"] in _UNLOGGED:
+    if scope["path"].endswith(_UNLOGGED):
         return
     # Set for predicts alone, with nothing but names that fit the grammar and, once that was decided, who answered.
     done: Finished = scope.get("headgate.finished") or Finished()

@@ -40,6 +40,16 @@ def lane_paths() -> dict[str, Any]:
     }
 
 
+def describe_plain_errors(document: dict[str, Any], prefix: str) -> None:
+    """Say that errors below a path are ``{"error": "…"}``, as other systems' protocols have them."""
+    schema = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+    error = {"description": "Any error.", "content": {"application/json": {"schema": schema}}}
+    for path, item in document["paths"].items():
+        if path == prefix or path.startswith(f"{prefix}/"):
+            for operation in item.values():
+                operation["responses"]["default"] = error
+
+
 def _item(operation: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": _answer()}
     for status, text in _PREDICT_STATUS.items():
@@ -120,7 +130,7 @@ def _header_parameters() -> Iterator[dict[str, Any]]:
     for name, text in (
         ("X-Request-Id", "Up to 128 visible ASCII characters; one is made otherwise."),
         ("X-Request-Timeout-Ms", "How long the caller waits; may only shorten the node's own limit."),
-        ("Content-Encoding", "gzip, or nothing."),
+        ("Content-Encoding", "gzip, deflate, or nothing."),
         ("traceparent", "The caller's place in a W3C trace; read where traces are on, and answered."),
     ):
         yield {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}

@@ -9,18 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from registry.edge.gate import ProblemWriter, native_problem
-from registry.edge.problems import STATUS, Headers, problem_headers
+from registry.edge.problems import Headers
 from registry.errors import HeadgateError
-from serving.protocols.tfs.errors import tfs_body, tfs_status
+from serving.protocols.oip.errors import is_oip, oip_problem
+from serving.protocols.tfs.errors import tfs_problem
 from serving.protocols.tfs.paths import is_tfs
 
-
-def _tfs_problem(path: str, error: HeadgateError, request_id: str) -> tuple[int, bytes, Headers]:
-    status = tfs_status(error.code, STATUS[error.code])
-    return status, tfs_body(path, error), problem_headers(error, request_id)
-
-
-_SHAPES: tuple[tuple[Callable[[str], bool], ProblemWriter], ...] = ((is_tfs, _tfs_problem),)
+_SHAPES: tuple[tuple[Callable[[str], bool], ProblemWriter], ...] = ((is_oip, oip_problem), (is_tfs, tfs_problem))
 """Which paths have errors of another shape, and who writes them; the first that matches."""
 
 

@@ -7,15 +7,16 @@ mean (``serving/protocols``), its errors (``problems.py``), and its other routes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from registry.errors import InvalidRequest, NotFound
 from registry.records import AliasName, parse_alias, parse_model_name, parse_version
 from serving.protocols.limits import Limits
 from serving.protocols.native_request import read_native
 from serving.protocols.request import NATIVE, Head, Request
-from serving.protocols.tfs.examples import read_classify, read_regress
+from serving.protocols.tfs.examples import read_examples
 from serving.protocols.tfs.paths import PREFIX as TFS_PREFIX
-from serving.protocols.tfs.paths import VERBS, read_path
+from serving.protocols.tfs.paths import read_path
 from serving.protocols.tfs.predict import read_predict
 from serving.routing.choose import Ask
 from serving.values import value
@@ -82,11 +83,16 @@ def _label(raw: str) -> AliasName:
 
 def all_spoken() -> tuple[Spoken, ...]:
     """Return every protocol that the lane speaks."""
-    tfs = zip(VERBS, (read_predict, read_classify, read_regress), strict=True)
     return (
         Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
-        *(Spoken("tfs", TFS_PREFIX, (verb,), ask_tfs, read, takes_query=True, any_case=True) for verb, read in tfs),
+        _tfs(":predict", read_predict),
+        _tfs(":classify", partial(read_examples, "classify")),
+        _tfs(":regress", partial(read_examples, "regress")),
     )
+
+
+def _tfs(verb: str, read: ReadBody) -> Spoken:
+    return Spoken("tfs", TFS_PREFIX, (verb,), ask_tfs, read, takes_query=True, any_case=True)
 
 
 def endings_of(spoken: Sequence[Spoken]) -> tuple[str, ...]:

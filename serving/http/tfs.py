@@ -7,23 +7,20 @@ Where both have a route, one answer holds what either looks for. Not here: ``:pr
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
 from registry.errors import NotFound, quote
 from registry.records import VersionNumber
-from registry.signature import Schema
 from serving.http import tfs_shapes as shapes
+from serving.http.repository import describe_model, model_names, standing_of
 from serving.http.spoken import ask_tfs
-from serving.http.view import NodeView, beside
-from serving.protocols.oip.metadata import describe
+from serving.http.view import NodeView
 from serving.protocols.tfs.errors import error_body
 from serving.protocols.tfs.paths import EXPLAIN
-from serving.protocols.tfs.status import SHOWN, is_ready, metadata, version_status
+from serving.protocols.tfs.status import SHOWN, metadata, version_status
 from serving.routing.choose import Ask, choose
-from serving.routing.split import RoutedVersion
 from serving.routing.table import RoutedModel
 
 MAX_SHOWN = 1000
@@ -53,21 +50,22 @@ def _add_kserve(router: APIRouter, node: NodeView) -> None:
 
     @router.get("/v1/models", summary="List the models, as KServe V1")
     async def models() -> shapes.ModelNames:
-        known = node.routes.table.models
-        return shapes.ModelNames(models=await beside(lambda: sorted(known)))
+        return shapes.ModelNames(models=model_names(node))
 
 
 def _add_status(router: APIRouter, node: NodeView) -> None:
     @router.get(
         _PREFIX,
         summary="Show a model's versions and whether it is ready",
-        responses={503: {"model": shapes.ModelStatus, "description": "The version that the plan chooses cannot answer."}},
+        responses={
+            503: {"model": shapes.ModelStatus, "description": "The version that the plan chooses cannot answer."}
+        },
     )
     async def status(name: Name, response: Response) -> shapes.ModelStatus:
         model = _known(node, _ask(name, ""))
-        ready = _is_ready(node, model)
+        ready = model.split is not None and standing_of(node, model.name).ready
         response.status_code = 200 if ready else 503
-        return shapes.ModelStatus(model_version_status=_statuses(node, model, None), name=model.name, ready=ready)
+        return shapes.ModelStatus(model_version_status=_statuses(node, model), name=model.name, ready=ready)
 
     @router.get(_PREFIX + "/versions/{version}", summary="Show where a version stands")
     async def version_of(name: Name, version: Version) -> shapes.VersionStatuses:
@@ -81,15 +79,15 @@ def _add_status(router: APIRouter, node: NodeView) -> None:
 def _add_metadata(router: APIRouter, node: NodeView) -> None:
     @router.get(_PREFIX + "/metadata", summary="Show what a model takes and answers")
     async def of_model(name: Name) -> shapes.ModelMetadata:
-        return _metadata(node, _ask(name, "/metadata"))
+        return await _metadata(node, _ask(name, "/metadata"))
 
     @router.get(_PREFIX + "/versions/{version}/metadata", summary="Show what a version takes and answers")
     async def of_version(name: Name, version: Version) -> shapes.ModelMetadata:
-        return _metadata(node, _ask(name, f"/versions/{version}/metadata"))
+        return await _metadata(node, _ask(name, f"/versions/{version}/metadata"))
 
     @router.get(_PREFIX + "/labels/{label}/metadata", summary="Show what the version of an alias takes and answers")
     async def of_label(name: Name, label: Label) -> shapes.ModelMetadata:
-        return _metadata(node, _ask(name, f"/labels/{label}/metadata"))
+        return await _metadata(node, _ask(name, f"/labels/{label}/metadata"))
 
 
 def _add_verbs(router: APIRouter) -> None:
@@ -124,50 +122,37 @@ def _known(node: NodeView, ask: Ask) -> RoutedModel:
     return model
 
 
-def _is_ready(node: NodeView, model: RoutedModel) -> bool:
-    if model.split is None or node.stopping():
-        return False
-    return is_ready(node.pool.state(model.split.stable.chosen.servable))
-
-
 def _one_status(node: NodeView, ask: Ask) -> shapes.VersionStatuses:
-    model, number = _known(node, ask), ask.version
-    if ask.alias is not None:
-        number = model.aliases.get(ask.alias) or choose(node.routes.table, ask).version
-    found = _statuses(node, model, number)
-    if not found:
+    model, number = _known(node, ask), _number(node, ask)
+    if number not in model.versions and model.others.get(number) not in SHOWN:
         raise NotFound("unknown_version", f"{model.name} has no version {number}; {model.listing}")
-    return shapes.VersionStatuses(model_version_status=found)
+    return shapes.VersionStatuses(model_version_status=[_status(node, model, number)])
 
 
-def _statuses(node: NodeView, model: RoutedModel, only: VersionNumber | None) -> list[shapes.VersionStatus]:
-    """Return versions as they stand here, newest first; ``only`` one of them where it is named."""
-    numbers: Iterable[VersionNumber]
-    if only is None:
-        shown = (number for number, state in model.others.items() if state in SHOWN)
-        numbers = heapq.nlargest(MAX_SHOWN, [*model.versions, *shown], key=int)
-    else:
-        numbers = [only] if only in model.versions or model.others.get(only) in SHOWN else []
-    return [shapes.VersionStatus.model_validate(_status(node, model, number)) for number in numbers]
+def _number(node: NodeView, ask: Ask) -> VersionNumber:
+    """Return the version that a path names, by its number or by an alias; raise as ``choose`` does."""
+    if ask.version is not None:
+        return ask.version
+    return choose(node.routes.table, ask).version
 
 
-def _status(node: NodeView, model: RoutedModel, number: VersionNumber) -> dict[str, Any]:
-    version = model.versions.get(number)
-    if version is None:
-        return version_status(number, model.others[number])
-    here = node.pool.status(version.servable)
-    return version_status(number, here.state, here.reason)
+def _statuses(node: NodeView, model: RoutedModel) -> list[shapes.VersionStatus]:
+    """Return the versions as they stand here, newest first."""
+    shown = (number for number, state in model.others.items() if state in SHOWN)
+    numbers = heapq.nlargest(MAX_SHOWN, [*model.versions, *shown], key=int)
+    return [_status(node, model, number) for number in numbers]
 
 
-def _metadata(node: NodeView, ask: Ask) -> shapes.ModelMetadata:
-    decision = choose(node.routes.table, ask)
-    chosen = decision.chosen
-    if ask.version is None and ask.alias is None and decision.stable is not None:
-        chosen = decision.stable.chosen  # what the metadata say must not depend on the lot of a request
-    described = describe(chosen.signature, _graph_inputs(node, chosen))
-    return shapes.ModelMetadata.model_validate(metadata(decision.model, chosen.servable.version, described))
+def _status(node: NodeView, model: RoutedModel, number: VersionNumber) -> shapes.VersionStatus:
+    state, reason = model.others.get(number, ""), ""
+    if number in model.versions:
+        here = standing_of(node, model.name, number)
+        state, reason = here.standing.lower(), here.reason
+    return shapes.VersionStatus.model_validate(version_status(number, state, reason))
 
 
-def _graph_inputs(node: NodeView, version: RoutedVersion) -> Schema | None:
-    slot = node.pool.find(version.servable)
-    return None if slot is None or slot.residence is None else slot.residence.loaded.graph_inputs
+async def _metadata(node: NodeView, ask: Ask) -> shapes.ModelMetadata:
+    named = ask.version is not None or ask.alias is not None
+    described = await describe_model(node, ask.model, _number(node, ask) if named else "")
+    version = described.served[0]
+    return shapes.ModelMetadata.model_validate(metadata(described.model, version, described.tensors))

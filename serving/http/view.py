@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from registry.records import parse_model_name, parse_version
 from serving.pool.pool import Pool
-from serving.pool.warming import Warming
+from serving.pool.warming import START_SECONDS, Warming
 from serving.routing.choose import Ask, choose
 from serving.routing.split import Decision
 from serving.routing.table import Routes
@@ -44,6 +44,19 @@ class NodeView:
     stopping: Callable[[], bool]
     broken: Callable[[], bool]
     load_seconds: float
+
+
+def why_not_ready(node: NodeView) -> str:
+    """Return why this node cannot serve now; empty where it can."""
+    if node.stopping():
+        return "this node is shutting down"
+    if node.broken():
+        return "a part of this node has failed; its log has the place"
+    if not node.routes.table.known:
+        return "the registry has not answered yet, and no snapshot is on disk"
+    if starting := node.warming.starting:
+        return f"{starting} versions of warm plans are being loaded ahead, for at most {START_SECONDS:g} seconds"
+    return ""
 
 
 async def page_here(node: NodeView) -> bytes:

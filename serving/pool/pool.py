@@ -160,6 +160,7 @@ class Pool:
         if slot.state is State.LOADING:
             raise Conflict("not_ready", f"version {servable.version} is being loaded; unload it when it is ready")
         forgive(slot)
+        slot.put_away = True
         self._drain(slot, "operator")
         return slot.state
 
@@ -201,6 +202,7 @@ class Pool:
             return None
         if state is State.DRAINING:
             slot.lifecycle.move(State.READY)
+            slot.put_away = False
         return residence
 
     def _lend(self, slot: Slot) -> Lease | None:
@@ -240,7 +242,7 @@ class Pool:
         if refused is not None:
             raise refused
         slot.lifecycle.move(State.LOADING)
-        slot.claim = claim
+        slot.claim, slot.put_away = claim, False
         slot.loading = self._spawn(self._load(slot))
         self._tell()
         return slot.loading

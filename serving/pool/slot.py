@@ -62,7 +62,8 @@ class Residence:
 class Status:
     """A version as this node shows it.
 
-    ``idle_seconds`` is None while it was never used here; ``last_output`` is the end of what its process printed.
+    ``idle_seconds`` is None while it was never used here; ``last_output`` is the end of what its process printed;
+    ``put_away`` says that an operator unloaded it and nobody has asked for it since.
     """
 
     state: State
@@ -73,6 +74,7 @@ class Status:
     last_output: str = ""
     manner: Manner | None = None
     crashes: int = 0
+    put_away: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -90,6 +92,7 @@ class Slot:
         last_output: The end of what its last process printed; it may hold inputs.
         kept: Whether it should be evicted last, because a warm plan names it.
         claim: On whose behalf it is being loaded.
+        put_away: Whether an operator unloaded it, and nobody has asked for it since.
     """
 
     servable: ServableVersion
@@ -109,6 +112,7 @@ class Slot:
     last_output: str = ""
     kept: bool = False
     claim: Claim = Claim.REQUEST
+    put_away: bool = False
 
     @property
     def state(self) -> State:
@@ -137,6 +141,7 @@ class Slot:
             last_output=(residence.loaded.last_output if residence is not None else "") or self.last_output,
             crashes=self.crashes.count,
             manner=residence.loaded.manner if residence is not None else None,
+            put_away=self.put_away,
         )
 
 

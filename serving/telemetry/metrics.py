@@ -105,6 +105,7 @@ class Metrics:
             return
         status = STATUS[done.code]
         tally.count(done.arm or OTHER, done.protocol, f"{status // 100}xx")
+        tally.failed(done.seconds)
         if status in (429, 503) or (status == 504 and done.reason):  # 504: its time was over before its turn
             self._refused.add((tally.labels[0], done.reason or done.code))
 
@@ -130,6 +131,14 @@ class Metrics:
         if tally.batches is None:
             tally.batches = Batches()
         return tally.batches
+
+    def tally(self, model: str, version: str) -> Tally | None:
+        """Return what was counted of a version; None where nothing was. Read, do not touch."""
+        return self._tallies.find((model, version))
+
+    def counted(self) -> list[tuple[str, str]]:
+        """Return the models and versions of which something was counted, as they are labelled."""
+        return self._tallies.names()
 
     def table_reader_lost(self, reason: str) -> None:
         """Take note that a body has cost a table reader its life."""

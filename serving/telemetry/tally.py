@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import accumulate
+from time import time
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from serving.telemetry.finished import Finished
 
 STAGES = ("decode", "queue", "predict", "encode")
 PENDING = 256
+MAX_SIZES = 256
+"""How many sizes of batches are told apart: one request alone may have any number of rows."""
 Labels = tuple[str, str]
 _BOUNDS = np.array(REQUEST_SECONDS.buckets)
 _BUCKETS = len(REQUEST_SECONDS.buckets) + 1
@@ -61,23 +64,42 @@ class _Sizes:
 
 
 class Batches:
-    """Counts the batches of one version, by how many rows they had."""
+    """Counts the batches of one version, by how many rows they had.
 
-    __slots__ = ("sizes",)
+    ``executions`` is how many have run; ``runs`` how many and for how many seconds, by their rows.
+    """
+
+    __slots__ = ("executions", "runs", "sizes")
 
     def __init__(self) -> None:
         self.sizes = _Sizes(BATCH_ROWS, _BATCH_LINES)
+        self.executions = 0
+        self.runs: dict[int, tuple[int, float]] = {}
 
     def batch(self, rows: int, requests: int) -> None:
         """Count one."""
         self.sizes.count(rows)
+
+    def ran(self, rows: int, seconds: float) -> None:
+        """Count one that has ended well."""
+        self.executions += 1
+        runs = self.runs
+        count, total = runs.get(rows, (0, 0.0))
+        if count or len(runs) < MAX_SIZES:
+            runs[rows] = count + 1, total + seconds
 
     def refused(self, reason: str) -> None:
         """Do nothing: a refused request is counted when it has its answer."""
 
 
 class Tally:
-    """The requests of one model and version, its batches and its loads."""
+    """The requests of one model and version, its batches and its loads.
+
+    Attributes:
+        requests: How many, by arm, protocol and status class.
+        failed_seconds: How long those took that ended with an error.
+        last: When the last one ended, in seconds since the epoch; 0 before the first.
+    """
 
     __slots__ = (
         "_counts",
@@ -87,7 +109,9 @@ class Tally:
         "_sums",
         "_text",
         "batches",
+        "failed_seconds",
         "labels",
+        "last",
         "loads",
         "requests",
     )
@@ -98,10 +122,12 @@ class Tally:
         self.loads: _Sizes | None = None
         self.requests: dict[tuple[str, str, str], int] = {}
         self._heads: dict[tuple[str, str, str], str] = {}
-        self._pending: list[tuple[float, float, float, float, float]] = []
+        self._pending: list[tuple[float, float, float, float, float, int]] = []
         # One row for the whole request, one for each stage.
         self._counts = np.zeros((1 + len(STAGES), _BUCKETS), dtype=np.int64)
-        self._sums = np.zeros(1 + len(STAGES))
+        self._sums = np.zeros(1 + len(STAGES) + 1)  # the last sums rows
+        self.failed_seconds = 0.0
+        self.last = 0.0
         self._settled = 0
         self._text = (-1, "", "")
 
@@ -109,12 +135,28 @@ class Tally:
         """Count an answer by its status class, such as ``2xx``."""
         key = (arm, protocol, status)
         self.requests[key] = self.requests.get(key, 0) + 1
+        self.last = time()
 
     def time(self, done: Finished) -> None:
         """Count how long a success took."""
-        self._pending.append((done.seconds, done.decode, done.queue, done.predict, done.encode))
+        self._pending.append((done.seconds, done.decode, done.queue, done.predict, done.encode, done.rows))
         if len(self._pending) >= PENDING:
             self.settle()
+
+    def failed(self, seconds: float) -> None:
+        """Count how long an error took."""
+        self.failed_seconds += seconds
+
+    @property
+    def seconds(self) -> list[float]:
+        """How long all successes took, as a whole and then by stages, as of the last ``settle``."""
+        total: list[float] = self._sums[:-1].tolist()
+        return total
+
+    @property
+    def rows(self) -> int:
+        """How many rows they had, as of the last ``settle``."""
+        return int(self._sums[-1])
 
     def loaded(self, seconds: float) -> None:
         """Count a load."""
@@ -127,7 +169,7 @@ class Tally:
         if self._pending:
             times = np.array(self._pending)
             self._pending.clear()
-            for row, bucket in enumerate(_BOUNDS.searchsorted(times).T):
+            for row, bucket in enumerate(_BOUNDS.searchsorted(times[:, :-1]).T):
                 self._counts[row] += np.bincount(bucket, minlength=_BUCKETS)
             self._sums += times.sum(axis=0)
             self._settled += 1
@@ -143,7 +185,7 @@ class Tally:
         """Return the series of the whole request's time, and of its stages'; kept until there are newer times."""
         settled = self._settled  # before the counts: the loop may count on beside this
         if self._text[0] != settled:
-            counts, sums = self._counts.cumsum(axis=1).tolist(), self._sums.tolist()
+            counts, sums = self._counts.cumsum(axis=1).tolist(), self.seconds
             parts = [_filled(*one, self.labels) for one in zip(_TIME_LINES, counts, sums, strict=True)]
             self._text = settled, parts[0], "".join(parts[1:])
         return self._text[1:]
@@ -161,6 +203,14 @@ class Tallies:
         if tally is None:
             tally = self._tallies[labels] = Tally(labels)
         return tally
+
+    def find(self, labels: Labels) -> Tally | None:
+        """Return the tally of a model and version; None where nothing was counted."""
+        return self._tallies.get(labels)
+
+    def names(self) -> list[Labels]:
+        """Return whose tallies there are."""
+        return list(self._tallies)
 
     def drop(self, labels: Labels) -> None:
         """Forget a model and version."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import orjson
 
+from registry.edge.problems import STATUS, Headers, problem_headers
 from registry.errors import HeadgateError, quote
 from serving.protocols.tfs.paths import Place, lacks_name, read_path
 
@@ -28,10 +29,14 @@ _MALFORMED = ("not_found", "method_not_allowed")
 _MISSING = ("unknown_version", "no_plan", "not_ready")
 
 
-def tfs_status(code: str, native: int) -> int:
-    """Return the status of an error that is ``native`` on our own routes: of the same class, as theirs where theirs
-    differs."""
-    return _STATUS.get(code, native)
+def tfs_status(code: str) -> int:
+    """Return the status of an error's code: of the same class as on our own routes, and theirs where theirs differs."""
+    return _STATUS.get(code) or STATUS[code]
+
+
+def tfs_problem(path: str, error: HeadgateError, request_id: str) -> tuple[int, bytes, Headers]:
+    """Return an error's status, body and headers."""
+    return tfs_status(error.code), tfs_body(path, error), problem_headers(error, request_id)
 
 
 def tfs_body(path: str, error: HeadgateError) -> bytes:

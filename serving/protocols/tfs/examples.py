@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 from registry.errors import InvalidRequest
@@ -95,10 +94,6 @@ def read_examples(verb: Verb, body: bytes, head: Head, limits: Limits) -> Exampl
         raise InvalidRequest("too_many_values", "the context makes of these examples more values than are accepted")
     parsed = Parsed("instances", rows, None, strings, marks.literals)
     return ExamplesRequest(verb, parsed, b'"b64"' in body)
-
-
-read_classify = partial(read_examples, "classify")
-read_regress = partial(read_examples, "regress")
 
 
 def _invalid(message: str) -> InvalidRequest:

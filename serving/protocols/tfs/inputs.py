@@ -51,7 +51,10 @@ def _binary_inputs(schema: Schema) -> dict[str, bool]:
     else:
         names = [column.name for column in schema.columns]
         bytes_like = [_is_binary(column) for column in schema.columns]
-    return {str(at if name is None else name): binary for at, (name, binary) in enumerate(zip(names, bytes_like))}
+    return {
+        str(at if name is None else name): binary
+        for at, (name, binary) in enumerate(zip(names, bytes_like, strict=True))
+    }
 
 
 def _is_binary(column: Column) -> bool:

@@ -11,7 +11,6 @@ import re
 from serving.values import value
 
 PREFIX = "/v1/models/"
-VERBS = (":predict", ":classify", ":regress")
 EXPLAIN = ":explain"
 
 _PLACE = re.compile(

@@ -13,7 +13,7 @@ from typing import Any
 
 from registry.errors import InvalidRequest, quote
 from registry.signature import Schema, Signature
-from serving.exchange import ArrayOutput, Call, JsonOutput, Output, Priority
+from serving.exchange import ArrayOutput, Call, Output, Priority
 from serving.protocols.answer_json import check_length, jsonable, write_json
 from serving.protocols.limits import Limits
 from serving.protocols.native import JSON, Parsed, only_numbers, schema_for, shape

@@ -113,4 +113,6 @@ def _number(cell: Any, what: str = "regressions") -> float | None:
 
 
 def _unfit(what: str, why: str) -> InvalidRequest:
-    return InvalidRequest("invalid_argument", f"this model's answer cannot be read as {what}: {why}; ask it to :predict")
+    return InvalidRequest(
+        "invalid_argument", f"this model's answer cannot be read as {what}: {why}; ask it to :predict"
+    )

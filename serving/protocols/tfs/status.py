@@ -6,35 +6,30 @@ Source: ``get_model_status.proto``, ``get_model_metadata.proto`` and ``http_rest
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from serving.protocols.oip.values import ModelMetadata, TensorMetadata
 from serving.protocols.tfs.body import DEFAULT_SIGNATURE
 
-ManagerState = Literal["START", "LOADING", "AVAILABLE", "UNLOADING", "END"]
-
-_STATES: dict[str, ManagerState] = {
-    # A version that nobody asked for yet is loaded by the first request: whoever waits for AVAILABLE before asking
-    # would wait for ever.
-    "cold": "AVAILABLE",
-    "loading": "LOADING",
+_STATES = {
+    # Loaded, or to be loaded by the first request: whoever waits for AVAILABLE before asking would wait for ever.
     "ready": "AVAILABLE",
-    "draining": "UNLOADING",
-    "failed": "END",
-    "quarantined": "END",
-    # Not known to a pool: what the registry says of those that may not answer.
+    "loading": "LOADING",
+    "unloading": "UNLOADING",
+    "unavailable": "END",
+    # What the registry says of those that may not answer.
     "pending": "START",
     "checking": "START",
     "rejected": "END",
     "unreadable": "END",
 }
-_CODES = {"failed": "UNAVAILABLE", "quarantined": "UNAVAILABLE", "rejected": "FAILED_PRECONDITION"}
-_CODES["unreadable"] = "FAILED_PRECONDITION"
+_CODES = {"unavailable": "UNAVAILABLE", "rejected": "FAILED_PRECONDITION", "unreadable": "FAILED_PRECONDITION"}
 _MESSAGES = {
     "rejected": "rejected at admission; the registry says why",
     "unreadable": "its signature cannot be read by this node",
 }
 SHOWN = frozenset(_STATES)
+"""The states of versions that are shown: all but retired."""
 
 _TYPES = {
     "BOOL": "DT_BOOL",
@@ -59,21 +54,12 @@ def version_status(version: str, state: str, reason: str = "") -> dict[str, Any]
 
     Args:
         version: Its number.
-        state: Where it stands on this node (``pool/state.py``), or in the registry.
-        reason: Why it failed, if it did.
+        state: How it stands on this node, as the model repository has it, or in the registry; in small letters.
+        reason: Why it cannot be asked, where that is known.
     """
     code = _CODES.get(state, "OK")
     message = "" if code == "OK" else reason or _MESSAGES.get(state, "")
-    return {
-        "version": version,
-        "state": _STATES[state],
-        "status": {"error_code": code, "error_message": message},
-    }
-
-
-def is_ready(state: str) -> bool:
-    """Tell whether a version in this state is one to send requests to: it answers, if need be once it is loaded."""
-    return _STATES.get(state) not in ("START", "END", None)
+    return {"version": version, "state": _STATES[state], "status": {"error_code": code, "error_message": message}}
 
 
 def metadata(model: str, version: str, described: ModelMetadata) -> dict[str, Any]:

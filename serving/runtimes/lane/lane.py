@@ -60,18 +60,22 @@ class Unwatched:
     def batch(self, rows: int, requests: int) -> None:
         """Do nothing."""
 
+    def ran(self, rows: int, seconds: float) -> None:
+        """Do nothing."""
+
     def refused(self, reason: str) -> None:
         """Do nothing."""
 
 
 class _Place:
-    """An engine, and what it is busy with."""
+    """An engine, and what it is busy with: of how many rows, and since when."""
 
-    __slots__ = ("batch", "engine", "tell")
+    __slots__ = ("batch", "engine", "rows", "since", "tell")
 
     def __init__(self, engine: Engine, ended: Callable[[_Place, Output | BaseException], None]) -> None:
         self.engine = engine
         self.batch: list[Waiter] | None = None
+        self.rows, self.since = 0, 0.0
         self.tell: Tell = partial(ended, self)
 
 
@@ -218,7 +222,9 @@ class Lane:
             else:
                 call, rows = merge([w.call for w in batch]), sum([w.rows for w in batch])
                 until = max([w.until for w in batch])
-            place.engine.run(call, max(until - self._loop.time(), 0.0), place.tell)
+            now = self._loop.time()
+            place.rows, place.since = rows, now
+            place.engine.run(call, max(until - now, 0.0), place.tell)
         except Exception as error:  # noqa: BLE001 -- whatever it is (no memory, say), nobody may be left waiting
             place.batch = None
             self._failed(place, batch, error)
@@ -229,12 +235,14 @@ class Lane:
         batch, place.batch = place.batch or [], None
         if isinstance(outcome, BaseException):
             self._failed(place, batch, outcome)
-        elif len(batch) == 1:
-            self._learn_form(outcome)
-            if not batch[0].answer.done():
-                batch[0].answer.set_result(outcome)
         else:
-            self._share_out(batch, outcome)
+            self.watch.ran(place.rows, self._loop.time() - place.since)
+            if len(batch) == 1:
+                self._learn_form(outcome)
+                if not batch[0].answer.done():
+                    batch[0].answer.set_result(outcome)
+            else:
+                self._share_out(batch, outcome)
         if self._line:
             self._flush_soon()
 

@@ -46,6 +46,9 @@ class Watch:
         """Remember."""
         self.requests.append(requests)
 
+    def ran(self, rows: int, seconds: float) -> None:
+        """Do nothing."""
+
     def refused(self, reason: str) -> None:
         """Do nothing."""
 

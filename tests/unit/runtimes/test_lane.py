@@ -26,6 +26,9 @@ class Counts:
         """Remember."""
         self.batches.append((rows, requests))
 
+    def ran(self, rows: int, seconds: float) -> None:
+        """Do nothing."""
+
     def refused(self, reason: str) -> None:
         """Remember."""
         self.reasons.append(reason)

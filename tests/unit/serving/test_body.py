@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -80,37 +81,46 @@ async def test_a_client_that_hangs_up_gets_no_answer() -> None:
         await BodyReader(LIMIT).read(b"", b"", Sender([b"abc"], hang_up=True).receive)
 
 
-async def test_gzip_is_expanded() -> None:
-    """A compressed body arrives as it was."""
-    for encoding in (b"gzip", b"x-gzip", b" GZIP "):
-        assert await BodyReader(LIMIT).read(b"", encoding, Sender([gzip.compress(b"abc")]).receive) == b"abc"
+FORMATS = [(b"gzip", gzip.compress), (b"deflate", zlib.compress)]
+each_format = pytest.mark.parametrize(("encoding", "compress"), FORMATS, ids=["gzip", "deflate"])
+Compress = Callable[[bytes], bytes]
 
 
-async def test_a_bomb_is_refused_at_the_expanded_limit() -> None:
+@each_format
+async def test_what_is_compressed_is_expanded(encoding: bytes, compress: Compress) -> None:
+    """A compressed body arrives as it was, however its encoding is spelt."""
+    for spelt in (encoding, b" %b " % encoding.upper()):
+        assert await BodyReader(LIMIT).read(b"", spelt, Sender([compress(b"abc")]).receive) == b"abc"
+    assert await BodyReader(LIMIT).read(b"", b"x-gzip", Sender([gzip.compress(b"abc")]).receive) == b"abc"
+
+
+@each_format
+async def test_a_bomb_is_refused_at_the_expanded_limit(encoding: bytes, compress: Compress) -> None:
     """A thousandfold expansion is stopped one byte after the limit."""
-    assert (
-        await refused(Sender([gzip.compress(b"0" * 10_000_000)[:LIMIT]]).receive, encoding=b"gzip") == "body_too_large"
-    )
+    bomb = compress(b"0" * 10_000_000)[:LIMIT]
+    assert await refused(Sender([bomb]).receive, encoding=encoding) == "body_too_large"
 
 
+@each_format
 @pytest.mark.parametrize(
-    "body",
-    [
-        b"no gzip",
-        gzip.compress(b"abc", mtime=0)[:-3],
-        gzip.compress(b"abc", mtime=0) + b"x",
-        gzip.compress(b"a", mtime=0) * 2,
-        b"",
-    ],
+    "damage", [lambda b: b[:-3], lambda b: b + b"x", lambda b: b * 2, lambda _: b"", lambda _: b"no"]
 )
-async def test_damaged_gzip_is_the_clients_error(body: bytes) -> None:
-    """Not gzip, cut short, or followed by something: 400."""
-    assert await refused(Sender([body]).receive, encoding=b"gzip") == "invalid_argument"
+async def test_a_damaged_compressed_body_is_the_clients_error(
+    encoding: bytes, compress: Compress, damage: Compress
+) -> None:
+    """Cut short, followed by something, empty, or not what it says: 400."""
+    assert await refused(Sender([damage(compress(b"abc"))]).receive, encoding=encoding) == "invalid_argument"
 
 
-@pytest.mark.parametrize("encoding", [b"br", b"deflate", b"gzip, gzip", b"zstd", b"\xff"])
+async def test_a_bare_deflate_stream_is_no_deflate() -> None:
+    """HTTP's deflate has zlib's head and checksum; without them it is refused, not guessed."""
+    bare = zlib.compress(b"abc" * 9)[2:-4]
+    assert await refused(Sender([bare]).receive, encoding=b"deflate") == "invalid_argument"
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"gzip, gzip", b"deflate, gzip", b"zstd", b"\xff"])
 async def test_other_encodings_are_refused(encoding: bytes) -> None:
-    """Only gzip is read."""
+    """Only gzip and deflate are read, and once."""
     assert await refused(Sender([b"x"]).receive, encoding=encoding) == "unsupported_media_type"
 
 

@@ -1,0 +1,247 @@
+"""The routes of the Open Inference Protocol beside predicting: health, metadata, statistics, the model repository.
+
+Translate and delegate: parse, one verb of ``repository.py``, render. Not here: predicting (the lane), and errors, which
+below ``/v2`` have the protocol's shape (``problems.py``). Source: ``inference_rest.md`` of
+kserve/open-inference-protocol, and the extensions of triton-inference-server/server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from registry.environment import platform_version
+from registry.errors import InvalidRequest, quote
+from serving.http import oip_shapes as shapes
+from serving.http.body import BodyReader
+from serving.http.repository import (
+    VersionStanding,
+    VersionStatistics,
+    describe_model,
+    index,
+    load_model,
+    model_names,
+    standing_of,
+    statistics,
+    unload_model,
+)
+from serving.http.view import NodeView, beside, why_not_ready
+from serving.protocols.json_body import load_json
+from serving.protocols.limits import Limits
+from serving.protocols.oip.server import EXTENSIONS, SERVER, config_of
+from serving.protocols.oip.values import TensorMetadata
+from serving.telemetry.statistics import Timed
+
+JSON = "application/json"
+_NONE = shapes.Duration(count=0, ns=0)
+
+
+def oip_routes(node: NodeView, bodies: BodyReader, limits: Limits) -> APIRouter:
+    """Return the routes, bound to a node."""
+    routes = APIRouter(tags=["open inference protocol"])
+    _add_server(routes, node)
+    _add_statistics(routes, node)  # before the models: /v2/models/stats is no model
+    _add_models(routes, node)
+    _add_repository(routes, node, bodies, limits)
+    return routes
+
+
+def _add_server(routes: APIRouter, node: NodeView) -> None:
+    @routes.get("/v2", summary="Tell which server this is")
+    async def server() -> shapes.ServerMetadata:
+        return shapes.ServerMetadata(name=SERVER, version=platform_version(), extensions=list(EXTENSIONS))
+
+    @routes.get("/v2/health/live", summary="Tell that the event loop turns")
+    async def live() -> shapes.Health:
+        return shapes.Health(ready=not why_not_ready(node))
+
+    @routes.get(
+        "/v2/health/ready",
+        summary="Tell whether this node can serve",
+        response_model=shapes.Health,
+        responses={503: {"model": shapes.NotReady, "description": "It cannot, and says why."}},
+    )
+    async def ready() -> Response:
+        reason = why_not_ready(node)
+        return _answer(shapes.NotReady(ready=False, error=reason), 503) if reason else _answer(shapes.Health())
+
+    @routes.get("/v2/models", summary="List the models that this node knows", response_model=shapes.ModelNames)
+    async def models() -> Response:
+        return await _large({"models": model_names(node)})
+
+
+def _add_models(routes: APIRouter, node: NodeView) -> None:
+    @routes.get("/v2/models/{name}", summary="Tell what a model takes and answers")
+    @routes.get("/v2/models/{name}/versions/{version}", summary="Tell what a version takes and answers")
+    async def metadata(name: str, version: str = "") -> shapes.ModelMetadata:
+        described = await describe_model(node, name, version)
+        return shapes.ModelMetadata(
+            name=described.model,
+            versions=list(described.versions),
+            platform=described.platform,
+            inputs=[_tensor(tensor) for tensor in described.tensors.inputs],
+            outputs=[_tensor(tensor) for tensor in described.tensors.outputs],
+        )
+
+    not_ready: dict[int | str, dict[str, Any]] = {
+        503: {"model": shapes.ModelNotReady, "description": "It may not be asked now."}
+    }
+
+    @routes.get(
+        "/v2/models/{name}/ready",
+        summary="Tell whether a model may be asked",
+        response_model=shapes.ModelReady,
+        responses=not_ready,
+    )
+    @routes.get(
+        "/v2/models/{name}/versions/{version}/ready",
+        summary="Tell whether a version may be asked",
+        response_model=shapes.ModelReady,
+        responses=not_ready,
+    )
+    async def ready(name: str, version: str = "") -> Response:
+        found = standing_of(node, name, version)
+        if found.ready:
+            return _answer(shapes.ModelReady(name=found.model))
+        text = f"version {found.version} of {found.model} is {found.standing.lower()}"
+        error = f"{text}: {found.reason}" if found.reason else text
+        return _answer(shapes.ModelNotReady(name=found.model, ready=False, error=error), 503)
+
+    @routes.get("/v2/models/{name}/config", summary="Show a model in the words of Triton's configuration")
+    @routes.get("/v2/models/{name}/versions/{version}/config", summary="Show a version in those words")
+    async def config(name: str, version: str = "") -> shapes.ModelConfig:
+        found = await describe_model(node, name, version)
+        shown = config_of(found.model, found.platform, found.served, found.instances, found.tensors)
+        return shapes.ModelConfig.model_validate(shown)
+
+
+def _add_statistics(routes: APIRouter, node: NodeView) -> None:
+    @routes.get("/v2/models/stats", summary="Count what all versions have done", response_model=shapes.Stats)
+    async def stats() -> Response:
+        rows = await statistics(node)
+        return await _large({"model_stats": [_statistics(row).model_dump() for row in rows]})
+
+    @routes.get("/v2/models/{name}/stats", summary="Count what the versions of a model have done")
+    @routes.get("/v2/models/{name}/versions/{version}/stats", summary="Count what a version has done")
+    async def model_stats(name: str, version: str = "") -> shapes.Stats:
+        return shapes.Stats(model_stats=[_statistics(row) for row in await statistics(node, name, version)])
+
+
+def _add_repository(routes: APIRouter, node: NodeView, bodies: BodyReader, limits: Limits) -> None:
+    @routes.post(
+        "/v2/repository/index",
+        summary="Tell how every version stands on this node",
+        response_model=list[shapes.IndexRow],
+        openapi_extra=_body({"ready": {"type": "boolean", "description": "Only those that are ready."}}),
+    )
+    async def repository_index(request: Request) -> Response:
+        asked = await _read(request, bodies, limits)
+        ready = asked.get("ready", False)
+        if not isinstance(ready, bool):
+            raise InvalidRequest("invalid_argument", "ready must be true or false")
+        return await _large([_index_row(row) for row in await index(node, ready=ready)])
+
+    parameters = _body({"parameters": {"type": "object", "description": "None change anything."}})
+
+    @routes.post(
+        "/v2/repository/models/{name}/load",
+        summary="Load the versions that the plan asks, and wait for them",
+        openapi_extra=parameters,
+    )
+    async def load(name: str, request: Request) -> shapes.Loaded:
+        _refuse_overrides(await _read(request, bodies, limits))
+        await load_model(node, name)
+        return shapes.Loaded(name=name)
+
+    @routes.post(
+        "/v2/repository/models/{name}/unload",
+        summary="Unload all versions of a model",
+        openapi_extra=parameters,
+    )
+    async def unload(name: str, request: Request) -> shapes.Unloaded:
+        await _read(request, bodies, limits)
+        await unload_model(node, name)
+        return shapes.Unloaded(name=name)
+
+
+async def _read(request: Request, bodies: BodyReader, limits: Limits) -> dict[str, Any]:
+    """Return a body's object; an empty one where there is no body, as ``tritonclient`` sends it."""
+    length, encoding = (
+        request.headers.get(key, "").encode("latin-1") for key in ("content-length", "content-encoding")
+    )
+    body = await bodies.read(length, encoding, request.receive)
+    try:
+        document = (await asyncio.to_thread(load_json, body, limits))[0] if body.strip() else {}
+    finally:
+        bodies.free(len(body))
+    if not isinstance(document, dict):
+        raise InvalidRequest("invalid_argument", "send a JSON object, or no body")
+    return document
+
+
+def _refuse_overrides(document: dict[str, Any]) -> None:
+    """Refuse to load anything but what is registered; ``parameters`` that override nothing are left out."""
+    parameters = document.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise InvalidRequest("invalid_argument", "parameters must be an object")
+    for key in parameters:
+        if key == "config" or key.startswith("file:"):
+            message = f"'{quote(key)}' cannot be overridden: a version never changes; register a new one instead"
+            raise InvalidRequest("invalid_argument", message)
+
+
+def _answer(shape: BaseModel, status: int = 200) -> Response:
+    return Response(shape.model_dump_json(), status_code=status, media_type=JSON)
+
+
+async def _large(document: object) -> Response:
+    return Response(await beside(lambda: orjson.dumps(document)), media_type=JSON)
+
+
+def _tensor(tensor: TensorMetadata) -> shapes.TensorView:
+    return shapes.TensorView(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape))
+
+
+def _index_row(row: VersionStanding) -> dict[str, str]:
+    return {"name": row.model, "version": row.version, "state": row.standing.value, "reason": row.reason}
+
+
+def _statistics(row: VersionStatistics) -> shapes.ModelStats:
+    found = row.statistics
+    return shapes.ModelStats(
+        name=row.model,
+        version=row.version,
+        last_inference=found.last_inference,
+        inference_count=found.inferences,
+        execution_count=found.executions,
+        inference_stats=shapes.InferenceStats(
+            success=_duration(found.success),
+            fail=_duration(found.fail),
+            queue=_duration(found.queue),
+            compute_input=_duration(found.compute_input),
+            compute_infer=_duration(found.compute_infer),
+            compute_output=_duration(found.compute_output),
+            cache_hit=_NONE,
+            cache_miss=_NONE,
+        ),
+        batch_stats=[
+            shapes.BatchStats(
+                batch_size=each.rows, compute_input=_NONE, compute_infer=_duration(each.ran), compute_output=_NONE
+            )
+            for each in found.batches
+        ],
+        memory_usage=[shapes.MemoryUsage(byte_size=row.memory_bytes)] if row.memory_bytes else [],
+    )
+
+
+def _duration(timed: Timed) -> shapes.Duration:
+    return shapes.Duration(count=timed.count, ns=timed.ns)
+
+
+def _body(properties: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties}
+    return {"requestBody": {"required": False, "content": {JSON: {"schema": schema}}}}
