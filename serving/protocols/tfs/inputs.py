@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from registry.errors import InvalidRequest
+from registry.errors import InvalidRequest, quote
 from registry.signature import Column, Schema
-from serving.protocols.kinds import column_kind, tensor_kind
+from serving.protocols.kinds import Family, Kind, column_kind, tensor_kind
 from serving.protocols.native import Parsed
 from serving.protocols.refusals import describe, wrong_input
 from serving.protocols.tfs.body import is_base64
@@ -32,9 +32,9 @@ def translate(parsed: Parsed, schema: Schema | None, has_base64: bool) -> Parsed
         return parsed
     value = parsed.value
     if not parsed.plain:
-        binary = _binary_inputs(schema)
-        if has_base64 or True in binary.values():
-            value = _with_texts(value, parsed.form == "instances", binary)
+        texts = _text_inputs(schema)
+        if has_base64 or "binary" in texts.values():
+            value = _with_texts(value, parsed.form == "instances", texts)
     if schema.columns and any(column.type in _LISTS for column in schema.columns):
         value, rows = _by_rows(value, parsed.form == "instances", schema.columns)
         if rows:
@@ -42,64 +42,60 @@ def translate(parsed: Parsed, schema: Schema | None, has_base64: bool) -> Parsed
     return parsed if value is parsed.value else replace(parsed, value=value)
 
 
-def _binary_inputs(schema: Schema) -> dict[str, bool]:
-    """Return, by name or else place, which inputs are bytes."""
+def _text_inputs(schema: Schema) -> dict[str, Family | None]:
+    """Return, by name or else place, what each input is where it is text or bytes."""
     if schema.tensors:
         kinds = [tensor_kind(tensor.dtype) for tensor in schema.tensors]
         names = [tensor.name for tensor in schema.tensors]
-        bytes_like = [kind is not None and kind.family == "binary" for kind in kinds]
     else:
+        kinds = [_cell_kind(column) for column in schema.columns]
         names = [column.name for column in schema.columns]
-        bytes_like = [_is_binary(column) for column in schema.columns]
-    return {
-        str(at if name is None else name): binary
-        for at, (name, binary) in enumerate(zip(names, bytes_like, strict=True))
-    }
+    texts = [kind.family if kind is not None and kind.family in ("binary", "string") else None for kind in kinds]
+    return {str(at if name is None else name): text for at, (name, text) in enumerate(zip(names, texts, strict=True))}
 
 
-def _is_binary(column: Column) -> bool:
+def _cell_kind(column: Column) -> Kind | None:
     items = column.spec.get("items")
-    scalar = str(items.get("type")) if isinstance(items, Mapping) else column.type
-    kind = column_kind(scalar.lower())
-    return kind is not None and kind.family == "binary"
+    return column_kind(str(items.get("type")).lower() if isinstance(items, Mapping) else column.type)
 
 
-def _with_texts(value: Any, by_row: bool, binary: Mapping[str, bool]) -> Any:
+def _with_texts(value: Any, by_row: bool, texts: Mapping[str, Family | None]) -> Any:
     if by_row and type(value) is list:
-        return [_one_row(item, binary, f"instances[{at}]") for at, item in enumerate(value)]
-    if type(value) is list and len(binary) > 1:
-        return [_one_row(item, binary, f"inputs[{at}]") for at, item in enumerate(value)]
-    return _one_row(value, binary, "inputs")
+        return [_one_row(item, texts, f"instances[{at}]") for at, item in enumerate(value)]
+    if type(value) is list and len(texts) > 1:
+        return [_one_row(item, texts, f"inputs[{at}]") for at, item in enumerate(value)]
+    return _one_row(value, texts, "inputs")
 
 
-def _one_row(value: Any, binary: Mapping[str, bool], path: str) -> Any:
+def _one_row(value: Any, texts: Mapping[str, Family | None], path: str) -> Any:
     """Translate what stands for one row, or for all columns at once: an object by names, a list by places."""
     if type(value) is dict and not is_base64(value):
-        return {name: _text(cell, binary.get(name, False), f"{path}.{name[:64]}") for name, cell in value.items()}
-    if len(binary) == 1:
-        return _text(value, next(iter(binary.values())), path)
-    if type(value) is list and len(value) == len(binary):
-        cells = zip(value, binary.values(), strict=True)
+        return {name: _text(cell, texts.get(name), f"{path}.{quote(name)}") for name, cell in value.items()}
+    if len(texts) == 1:
+        return _text(value, next(iter(texts.values())), path)
+    if type(value) is list and len(value) == len(texts):
+        cells = zip(value, texts.values(), strict=True)
         return [_text(cell, each, f"{path}[{at}]") for at, (cell, each) in enumerate(cells)]
-    return _text(value, False, path)
+    return value
 
 
-def _text(value: Any, binary: bool, path: str) -> Any:
+def _text(value: Any, family: Family | None, path: str) -> Any:
     """Return text as our own protocol writes it: base64 for bytes, itself for strings."""
-    if type(value) is str:
-        return base64.b64encode(value.encode()).decode() if binary else value
+    if family is None:
+        return value
     if type(value) is list:
-        return [_text(part, binary, path) for part in value]
+        return [_text(part, family, path) for part in value]
+    if type(value) is str:
+        return base64.b64encode(value.encode()).decode() if family == "binary" else value
     if not is_base64(value):
         return value
     text: str = value["b64"]
-    if binary:
+    if family == "binary":
         return text
     try:
         return base64.b64decode(text, validate=True).decode()
     except (binascii.Error, ValueError):
-        expected = "base64 of UTF-8 text"
-        got = describe(text)
+        expected, got = "base64 of UTF-8 text", describe(text)
         raise wrong_input(f"{path}: expected {expected}, got {got}", path=path, expected=expected, got=got) from None
 
 
@@ -121,5 +117,5 @@ def _by_rows(value: Any, by_row: bool, columns: tuple[Column, ...]) -> tuple[Any
 
 
 def _uneven(name: str, length: int, cells: object) -> InvalidRequest:
-    path, expected, got = f"inputs.{name[:64]}", f"a list of {length}, as the other inputs have", describe(cells)
+    path, expected, got = f"inputs.{quote(name)}", f"a list of {length}, as the other inputs have", describe(cells)
     return wrong_input(f"{path}: expected {expected}, got {got}", path=path, expected=expected, got=got)

@@ -70,7 +70,7 @@ class PredictRequest:
 def read_predict(body: bytes, head: Head, limits: Limits) -> PredictRequest:
     """Read a body; raise InvalidRequest as ``load_object`` does."""
     quick = only_numbers(body, limits)
-    if quick is not None and (quick.form == "inputs" or type(quick.value) is list):
+    if quick is not None and (quick.form == "inputs" or (type(quick.value) is list and quick.value)):
         return PredictRequest(quick)
     given, marks, strings = load_object(body, limits, _SIGNATURES)
     if "instances" in given:
