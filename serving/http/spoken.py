@@ -62,12 +62,12 @@ def ask_native(path: str) -> Ask:
     return Ask(model, alias=parse_alias(segments[4]))
 
 
-def ask_tfs(path: str) -> Ask:
+def ask_tfs(path: str, method: str = "POST") -> Ask:
     """Return what ``/v1/models/{name}[/versions/{version} | /labels/{alias}][:verb]`` asks for, where it is such a
     path; raise NotFound ``not_found`` where it is none."""
     place = read_path(path)
     if place is None:
-        raise NotFound("not_found", "this is no path of a model", {"method": "POST"})
+        raise NotFound("not_found", "this is no path of a model", {"method": method})
     model = parse_model_name(place.model)
     if place.version is not None:
         return Ask(model, version=parse_version(place.version))

@@ -112,7 +112,7 @@ def _ask(name: str, rest: str) -> Ask:
     """Return what a path asks for; raise as ``ask_tfs`` does, and where a verb follows that only a POST has."""
     if ":" in name + rest:
         raise NotFound("not_found", "verbs are for POST", {"method": "GET"})
-    return ask_tfs(f"/v1/models/{name}{rest}")
+    return ask_tfs(f"/v1/models/{name}{rest}", "GET")
 
 
 def _known(node: NodeView, ask: Ask) -> RoutedModel:

@@ -16,7 +16,9 @@ from serving.protocols.json_scan import Marks
 from serving.protocols.limits import Limits
 
 # Strings are consumed whole, so that words inside of them are left alone. Nothing here is ever tried twice.
-_WORDS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|(-?)(NaN|Inf(?:inity)?+)(?![A-Za-z0-9])', re.DOTALL)
+_WORDS = re.compile(
+    rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|(?<![A-Za-z0-9.+-])(-?)(NaN|Inf(?:inity)?+)(?![A-Za-z0-9])', re.DOTALL
+)
 _LONGEST_INTEGER = 20
 
 
