@@ -19,6 +19,8 @@ SERVING_ROUTES: tuple[Route, ...] = (
     Route("POST", "/models/{name}/predict", Access.PREDICT),
     Route("POST", "/models/{name}/versions/{version}/predict", Access.PREDICT),
     Route("POST", "/models/{name}/aliases/{alias}/predict", Access.PREDICT),
+    Route("POST", "/v2/models/{name}/infer", Access.PREDICT),
+    Route("POST", "/v2/models/{name}/versions/{version}/infer", Access.PREDICT),
     Route("POST", "/models/{name}/feedback", Access.PREDICT),
     Route("POST", "/models/{name}/versions/{version}/load", Access.OPERATE),
     Route("POST", "/models/{name}/versions/{version}/unload", Access.OPERATE),

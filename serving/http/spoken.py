@@ -13,6 +13,7 @@ from registry.errors import InvalidRequest, NotFound
 from registry.records import AliasName, parse_alias, parse_model_name, parse_version
 from serving.protocols.limits import Limits
 from serving.protocols.native_request import read_native
+from serving.protocols.oip.request import OIP, read_oip
 from serving.protocols.request import NATIVE, Head, Request
 from serving.protocols.tfs.examples import read_examples
 from serving.protocols.tfs.paths import PREFIX as TFS_PREFIX
@@ -81,10 +82,18 @@ def _label(raw: str) -> AliasName:
         raise NotFound("unknown_alias", error.message) from None  # to them any word is a label, and this one unknown
 
 
+def ask_oip(path: str) -> Ask:
+    """Return what ``/v2/models/{name}[/versions/{version}]/…`` asks for."""
+    segments = path.split("/")
+    model = parse_model_name(segments[3])
+    return Ask(model) if len(segments) == 5 else Ask(model, version=parse_version(segments[5]))
+
+
 def all_spoken() -> tuple[Spoken, ...]:
     """Return every protocol that the lane speaks."""
     return (
         Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
+        Spoken(OIP, "/v2/models/", ("/infer",), ask_oip, read_oip, takes_query=True),
         _tfs(":predict", read_predict),
         _tfs(":classify", partial(read_examples, "classify")),
         _tfs(":regress", partial(read_examples, "regress")),

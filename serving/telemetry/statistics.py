@@ -1,4 +1,4 @@
-"""What a version has done so far, as inference servers that speak the Open Inference Protocol tell it: counts and times.
+"""What a version has done so far, as servers of the Open Inference Protocol tell it: counts and times.
 
 Cumulative since this process began to count the version, over all protocols. The words are those of Triton's statistics
 extension, the numbers those of ``tally.py``:

@@ -5,6 +5,7 @@ Source: triton-inference-server, ``extension_binary_data.md``.
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Sequence
 
@@ -58,6 +59,11 @@ def as_bytes(value: object) -> bytes:
     return bytes(value) if isinstance(value, bytes | bytearray) else b""
 
 
+def as_base64(value: object) -> str:
+    """Return one element's bytes as base64, on one line."""
+    return base64.b64encode(as_bytes(value)).decode()
+
+
 def objects_of(values: Sequence[object], shape: tuple[int, ...]) -> Array:
     """Return values as an array of objects."""
     return np.fromiter(values, dtype=object, count=len(values)).reshape(shape)
@@ -65,7 +71,7 @@ def objects_of(values: Sequence[object], shape: tuple[int, ...]) -> Array:
 
 def _cut_short(tensor: str, found: int, count: int) -> InvalidRequest:
     message = (
-        f"tensor '{quote(tensor)}' ends within element {found} of {count}; in binary form a BYTES element is its length "
-        "(4 bytes, little-endian), then its bytes"
+        f"tensor '{quote(tensor)}' ends within element {found} of {count}; in binary form a BYTES element is "
+        "its length (4 bytes, little-endian), then its bytes"
     )
     return InvalidRequest("invalid_input", message, {"tensor": quote(tensor), "reason": "wrong_size"})

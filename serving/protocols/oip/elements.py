@@ -14,6 +14,7 @@ import numpy as np
 
 from registry.errors import InvalidRequest, quote
 from serving.exchange import Array
+from serving.protocols.blocks import numeric_block
 from serving.protocols.cells import convert, decode_base64, flatten
 from serving.protocols.limits import Limits
 from serving.protocols.oip.byte_strings import objects_of, read_byte_strings
@@ -23,6 +24,7 @@ from serving.protocols.refusals import Where, describe, too_many_values, wrong_i
 
 MOST_DIMENSIONS = 32
 _BASE64 = "base64"
+_NUMBERS = frozenset((int, float))
 
 
 def elements(tensor: InferTensor, limits: Limits) -> Array:
@@ -91,6 +93,10 @@ def _from_values(tensor: InferTensor, kind: Datatype, count: int) -> Array:
         raise misfit(tensor, message, expected="binary tensor data", got="JSON", reason="wrong_type")
     given: Any = tensor.data
     values: list[Any] = given if type(given) is list else list(given)
+    if len(values) == count and _NUMBERS.issuperset(map(type, values)):
+        array = numeric_block(values, kind.kind)
+        if array is not None:
+            return array.reshape(tensor.shape)
     path = label(tensor)
     shape = tensor.shape
     if values and type(values[0]) is list:

@@ -172,7 +172,7 @@ def _columns(sent: _Sent, plan: ColumnPlan, limits: Limits) -> Table:
     asked = dict(zip(plan.names, plan.columns, strict=True))
     if not plan.named:
         asked = _by_place(sent, plan)
-    kinds = {name: kind for name, kind in zip(asked, plan.kinds, strict=True)}
+    kinds = dict(zip(asked, plan.kinds, strict=True))
     cells: dict[str, Sequence[Any] | Array] = {}
     length = -1
     for name, (tensor, array) in sent.items():

@@ -42,7 +42,20 @@ def describe(signature: Signature, graph_inputs: Schema | None) -> ModelMetadata
 
 def output_names(signature: Signature) -> Sequence[str]:
     """Return the names of a version's outputs; none where its signature does not tell."""
-    return [tensor.name for tensor in describe_schema(signature.outputs, OUTPUT)]
+    schema = signature.outputs
+    if schema is None:
+        return ()
+    entry = _names.get(id(schema))
+    if entry is None:
+        if len(_names) >= _NAMES_KEPT:
+            _names.clear()
+        entry = _names[id(schema)] = schema, [tensor.name for tensor in describe_schema(schema, OUTPUT)]
+    return entry[1]
+
+
+# By the identity of their schema, which the entry keeps alive so that the identity stays its own.
+_names: dict[int, tuple[Schema, Sequence[str]]] = {}
+_NAMES_KEPT = 1024
 
 
 def describe_schema(schema: Schema | None, unnamed: str = INPUT) -> tuple[TensorMetadata, ...]:

@@ -1,7 +1,7 @@
 """What a server of the Open Inference Protocol says of itself and of the kind of its models. Pure.
 
 Not here: what a model's tensors are (``metadata.py``), and how it stands on this node (``serving/http/repository.py``).
-Sources: ``inference_rest.md`` of kserve/open-inference-protocol; ``model_config.proto`` of triton-inference-server/common.
+Sources: ``inference_rest.md`` of kserve/open-inference-protocol, ``model_config.proto`` of Triton.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, int]] = []
+        self.runs: list[int] = []
         self.reasons: list[str] = []
 
     def batch(self, rows: int, requests: int) -> None:
@@ -27,7 +28,9 @@ class Counts:
         self.batches.append((rows, requests))
 
     def ran(self, rows: int, seconds: float) -> None:
-        """Do nothing."""
+        """Remember."""
+        assert seconds >= 0
+        self.runs.append(rows)
 
     def refused(self, reason: str) -> None:
         """Remember."""
@@ -230,7 +233,7 @@ def test_too_many_rows_are_refused_with_the_reason() -> None:
             engine.finish()
             await turns()
         assert answered(late) == [4.0]
-        assert (counts.batches, counts.reasons) == ([(1, 1), (3, 3)], ["queue_full"])
+        assert (counts.batches, counts.runs, counts.reasons) == ([(1, 1), (3, 3)], [1, 3], ["queue_full"])
 
     tell(story())
 

@@ -81,9 +81,9 @@ async def test_a_client_that_hangs_up_gets_no_answer() -> None:
         await BodyReader(LIMIT).read(b"", b"", Sender([b"abc"], hang_up=True).receive)
 
 
-FORMATS = [(b"gzip", gzip.compress), (b"deflate", zlib.compress)]
-each_format = pytest.mark.parametrize(("encoding", "compress"), FORMATS, ids=["gzip", "deflate"])
 Compress = Callable[[bytes], bytes]
+FORMATS: list[tuple[bytes, Compress]] = [(b"gzip", gzip.compress), (b"deflate", zlib.compress)]
+each_format = pytest.mark.parametrize(("encoding", "compress"), FORMATS, ids=["gzip", "deflate"])
 
 
 @each_format

@@ -1,0 +1,82 @@
+"""Calls every method of ``kserve.InferenceRESTClient`` in protocol v2, and prints what each gave as one JSON object.
+
+Runs in an environment of its own. Arguments: the server's base URL, the model's name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable
+from typing import Any
+
+import httpx
+import numpy as np
+from kserve import InferenceRESTClient, InferInput, InferOutput, InferRequest, RESTConfig
+from kserve.protocol.infer_type import RequestedOutput
+
+ROWS = 3
+
+
+def request(model: str, *, binary: bool, wanted: bool = False) -> InferRequest:
+    """Return a request for all outputs, or for one; FP16 has no form in JSON."""
+    x = np.arange(1, 1 + 2 * ROWS, dtype=np.float32).reshape(ROWS, 2)
+    h = np.linspace(0.5, 1.5, ROWS, dtype=np.float16).reshape(ROWS, 1)
+    words = np.array([["a"], [""], ["köln"]], dtype=object)
+    tensors = []
+    for name, datatype, array in (("x", "FP32", x), ("h", "FP16", h), ("words", "BYTES", words)):
+        tensor = InferInput(name, list(array.shape), datatype)
+        tensor.set_data_from_numpy(array, binary_data=binary or datatype == "FP16")
+        tensors.append(tensor)
+    outputs = [RequestedOutput("scores", {"binary_data": binary})] if wanted else None
+    return InferRequest(model, tensors, request_id="mine", request_outputs=outputs)
+
+
+def shown(output: InferOutput) -> list[Any]:
+    """Return what an output holds, as JSON has it."""
+    array = output.as_numpy()
+    values = [v.decode() if isinstance(v, bytes) else v for v in array.reshape(-1).tolist()]
+    return [output.datatype, list(array.shape), values]
+
+
+async def refused(call: Awaitable[Any]) -> list[Any]:
+    """Return status and message of the refusal that a call must end with."""
+    try:
+        return ["no refusal", str(await call)]
+    except httpx.HTTPStatusError as error:
+        return [error.response.status_code, str(error)]
+    except Exception as error:  # whatever the client raises by itself is shown as it is
+        return [type(error).__name__, str(error)]
+
+
+async def main() -> None:
+    """Call everything."""
+    where, model = sys.argv[1:]
+    async with InferenceRESTClient(RESTConfig(protocol="v2", timeout=60)) as client:
+        headers: dict[str, str] = {}
+        found: dict[str, Any] = {
+            "live": await client.is_server_live(where),
+            "ready": await client.is_server_ready(where),
+            "model_ready": [await client.is_model_ready(where, model), await client.is_model_ready(where, "nobody")],
+        }
+        for name, asked in (
+            ("binary", request(model, binary=True)),
+            ("wanted", request(model, binary=True, wanted=True)),
+            ("mixed", request(model, binary=False, wanted=True)),
+        ):
+            answer = await client.infer(where, asked, model_name=model, response_headers=headers)
+            found[name] = {output.name: shown(output) for output in answer.outputs}
+            found[name] |= {"id": answer.id, "model_name": answer.model_name, "model_version": answer.model_version}
+        found["arm"] = headers["x-headgate-arm"]
+        plain = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
+        found["refusals"] = {
+            "unknown": await refused(client.infer(where, request("nobody", binary=True), model_name="nobody")),
+            "missing": await refused(client.infer(where, plain, model_name=model)),
+            "explain": await refused(client.explain(where, model, plain)),
+        }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
