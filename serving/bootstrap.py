@@ -40,6 +40,7 @@ from serving.http.problems import problem
 from serving.http.repository import statistics_for_sibling
 from serving.http.routes import SERVING_ROUTES
 from serving.http.spoken import all_spoken
+from serving.http.tfs import tfs_routes
 from serving.http.traced import TracedLane
 from serving.http.view import NodeView, load_here, packed_page_here, unload_here
 from serving.monitor import Monitor, Rush
@@ -138,6 +139,7 @@ class Node:
         self._feedback = FeedbackDesk(parts.feedback, self._answers, self._ask_siblings, self._note)
         app.include_router(feedback_routes(self._feedback, self.bodies, limits))
         app.include_router(oip_routes(view, self.bodies, limits))
+        app.include_router(tfs_routes(view))
         front = Front(traced, app, self.start, self.stop)
         self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts, problem)
 

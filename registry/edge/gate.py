@@ -204,14 +204,16 @@ class Gate:
         check_spelling(path, raw_path)
         methods = self.table.find(path)
         if methods is None:
-            raise NotFound("not_found", f"nothing is at {quote(path)}; /openapi.json lists what is")
+            raise NotFound(
+                "not_found", f"nothing is at {quote(path)}; /openapi.json lists what is", {"method": quote(method, 16)}
+            )
         access = methods.get(method)
         if access is None:
             allowed = ", ".join(sorted(methods))
             raise InvalidRequest(
                 "method_not_allowed",
                 f"{quote(method, 16)} is not for this path; use {allowed}",
-                {"allow": sorted(methods)},
+                {"allow": sorted(methods), "method": quote(method, 16)},
             )
         return access
 

@@ -92,7 +92,9 @@ class PredictLane:
         """Tell whether the lane answers this; the gate has let through what exists and nothing else."""
         if method != "POST":
             return False
-        return path in self._asks or (path.endswith(self._endings) and any(each.speaks(path) for each in self._spoken))
+        if path in self._asks:
+            return True
+        return path.lower().endswith(self._endings) and any(each.speaks(path) for each in self._spoken)
 
     async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply:
         """Answer one request; raise HeadgateError, or ClientGoneError where nobody waits any more."""

@@ -7,12 +7,18 @@ mean (``serving/protocols``), its errors (``problems.py``), and its other routes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from registry.records import parse_alias, parse_model_name, parse_version
+from registry.errors import InvalidRequest, NotFound
+from registry.records import AliasName, parse_alias, parse_model_name, parse_version
 from serving.protocols.limits import Limits
 from serving.protocols.native_request import read_native
 from serving.protocols.oip.request import OIP, read_oip
 from serving.protocols.request import NATIVE, Head, Request
+from serving.protocols.tfs.examples import read_examples
+from serving.protocols.tfs.paths import PREFIX as TFS_PREFIX
+from serving.protocols.tfs.paths import read_path
+from serving.protocols.tfs.predict import read_predict
 from serving.routing.choose import Ask
 from serving.values import value
 
@@ -29,6 +35,7 @@ class Spoken:
         ask: Returns whom a path asks; raises InvalidRequest ``invalid_name`` or NotFound ``unknown_version``.
         read: Reads a body: pure.
         takes_query: Whether a query string is left out rather than refused.
+        any_case: Whether its endings, which are in small letters here, may be written in others.
     """
 
     name: str
@@ -37,10 +44,12 @@ class Spoken:
     ask: Callable[[str], Ask]
     read: ReadBody
     takes_query: bool = False
+    any_case: bool = False
 
     def speaks(self, path: str) -> bool:
         """Tell whether a path is one of its own."""
-        return path.endswith(self.endings) and path.startswith(self.prefix)
+        end = path.lower() if self.any_case else path
+        return end.endswith(self.endings) and path.startswith(self.prefix)
 
 
 def ask_native(path: str) -> Ask:
@@ -52,6 +61,25 @@ def ask_native(path: str) -> Ask:
     if segments[3] == "versions":
         return Ask(model, version=parse_version(segments[4]))
     return Ask(model, alias=parse_alias(segments[4]))
+
+
+def ask_tfs(path: str, method: str = "POST") -> Ask:
+    """Return what ``/v1/models/{name}[/versions/{version} | /labels/{alias}][:verb]`` asks for, where it is such a
+    path; raise NotFound ``not_found`` where it is none."""
+    place = read_path(path)
+    if place is None:
+        raise NotFound("not_found", "this is no path of a model", {"method": method})
+    model = parse_model_name(place.model)
+    if place.version is not None:
+        return Ask(model, version=parse_version(place.version))
+    return Ask(model) if place.label is None else Ask(model, alias=_label(place.label))
+
+
+def _label(raw: str) -> AliasName:
+    try:
+        return parse_alias(raw)
+    except InvalidRequest as error:
+        raise NotFound("unknown_alias", error.message) from None  # to them any word is a label, and this one unknown
 
 
 def ask_oip(path: str) -> Ask:
@@ -66,7 +94,14 @@ def all_spoken() -> tuple[Spoken, ...]:
     return (
         Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
         Spoken(OIP, "/v2/models/", ("/infer",), ask_oip, read_oip, takes_query=True),
+        _tfs(":predict", read_predict),
+        _tfs(":classify", partial(read_examples, "classify")),
+        _tfs(":regress", partial(read_examples, "regress")),
     )
+
+
+def _tfs(verb: str, read: ReadBody) -> Spoken:
+    return Spoken("tfs", TFS_PREFIX, (verb,), ask_tfs, read, takes_query=True, any_case=True)
 
 
 def endings_of(spoken: Sequence[Spoken]) -> tuple[str, ...]:

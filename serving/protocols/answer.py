@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from registry.errors import InvalidRequest, ModelFault, quote
+from registry.errors import InvalidRequest, quote
 from serving.exchange import Output
-from serving.protocols.answer_json import jsonable, write_json
+from serving.protocols.answer_json import check_length, jsonable, write_json
 from serving.protocols.limits import Limits
 from serving.protocols.request import Encoded
 
@@ -94,11 +94,5 @@ def encode_answer(output: Output, fmt: Format, limits: Limits, *, model: str, ve
         from serving.protocols.answer_table import write_arrow, write_csv
 
         body = write_arrow(output, limits) if fmt == _ARROW else write_csv(output, limits)
-    if len(body) > limits.response_bytes:
-        raise ModelFault(
-            "model_output_invalid",
-            f"the model's answer is {len(body):,} bytes long; at most {limits.response_bytes:,} are sent. "
-            "Send fewer rows at once",
-            {"limit": limits.response_bytes},
-        )
+    check_length(body, limits)
     return Encoded(fmt, body)

@@ -41,9 +41,10 @@ def jsonable(output: Output, limits: Limits) -> Any:
 
 
 def write_json(answer: Mapping[str, Any], limits: Limits) -> bytes:
-    """Write the answer; raise ModelFault ``model_output_invalid`` where JSON cannot say it."""
+    """Write the answer, whose first member is the large one; raise ModelFault ``model_output_invalid`` where JSON
+    cannot say it."""
     try:
-        body = orjson.dumps(answer, _foreign, _OPTIONS | _option(answer["predictions"]))
+        body = orjson.dumps(answer, _foreign, _OPTIONS | _option(next(iter(answer.values()))))
     except (TypeError, ValueError, RecursionError) as error:
         if "Dict key must" not in str(error):
             raise invalid(quote(error)) from None
@@ -74,6 +75,17 @@ def check_size(values: int, limits: Limits) -> None:
     """Refuse early what must become too long: a value takes a digit and a comma."""
     if 2 * values > limits.response_bytes + 1:
         raise invalid(f"{values:,} values take more than the {limits.response_bytes:,} bytes that are sent at most")
+
+
+def check_length(body: bytes, limits: Limits) -> None:
+    """Refuse an answer that is too long to be sent."""
+    if len(body) > limits.response_bytes:
+        raise ModelFault(
+            "model_output_invalid",
+            f"the model's answer is {len(body):,} bytes long; at most {limits.response_bytes:,} are sent. "
+            "Send fewer rows at once",
+            {"limit": limits.response_bytes},
+        )
 
 
 def _write_keys(answer: Mapping[str, Any]) -> bytes:

@@ -96,10 +96,9 @@ def parse_body(content_type: str | None, body: bytes, limits: Limits) -> Parsed:
         if not body:
             raise InvalidRequest("invalid_argument", "the body is empty; send a table")
         return Parsed(_TABLES[media], body)
-    if len(body) <= _QUICK_BYTES:
-        quick = _only_numbers(body, limits)
-        if quick is not None:
-            return quick
+    quick = only_numbers(body, limits)
+    if quick is not None:
+        return quick
     value, marks = load_json(body, limits)
     if type(value) is not dict:
         raise InvalidRequest("invalid_argument", f"the body must be a JSON object, got {describe(value)}. {_USAGE}")
@@ -115,8 +114,10 @@ def parse_body(content_type: str | None, body: bytes, limits: Limits) -> Parsed:
     return Parsed(_FORMS[form], value[form], params, marks.strings - marks.members, marks.literals)
 
 
-def _only_numbers(body: bytes, limits: Limits) -> Parsed | None:
-    """Read what most requests are: one form, and nothing but numbers in lists. None: look closer, and say why."""
+def only_numbers(body: bytes, limits: Limits) -> Parsed | None:
+    """Read what most requests are: short, one form, nothing but numbers in lists. None: look closer, and say why."""
+    if len(body) > _QUICK_BYTES:
+        return None
     found = _ONLY_NUMBERS.fullmatch(body)
     if found is None or body.count(b"[") >= limits.depth or len(body) // 2 >= limits.values:
         return None
