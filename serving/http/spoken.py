@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from registry.records import parse_alias, parse_model_name, parse_version
+from registry.errors import NotFound
+from registry.records import parse_alias, parse_model_name, parse_target, parse_version
 from serving.protocols.limits import Limits
+from serving.protocols.mlflow.request import MLFLOW, read_scoring, read_scoring_at_root
 from serving.protocols.native_request import read_native
 from serving.protocols.request import NATIVE, Head, Request
 from serving.routing.choose import Ask
 from serving.values import value
 
+ROOT = "/invocations"
+NO_DEFAULT = (
+    "no model answers at the root of this node: send to /models/<name>/invocations, or set HEADGATE_DEFAULT_MODEL"
+)
 ReadBody = Callable[[bytes, Head, Limits], Request]
 
 
@@ -53,9 +59,30 @@ def ask_native(path: str) -> Ask:
     return Ask(model, alias=parse_alias(segments[4]))
 
 
-def all_spoken() -> tuple[Spoken, ...]:
-    """Return every protocol that the lane speaks."""
-    return (Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),)
+def ask_of(target: str | None) -> Ask | None:
+    """Return whom ``name``, ``name@alias`` or ``name/version`` means; None for None. Raise as ``parse_target`` does."""
+    return None if target is None else Ask(*parse_target(target))
+
+
+def ask_at_root(default: Ask | None) -> Callable[[str], Ask]:
+    """Return what tells whom ``/invocations`` asks: ``default``, or nobody (NotFound ``not_found``)."""
+
+    def ask(_: str) -> Ask:
+        if default is None:
+            raise NotFound("not_found", NO_DEFAULT)
+        return default
+
+    return ask
+
+
+def all_spoken(default: Ask | None = None) -> tuple[Spoken, ...]:
+    """Return every protocol that the lane speaks; ``default`` is who answers where a path names no model."""
+    scored = ("/invocations", "/invoke")
+    return (
+        Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
+        Spoken(MLFLOW, "/models/", scored, ask_native, read_scoring, takes_query=True),
+        Spoken(MLFLOW, ROOT, (ROOT,), ask_at_root(default), read_scoring_at_root, takes_query=True),
+    )
 
 
 def endings_of(spoken: Sequence[Spoken]) -> tuple[str, ...]:
