@@ -5,7 +5,8 @@ left out; a table as CSV or Parquet; or, where the object has ``messages``, ``pr
 the model's input, and its answer stands bare. Shaping is our own protocol's (``native``), which casts nothing.
 
 Where this is kinder than our own protocol, because MLflow's clients count on it: columns and parameters that the
-signature does not name are left out, and a bare NaN in the JSON is a missing value, as MLflow's own client writes it.
+signature does not name are left out, a bare NaN in the JSON is a missing value, as MLflow's own client writes it, and
+2.0 is an integer (``easing.py``).
 
 Source: ``invocations`` and ``_parse_json_data`` of ``mlflow/pyfunc/scoring_server``. Not here: answers (``answer.py``),
 errors (``errors.py``).
@@ -22,7 +23,8 @@ from serving.exchange import Call, Input, JsonInput, Output, Priority, Table
 from serving.protocols.json_body import load_json_or_nan
 from serving.protocols.limits import Limits
 from serving.protocols.mlflow.answer import encode_scores
-from serving.protocols.native import CSV, FORMS, JSON, PARQUET, Form, Parsed, fit, only_numbers, schema_for
+from serving.protocols.mlflow.easing import fit_easily
+from serving.protocols.native import CSV, FORMS, JSON, PARQUET, Form, Parsed, only_numbers, schema_for
 from serving.protocols.params import enforce_params
 from serving.protocols.refusals import describe, name_some
 from serving.protocols.request import Encoded, Head, Told
@@ -72,15 +74,14 @@ class ScoringRequest:
             body: Mapping[str, Any] = self.parsed.value
             given = _declared(body, signature)
             data = _bare_input({key: part for key, part in body.items() if key not in given}, schema, limits)
-            return Call(data, enforce_params(given, signature.params))
-        params = {}
-        if signature.params:
-            if self.params is not None and type(self.params) is not dict:
-                got = describe(self.params)
-                message = f"params must be an object, got {got}"
-                raise InvalidRequest("invalid_argument", message, {"path": "params"})
-            params = enforce_params(_declared(self.params or {}, signature), signature.params)
-        return Call(fit(self.parsed, schema, limits), params)
+            return Call(data, _params(given, signature))
+        params = _params(self.params, signature)
+        try:
+            return Call(fit_easily(self.parsed, schema, limits), params)
+        except InvalidRequest:
+            if schema is None or not _is_hinted(self.parsed, schema):
+                raise
+        return Call(JsonInput(self.parsed.value), params)
 
     def encode(self, output: Output, told: Told, limits: Limits) -> Encoded:
         """Write the answer; raise ModelFault ``model_output_invalid``."""
@@ -153,10 +154,36 @@ def _unsupported(message: str) -> InvalidRequest:
     return InvalidRequest("unsupported_media_type", message, {"supported": list(TYPES)})
 
 
+def _params(given: Any, signature: Signature) -> dict[str, Any]:
+    """Return every declared parameter, those that were given first, as MLflow orders them."""
+    if not signature.params:
+        return {}
+    if given is not None and type(given) is not dict:
+        message = f"params must be an object, got {describe(given)}"
+        raise InvalidRequest("invalid_argument", message, {"path": "params"})
+    known = _declared(given or {}, signature)
+    found = enforce_params(known, signature.params)
+    return {name: found[name] for name in dict.fromkeys((*known, *found))}
+
+
 def _declared(given: Mapping[str, Any], signature: Signature) -> dict[str, Any]:
     """Return those of the given values that the signature has parameters for."""
     known = {param.name for param in signature.params or ()}
     return {name: part for name, part in given.items() if name in known}
+
+
+_HINTED = {"object": dict, "map": dict, "array": list}
+
+
+def _is_hinted(parsed: Parsed, schema: Schema) -> bool:
+    """Tell whether a body is what a model takes whose signature MLflow made of a type hint: ``list[Item]`` is written
+    as one column without a name, of what an item is, and ``inputs`` is then the list, which the model's own types
+    judge."""
+    columns, items = schema.columns, parsed.value
+    if len(columns) != 1 or columns[0].name is not None or parsed.form != "inputs" or type(items) is not list:
+        return False
+    kind = _HINTED.get(columns[0].type)
+    return kind is not None and bool(items) and all(type(item) is kind for item in items)
 
 
 def _bare_input(data: dict[str, Any], schema: Schema | None, limits: Limits) -> Input:
@@ -168,14 +195,14 @@ def _bare_input(data: dict[str, Any], schema: Schema | None, limits: Limits) -> 
     if schema is None:
         return JsonInput(data)
     if schema.tensors:
-        return fit(_whole(data), schema, limits)
+        return fit_easily(_whole(data), schema, limits)
     nested = any(column.type in ("array", "object") for column in schema.columns)
     if nested or all(_is_cell(part) for part in data.values()):
         texts = {column.name for column in schema.columns if column.type == "string"}
         row = {key: part[0] if key in texts and _is_texts(part) else part for key, part in data.items()}
-        fitted = fit(_whole([row], "dataframe_records"), schema, limits)
+        fitted = fit_easily(_whole([row], "dataframe_records"), schema, limits)
     else:
-        fitted = fit(_whole(data), schema, limits)
+        fitted = fit_easily(_whole(data), schema, limits)
     numbers = isinstance(fitted, Table) and not any(array.dtype.hasobject for array in fitted.arrays)
     return fitted if numbers else JsonInput(data)
 
