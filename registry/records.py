@@ -52,6 +52,16 @@ def parse_alias(raw: str) -> AliasName:
     return AliasName(raw)
 
 
+def parse_target(raw: str) -> tuple[ModelName, VersionNumber | None, AliasName | None]:
+    """Read ``name``, ``name@alias`` or ``name/version``; raise as ``parse_model_name``, ``parse_alias`` and
+    ``parse_version`` do."""
+    name, at, alias = raw.partition("@")
+    if at:
+        return parse_model_name(name), None, parse_alias(alias)
+    name, slash, version = raw.partition("/")
+    return parse_model_name(name), parse_version(version) if slash else None, None
+
+
 def parse_digest(raw: str) -> Digest:
     """Return ``raw`` as a digest; raise InvalidRequest ``invalid_argument`` where it is none."""
     if not _DIGEST.fullmatch(raw):

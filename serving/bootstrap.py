@@ -39,7 +39,9 @@ from serving.http.oip import oip_routes
 from serving.http.problems import problem
 from serving.http.repository import statistics_for_sibling
 from serving.http.routes import SERVING_ROUTES
-from serving.http.spoken import all_spoken
+from serving.http.sagemaker import sagemaker_routes
+from serving.http.scoring import scoring_routes
+from serving.http.spoken import all_spoken, ask_of
 from serving.http.tfs import tfs_routes
 from serving.http.traced import TracedLane
 from serving.http.view import NodeView, load_here, packed_page_here, unload_here
@@ -116,7 +118,8 @@ class Node:
 
         self.bodies = BodyReader(settings.body_bytes)
         told, seconds = self._metrics.observe, settings.request_seconds
-        lane = PredictLane(self._predictor, self.bodies, all_spoken(), told, seconds)
+        default = ask_of(settings.default_model)
+        lane = PredictLane(self._predictor, self.bodies, all_spoken(default), told, seconds)
         view = self._view = NodeView(
             routes=self.routes,
             pool=self.pool,
@@ -140,6 +143,8 @@ class Node:
         app.include_router(feedback_routes(self._feedback, self.bodies, limits))
         app.include_router(oip_routes(view, self.bodies, limits))
         app.include_router(tfs_routes(view))
+        app.include_router(scoring_routes(view, default))
+        app.include_router(sagemaker_routes(view, self.bodies, limits))
         front = Front(traced, app, self.start, self.stop)
         self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts, problem)
 

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from registry.environment import GIB, MIB, HttpUrl, Names, PlatformSettings, require_consent
+from registry.errors import HeadgateError
+from registry.records import parse_target
+
+
+def _target(raw: object) -> object:
+    if isinstance(raw, str):
+        try:
+            parse_target(raw)
+        except HeadgateError as error:
+            raise ValueError(f"write a name, name@alias or name/version: {error.message}") from None
+    return raw
+
+
+Target = Annotated[str, BeforeValidator(_target)]
+"""A model, perhaps with an alias or a version of it."""
 
 
 class ServingSettings(PlatformSettings):
@@ -100,6 +115,11 @@ class ServingSettings(PlatformSettings):
     )
     capture_redact: Names = Field(
         (), description="Columns, separated by commas, whose values are left out of what is captured."
+    )
+    default_model: Target | None = Field(
+        None,
+        description="Which model answers at `/invocations`, as MLflow's server and SageMaker's containers have it: its "
+        "name, `name@alias` or `name/version`; without it nothing answers there.",
     )
     inline: bool = Field(
         True, description="Whether ONNX graphs that are known to be harmless may run in the serving process itself."

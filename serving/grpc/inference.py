@@ -9,7 +9,7 @@ Source: kserve/open-inference-protocol, ``open_inference_grpc.proto``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError

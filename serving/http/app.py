@@ -24,6 +24,7 @@ from serving.http import shapes
 from serving.http.openapi import describe_plain_errors, lane_paths
 from serving.http.openapi_tfs import tfs_lane_paths
 from serving.http.problems import problem
+from serving.http.sagemaker import url_of
 from serving.http.view import (
     NodeView,
     beside,
@@ -100,11 +101,13 @@ def _add_models(app: FastAPI, node: NodeView) -> None:
     async def models(
         limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
         page_token: Annotated[str, Query(max_length=128)] = "",
+        next_page_token: Annotated[str, Query(max_length=128, description="As SageMaker names page_token.")] = "",
     ) -> shapes.ModelPage:
-        known = node.routes.table.models
-        names = heapq.nsmallest(limit + 1, (name for name in known if name > page_token))
+        known, after = node.routes.table.models, page_token or next_page_token
+        names = heapq.nsmallest(limit + 1, (name for name in known if name > after))
         token = names[limit - 1] if len(names) > limit else None
-        return shapes.ModelPage(models=[_line(known[n]) for n in names[:limit]], next_page_token=token)
+        lines = [_line(known[n]) for n in names[:limit]]
+        return shapes.ModelPage(models=lines, next_page_token=token, sagemaker_token=token)
 
     @app.get("/models/{name}", tags=["models"], summary="Show one model")
     async def model(name: str) -> shapes.ModelView:
@@ -134,7 +137,14 @@ def _add_models(app: FastAPI, node: NodeView) -> None:
 
 def _line(model: RoutedModel) -> shapes.ModelLine:
     stable = None if model.plan is None else model.plan.stable
-    return shapes.ModelLine(name=model.name, stable=stable, revision=model.revision, versions=len(model.versions))
+    return shapes.ModelLine(
+        name=model.name,
+        stable=stable,
+        revision=model.revision,
+        versions=len(model.versions),
+        sagemaker_name=model.name,
+        sagemaker_url=url_of(model.name),
+    )
 
 
 def _model_view(node: NodeView, model: RoutedModel) -> shapes.ModelView:
@@ -142,6 +152,8 @@ def _model_view(node: NodeView, model: RoutedModel) -> shapes.ModelView:
     others = _newest(model.others)
     return shapes.ModelView(
         name=model.name,
+        sagemaker_name=model.name,
+        sagemaker_url=url_of(model.name),
         plan=_plan_view(model.plan),
         revision=model.revision,
         waiting=_waiting(node, model),

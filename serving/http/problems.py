@@ -11,11 +11,16 @@ from collections.abc import Callable
 from registry.edge.gate import ProblemWriter, native_problem
 from registry.edge.problems import Headers
 from registry.errors import HeadgateError
+from serving.protocols.mlflow.errors import is_scoring, scoring_problem
 from serving.protocols.oip.errors import is_oip, oip_problem
 from serving.protocols.tfs.errors import tfs_problem
 from serving.protocols.tfs.paths import is_tfs
 
-_SHAPES: tuple[tuple[Callable[[str], bool], ProblemWriter], ...] = ((is_oip, oip_problem), (is_tfs, tfs_problem))
+_SHAPES: tuple[tuple[Callable[[str], bool], ProblemWriter], ...] = (
+    (is_oip, oip_problem),
+    (is_tfs, tfs_problem),
+    (is_scoring, scoring_problem),
+)
 """Which paths have errors of another shape, and who writes them; the first that matches."""
 
 

@@ -21,6 +21,23 @@ SERVING_ROUTES: tuple[Route, ...] = (
     Route("POST", "/models/{name}/aliases/{alias}/predict", Access.PREDICT),
     Route("POST", "/v2/models/{name}/infer", Access.PREDICT),
     Route("POST", "/v2/models/{name}/versions/{version}/infer", Access.PREDICT),
+    Route("POST", "/models/{name}/invocations", Access.PREDICT),
+    Route("POST", "/models/{name}/versions/{version}/invocations", Access.PREDICT),
+    Route("POST", "/models/{name}/aliases/{alias}/invocations", Access.PREDICT),
+    Route("POST", "/models/{name}/invoke", Access.PREDICT),
+    Route("POST", "/invocations", Access.PREDICT),
+    *(
+        Route("GET", f"{prefix}/{ending}", access)
+        for prefix, access in (
+            ("", Access.OPEN),
+            ("/models/{name}", Access.READ),
+            ("/models/{name}/versions/{version}", Access.READ),
+            ("/models/{name}/aliases/{alias}", Access.READ),
+        )
+        for ending in ("ping", "health", "version")
+    ),
+    Route("POST", "/models", Access.OPERATE),
+    Route("DELETE", "/models/{name}", Access.OPERATE),
     Route("POST", "/models/{name}/feedback", Access.PREDICT),
     Route("POST", "/models/{name}/versions/{version}/load", Access.OPERATE),
     Route("POST", "/models/{name}/versions/{version}/unload", Access.OPERATE),

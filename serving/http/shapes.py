@@ -117,7 +117,14 @@ class VersionView(BaseModel):
     signature: dict[str, Any] | None = Field(None, description="MLflow's signature.")
 
 
-class ModelLine(BaseModel):
+class SageMakerModel(BaseModel):
+    """A model as SageMaker's multi-model contract names it."""
+
+    sagemaker_name: str = Field(serialization_alias="modelName", description="The name, as SageMaker spells the field.")
+    sagemaker_url: str = Field(serialization_alias="modelUrl", description="`models:/` and the name.")
+
+
+class ModelLine(SageMakerModel):
     """One model in the list."""
 
     name: str
@@ -131,9 +138,12 @@ class ModelPage(BaseModel):
 
     models: list[ModelLine]
     next_page_token: str | None = Field(description="Pass it as page_token for more; null at the end.")
+    sagemaker_token: str | None = Field(
+        serialization_alias="nextPageToken", description="The same, as SageMaker spells it."
+    )
 
 
-class ModelView(BaseModel):
+class ModelView(SageMakerModel):
     """One model as this node sees it."""
 
     name: str

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from registry.errors import InvalidRequest, NotFound
-from registry.records import AliasName, parse_alias, parse_model_name, parse_version
+from registry.records import AliasName, parse_alias, parse_model_name, parse_target, parse_version
 from serving.protocols.limits import Limits
+from serving.protocols.mlflow.request import MLFLOW, read_scoring, read_scoring_at_root
 from serving.protocols.native_request import read_native
 from serving.protocols.oip.request import OIP, read_oip
 from serving.protocols.request import NATIVE, Head, Request
@@ -22,6 +23,10 @@ from serving.protocols.tfs.predict import read_predict
 from serving.routing.choose import Ask
 from serving.values import value
 
+ROOT = "/invocations"
+NO_DEFAULT = (
+    "no model answers at the root of this node: send to /models/<name>/invocations, or set HEADGATE_DEFAULT_MODEL"
+)
 ReadBody = Callable[[bytes, Head, Limits], Request]
 
 
@@ -63,6 +68,22 @@ def ask_native(path: str) -> Ask:
     return Ask(model, alias=parse_alias(segments[4]))
 
 
+def ask_of(target: str | None) -> Ask | None:
+    """Return whom ``name``, ``name@alias`` or ``name/version`` means; None for None. Raise as ``parse_target`` does."""
+    return None if target is None else Ask(*parse_target(target))
+
+
+def ask_at_root(default: Ask | None) -> Callable[[str], Ask]:
+    """Return what tells whom ``/invocations`` asks: ``default``, or nobody (NotFound ``not_found``)."""
+
+    def ask(_: str) -> Ask:
+        if default is None:
+            raise NotFound("not_found", NO_DEFAULT)
+        return default
+
+    return ask
+
+
 def ask_tfs(path: str, method: str = "POST") -> Ask:
     """Return what ``/v1/models/{name}[/versions/{version} | /labels/{alias}][:verb]`` asks for, where it is such a
     path; raise NotFound ``not_found`` where it is none."""
@@ -89,14 +110,17 @@ def ask_oip(path: str) -> Ask:
     return Ask(model) if len(segments) == 5 else Ask(model, version=parse_version(segments[5]))
 
 
-def all_spoken() -> tuple[Spoken, ...]:
-    """Return every protocol that the lane speaks."""
+def all_spoken(default: Ask | None = None) -> tuple[Spoken, ...]:
+    """Return every protocol that the lane speaks; ``default`` is who answers where a path names no model."""
+    scored = ("/invocations", "/invoke")
     return (
         Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
         Spoken(OIP, "/v2/models/", ("/infer",), ask_oip, read_oip, takes_query=True),
         _tfs(":predict", read_predict),
         _tfs(":classify", partial(read_examples, "classify")),
         _tfs(":regress", partial(read_examples, "regress")),
+        Spoken(MLFLOW, "/models/", scored, ask_native, read_scoring, takes_query=True),
+        Spoken(MLFLOW, ROOT, (ROOT,), ask_at_root(default), read_scoring_at_root, takes_query=True),
     )
 
 

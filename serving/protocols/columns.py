@@ -77,9 +77,12 @@ def make_plan(schema: Schema) -> ColumnPlan:
     )
 
 
-def enforce_columns(frame: Frame, plan: ColumnPlan) -> Table:
-    """Return the table that the model gets; raise InvalidRequest ``invalid_input`` naming the column and row."""
-    order = _match(frame, plan)
+def enforce_columns(frame: Frame, plan: ColumnPlan, *, drops: bool = False) -> Table:
+    """Return the table that the model gets; raise InvalidRequest ``invalid_input`` naming the column and row.
+
+    With ``drops``, columns that the signature does not have are left out.
+    """
+    order = _match(frame, plan, drops)
     if plan.uniform is not None and frame.plain and frame.rows is not None:
         block = numeric_block(frame.rows, plan.uniform)
         if block is not None and block.ndim == 2 and block.shape[1] == frame.width:
@@ -120,7 +123,7 @@ def _table(
     return Table(plan.names, arrays, False, block)
 
 
-def _match(frame: Frame, plan: ColumnPlan) -> Sequence[int | None]:
+def _match(frame: Frame, plan: ColumnPlan, drops: bool) -> Sequence[int | None]:
     """Return for each column of the signature its place in the frame, or None where an optional one is missing."""
     if frame.names == plan.names:
         return plan.order
@@ -143,7 +146,7 @@ def _match(frame: Frame, plan: ColumnPlan) -> Sequence[int | None]:
         if extra:
             message += f". Columns that it does not have: {name_some(extra)}"
         raise wrong_columns(message, columns=names, reason="missing")
-    if extra:
+    if extra and not drops:
         message = f"unknown {_columns(extra)}; the model's signature has {name_some(plan.names)}"
         if frame.style == "table" and extra[0].startswith("Unnamed: "):
             message += ". A column without a name is often a DataFrame's index: write the file without it"

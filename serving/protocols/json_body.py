@@ -9,6 +9,7 @@ Integers beyond 64 bits arrive as floats, as JSON numbers do in most languages: 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -51,6 +52,38 @@ def load_value(body: bytes, limits: Limits) -> Any:
         if _all_keys_kept(value, body.count(b":")):
             return value
     return load_json(body, limits)[0]
+
+
+def load_json_or_nan(body: bytes, limits: Limits) -> tuple[Any, Marks]:
+    """Parse a body as ``load_json`` does, but take what Python's own encoder writes for floats that JSON has no word
+    for: NaN is null, Infinity is infinite.
+
+    Raises InvalidRequest ``malformed_json``, ``too_deep``, ``duplicate_key``, ``too_many_values``.
+    """
+    try:
+        return load_json(body, limits)
+    except InvalidRequest as error:
+        if error.code != "non_finite_number":
+            raise
+    marks = scan(body, limits)
+    try:
+        value = json.loads(body, parse_constant=_CONSTANTS.__getitem__, parse_int=_int)
+        if b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()  # refuses half a character
+    except (ValueError, RecursionError):
+        raise InvalidRequest("malformed_json", "the body is not valid JSON") from None
+    if not _all_keys_kept(value, marks.members):
+        _refuse_duplicate(body)
+    return value, Marks(marks.members, marks.strings, literals=True)
+
+
+_CONSTANTS = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}
+_LONGEST_INT = 20
+
+
+def _int(digits: str) -> int | float:
+    number = int(digits) if len(digits) <= _LONGEST_INT else float(digits)
+    return number if -(2**63) <= number < 2**64 else float(number)  # as the other parser has it
 
 
 def _refuse(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:

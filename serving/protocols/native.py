@@ -42,7 +42,7 @@ CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 ARROW = "application/vnd.apache.arrow.stream"
 
-_FORMS: Mapping[str, Form] = {
+FORMS: Mapping[str, Form] = {
     "dataframe_split": "dataframe_split",
     "dataframe_records": "dataframe_records",
     "instances": "instances",
@@ -66,6 +66,7 @@ class Parsed:
         params: The ``params`` object, or None.
         spare_strings: How many strings there are beside keys.
         literals: Whether true, false or null may occur.
+        drops_unknown: Whether columns that the signature does not name are left out rather than refused.
     """
 
     form: Form
@@ -73,6 +74,7 @@ class Parsed:
     params: Mapping[str, Any] | None = None
     spare_strings: int = 0
     literals: bool = False
+    drops_unknown: bool = False
 
     @property
     def plain(self) -> bool:
@@ -102,7 +104,7 @@ def parse_body(content_type: str | None, body: bytes, limits: Limits) -> Parsed:
     value, marks = load_json(body, limits)
     if type(value) is not dict:
         raise InvalidRequest("invalid_argument", f"the body must be a JSON object, got {describe(value)}. {_USAGE}")
-    forms = [key for key in value if key in _FORMS]
+    forms = [key for key in value if key in FORMS]
     if len(forms) != 1 or len(value) > 2 or (len(value) == 2 and "params" not in value):
         _refuse_keys(value, forms)
     params = value.get("params")
@@ -111,7 +113,7 @@ def parse_body(content_type: str | None, body: bytes, limits: Limits) -> Parsed:
             "invalid_argument", f"params must be an object, got {describe(params)}", {"path": "params"}
         )
     form = forms[0]
-    return Parsed(_FORMS[form], value[form], params, marks.strings - marks.members, marks.literals)
+    return Parsed(FORMS[form], value[form], params, marks.strings - marks.members, marks.literals)
 
 
 def only_numbers(body: bytes, limits: Limits) -> Parsed | None:
@@ -133,7 +135,7 @@ _USAGE = "It has exactly one of dataframe_split, dataframe_records, instances an
 
 
 def _refuse_keys(value: Mapping[str, Any], forms: list[str]) -> None:
-    unknown = [key for key in value if key not in _FORMS and key != "params"]
+    unknown = [key for key in value if key not in FORMS and key != "params"]
     if unknown:
         message = f"unknown {name_some(unknown)} in the body. {_USAGE}"
     elif forms:
@@ -196,7 +198,7 @@ def fit(parsed: Parsed, schema: Schema | None, limits: Limits) -> Input:
         return _fit_tensors(parsed, schema, limits)
     if schema is not None and schema.columns:
         plan = plan_of(schema)
-        return enforce_columns(_frame_for(parsed, plan, limits), plan)
+        return enforce_columns(_frame_for(parsed, plan, limits), plan, drops=parsed.drops_unknown)
     return _as_is(parsed, limits)
 
 
@@ -220,9 +222,10 @@ def _fit_tensors(parsed: Parsed, schema: Schema, limits: Limits) -> Input:
     value = parsed.value
     if parsed.form in ("inputs", "instances"):
         if type(value) is list and value and type(value[0]) is dict:
-            return tensors_from_frame(records_frame(value, parsed.form, parsed.plain, limits), schema)
-        return tensors_from_json(value, schema, parsed.form, parsed.plain)
-    return tensors_from_frame(_dataframe(parsed, schema, limits), schema)
+            frame = records_frame(value, parsed.form, parsed.plain, limits)
+            return tensors_from_frame(frame, schema, drops=parsed.drops_unknown)
+        return tensors_from_json(value, schema, parsed.form, parsed.plain, drops=parsed.drops_unknown)
+    return tensors_from_frame(_dataframe(parsed, schema, limits), schema, drops=parsed.drops_unknown)
 
 
 def _as_is(parsed: Parsed, limits: Limits) -> Input:

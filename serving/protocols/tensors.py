@@ -55,8 +55,13 @@ _rows: dict[int, tuple[Schema, tuple[str | None, tuple[int, ...], np.dtype[np.ge
 _ROWS_KEPT = 1024
 
 
-def tensors_from_json(value: Any, schema: Schema, path: str, plain: bool) -> TensorInput | TensorsInput:
-    """Fit an ``inputs`` or ``instances`` value that is no list of objects; raise InvalidRequest ``invalid_input``."""
+def tensors_from_json(
+    value: Any, schema: Schema, path: str, plain: bool, *, drops: bool = False
+) -> TensorInput | TensorsInput:
+    """Fit an ``inputs`` or ``instances`` value that is no list of objects; raise InvalidRequest ``invalid_input``.
+
+    With ``drops``, arrays that the signature does not have are left out.
+    """
     tensors = schema.tensors
     if tensors[0].name is None:
         if type(value) is dict:
@@ -64,7 +69,7 @@ def tensors_from_json(value: Any, schema: Schema, path: str, plain: bool) -> Ten
             raise wrong_input(message, path=path, expected="a nested list", got="an object")
         return TensorInput(tensor_from_json(value, tensors[0], path, plain))
     if type(value) is dict:
-        check_names(value, tensors)
+        check_names(value, tensors, drops)
         return TensorsInput(
             {t.name: tensor_from_json(value[t.name], t, f"{path}.{quote(t.name)}", plain) for t in tensors if t.name}
         )
@@ -76,15 +81,15 @@ def tensors_from_json(value: Any, schema: Schema, path: str, plain: bool) -> Ten
     return TensorsInput({str(tensors[0].name): tensor_from_json(value, tensors[0], path, plain)})
 
 
-def tensors_from_frame(frame: Frame, schema: Schema) -> TensorInput | TensorsInput:
-    """Fit a table; raise InvalidRequest ``invalid_input``."""
+def tensors_from_frame(frame: Frame, schema: Schema, *, drops: bool = False) -> TensorInput | TensorsInput:
+    """Fit a table; raise InvalidRequest ``invalid_input``. With ``drops``, columns of other names are left out."""
     tensors = schema.tensors
     if tensors[0].name is None:
         return TensorInput(_whole(frame, tensors[0]))
     names = frame.names or ()
     if len(tensors) == 1 and tensors[0].name not in names:
         return TensorsInput({tensors[0].name: _whole(frame, tensors[0])})
-    check_names(dict.fromkeys(names), tensors)
+    check_names(dict.fromkeys(names), tensors, drops)
     columns = frame.by_columns()
     arrays: dict[str, Array] = {}
     for tensor in tensors:
@@ -158,8 +163,9 @@ def _wrong_shape(shape: tuple[int, ...], asked: tuple[int, ...], path: str) -> I
     return wrong_input(message, path=path, expected=f"shape {list(asked)}", got=f"shape {list(shape)}")
 
 
-def check_names(given: Mapping[str, Any], tensors: Sequence[Tensor]) -> None:
-    """Raise InvalidRequest ``invalid_input`` where a named tensor is missing, or one is there that nobody asked for."""
+def check_names(given: Mapping[str, Any], tensors: Sequence[Tensor], drops: bool = False) -> None:
+    """Raise InvalidRequest ``invalid_input`` where a named tensor is missing, or one is there that nobody asked for and
+    that is not merely dropped."""
     names = [str(tensor.name) for tensor in tensors]
     missing = [name for name in names if name not in given]
     if missing:
@@ -167,7 +173,7 @@ def check_names(given: Mapping[str, Any], tensors: Sequence[Tensor]) -> None:
             f"missing {name_some(missing)}; the model takes {name_some(names)}", columns=missing, reason="missing"
         )
     unknown = [name for name in given if name not in names]
-    if unknown:
+    if unknown and not drops:
         raise wrong_columns(
             f"unknown {name_some(unknown)}; the model takes {name_some(names)}", columns=unknown, reason="unknown"
         )

@@ -30,7 +30,7 @@ JSON_BODY = "json"
 
 def pack_request(parsed: Parsed, schema: Schema | None, limits: Limits) -> Pieces:
     """Return the frame that asks for a table to be read (``parsed`` is one) and fitted to ``schema``."""
-    return _pack(parsed.form, parsed.value, schema, limits)
+    return _pack(parsed.form, parsed.value, schema, limits, drops=parsed.drops_unknown)
 
 
 def pack_json(body: bytes, schema: Schema | None, limits: Limits) -> Pieces:
@@ -38,19 +38,21 @@ def pack_json(body: bytes, schema: Schema | None, limits: Limits) -> Pieces:
     return _pack(JSON_BODY, body, schema, limits)
 
 
-def _pack(form: str, body: bytes, schema: Schema | None, limits: Limits) -> Pieces:
+def _pack(form: str, body: bytes, schema: Schema | None, limits: Limits, *, drops: bool = False) -> Pieces:
     buffers: Pieces = [body]
     if schema is not None:
         # Not in the header: a signature may hold numbers that only the standard library writes.
         buffers.append(json.dumps(_describe(schema)).encode())
-    return pack(0, {"form": form, "limits": asdict(limits)}, buffers)
+    return pack(0, {"form": form, "limits": asdict(limits), "drops": drops}, buffers)
 
 
 def read_request(header: Mapping[str, Any], buffers: Sequence[memoryview]) -> tuple[Parsed, Schema | None, Limits]:
     """Return what was packed, JSON parsed; raise InvalidRequest where it cannot be. The node is believed."""
     schema = _schema(bytes(buffers[1])) if len(buffers) > 1 else None
     limits, form, body = Limits(**header["limits"]), header["form"], bytes(buffers[0])
-    return parse_body(None, body, limits) if form == JSON_BODY else Parsed(form, body), schema, limits
+    if form == JSON_BODY:
+        return parse_body(None, body, limits), schema, limits
+    return Parsed(form, body, drops_unknown=header["drops"]), schema, limits
 
 
 def pack_input(data: Input, given: Mapping[str, Any] | None = None) -> Pieces:

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Awaitable
 from typing import Any
 
-import tritonclient.http.aio as aio
-from tritonclient.utils import InferenceServerException
 from triton_http import inputs, outputs, shown
+from tritonclient.http import aio
+from tritonclient.utils import InferenceServerException
 
 
 async def refused(call: Awaitable[Any]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tritonclient.http as http
+from tritonclient import http
 from tritonclient.utils import InferenceServerException
 
 ROWS = 3

@@ -120,7 +120,7 @@ async def test_an_operator_loads_and_unloads(world: FakeWorld) -> None:
         ("GET /models?limit=0", (400, "invalid_argument")),
         ("GET /models?limit=many", (400, "invalid_argument")),
         ("POST /models/churn/versions/99/load", (404, "unknown_version")),
-        ("POST /models", (405, "method_not_allowed")),
+        ("PUT /models", (405, "method_not_allowed")),
         ("GET /nowhere", (404, "not_found")),
     ],
 )

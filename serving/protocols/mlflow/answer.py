@@ -1,0 +1,123 @@
+"""A model's output as the bytes that MLflow's scoring server would send. Pure.
+
+``{"predictions": …}``, written by the standard library's encoder as MLflow has it: spaces after commas and colons,
+ASCII alone, each float with Python's own digits, bytes as base64 in lines. Where MLflow's would not be JSON, or no
+date, this is: NaN and infinities are null, as are missing dates, and dates of arrays are ISO 8601, not nanoseconds.
+
+Source: ``predictions_to_json`` of ``mlflow/pyfunc/scoring_server`` and ``NumpyEncoder`` of ``mlflow/utils``. Not here:
+what the output of a model is (``exchange``).
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from registry.errors import ModelFault
+from serving.exchange import Array, ArrayOutput, Output, TableOutput, TensorsOutput
+from serving.protocols.answer_json import check_size, invalid, iso_times
+from serving.protocols.limits import Limits
+
+PROTOCOL_VERSION = "3.17.2"
+"""The MLflow whose protocol this is, and what ``…/version`` says."""
+_NOT_FINITE = "Out of range float"
+_MOST_DEPTH = 250
+
+
+def encode_scores(output: Output, limits: Limits, *, bare: bool = False) -> bytes:
+    """Write an answer: ``{"predictions": …}``, or with ``bare`` what would stand there.
+
+    Raises ModelFault ``model_output_invalid`` for what JSON cannot say, and for more than ``limits`` let through.
+    """
+    predictions = _jsonable(output, limits)
+    document = predictions if bare else {"predictions": predictions}
+    try:
+        text = _write(document)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(type(error).__name__) from None
+    if len(text) > limits.response_bytes:
+        raise ModelFault(
+            "model_output_invalid",
+            f"the model's answer is {len(text):,} bytes long; at most {limits.response_bytes:,} are sent. "
+            "Send fewer rows at once",
+            {"limit": limits.response_bytes},
+        )
+    return text.encode("ascii")
+
+
+def _write(document: Any) -> str:
+    try:
+        return _ENCODER.encode(document)
+    except ValueError as error:
+        if _NOT_FINITE not in str(error):
+            raise
+    return _ENCODER.encode(_finite(document, 0))
+
+
+def _jsonable(output: Output, limits: Limits) -> Any:
+    if isinstance(output, ArrayOutput):
+        check_size(output.array.size, limits)
+        return _listed(output.array)
+    if isinstance(output, TableOutput):
+        table = output.table
+        check_size(table.rows * len(table.names), limits)
+        if len(set(table.names)) != len(table.names):
+            raise invalid("two of the table's columns have the same name")
+        columns = [_listed(array) for array in table.arrays]
+        return [dict(zip(table.names, row, strict=True)) for row in zip(*columns, strict=True)]
+    if isinstance(output, TensorsOutput):
+        check_size(sum([array.size for array in output.arrays.values()]), limits)
+        return {name: _listed(array) for name, array in output.arrays.items()}
+    return output.value
+
+
+def _listed(array: Array) -> Any:
+    """Return an array as nested lists of Python's own values, or as the one value that it is."""
+    kind = array.dtype.kind
+    if kind == "M":
+        times = iso_times(array.ravel())
+        return np.fromiter(times, dtype=object, count=len(times)).reshape(array.shape).tolist()
+    if kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64).tolist()
+    if kind in "biufUSO":
+        return array.tolist()
+    raise invalid(f"an array of {array.dtype.name} is not JSON")
+
+
+def _finite(value: Any, depth: int) -> Any:
+    """Return a value with null for each float that JSON has no word for."""
+    if depth > _MOST_DEPTH:
+        raise RecursionError
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part, depth + 1) for part in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _finite(value.tolist(), depth + 1) if value.dtype.kind not in "mM" else value
+    return value
+
+
+def _foreign(value: Any) -> Any:
+    """Say what the encoder asks about: values inside of lists and objects that Python's JSON does not know."""
+    if isinstance(value, bytes | bytearray):
+        return base64.encodebytes(value).decode("ascii")
+    if isinstance(value, np.ndarray):
+        return _listed(value)
+    if isinstance(value, np.datetime64):
+        return iso_times(np.array([value]))[0]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    raise TypeError
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False, default=_foreign)
