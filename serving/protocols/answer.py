@@ -47,11 +47,10 @@ def choose_format(accept: str | None) -> Format | Wish:
             f"cannot answer with '{quote(accept)}'; accept one of {', '.join(_ALL)}",
             {"supported": list(_ALL)},
         )
-    texts = [offered for offered in _OFFERED if offered in qualities]
-    text = max(texts, key=qualities.__getitem__) if texts else None
-    if text is not None and text == ordered[0]:
-        return text
-    return Wish(tuple(kind for kind in ordered if kind in ANSWERED), text)
+    texts = [kind for kind in ordered if kind in _OFFERED]
+    if texts and texts[0] == ordered[0]:
+        return texts[0]
+    return Wish(tuple(kind for kind in ordered if kind in ANSWERED), texts[0] if texts else None)
 
 
 def _media_range(part: str) -> tuple[str, float]:

@@ -27,7 +27,7 @@ ANSWERED = (PNG, JPEG, "image/webp", "image/gif", "image/bmp", "image/tiff", OCT
 JPEG_SIDE = 65_500
 JPEG_QUALITY = 90
 PNG_LEVEL = 1
-"""Of zlib's levels: 6 makes photographs a twentieth smaller and takes four times as long."""
+"""Of zlib's levels, the quickest: 6 takes twice as long for a drawing, and gains nothing for noise."""
 
 
 @value

@@ -5,7 +5,6 @@ What a file was called on its sender's machine is never looked at. Not here: wha
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -27,11 +26,6 @@ NAME_LENGTH = 256
 # RFC 2046 §5.1.1: it may hold spaces, but not end with one.
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]*[0-9A-Za-z'()+_,\-./:=?]")
 _AS_THEY_ARE = (b"", b"binary", b"8bit", b"7bit")
-
-# It logs what it meets in hostile bodies, one line each; what matters of that is in the refusal.
-_log = logging.getLogger("python_multipart")
-_log.addHandler(logging.NullHandler())
-_log.propagate = False
 
 
 @value

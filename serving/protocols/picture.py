@@ -4,8 +4,8 @@
     (N, C, H, W)  (C, H, W)     channels first
     (N, H, W)     (H, W)        grey; H and W must be declared
 
-N is 1 or any, H and W of coloured pictures may be any. Where both readings fit, channels are last. A shape that does not say how many
-channels there are is no picture's: a model for any number of them would have to be told which.
+N is 1 or any; H and W of coloured pictures may be any. Where both readings fit, channels are last. A shape that does
+not say how many channels there are is no picture's: a model for any number of them would have to be told which.
 """
 
 from __future__ import annotations
