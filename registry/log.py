@@ -45,7 +45,7 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     _LOGGER.setLevel(level)
-    # Their warnings are a client's doing ("Invalid HTTP request received", "Did not find CR at end of boundary"): at one
+    # Their warnings are a client's doing ("Invalid HTTP request received", "Did not find CR at end"): at one
     # line a request they would be a flood.
     for library in ("uvicorn.error", "python_multipart"):
         logging.getLogger(library).setLevel(logging.ERROR)
