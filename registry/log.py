@@ -45,8 +45,10 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     _LOGGER.setLevel(level)
-    # Its warnings are a client's doing ("Invalid HTTP request received"): at one line a request they would be a flood.
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    # Their warnings are a client's doing ("Invalid HTTP request received", "Did not find CR at end"): at one
+    # line a request they would be a flood.
+    for library in ("uvicorn.error", "python_multipart"):
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def event(name: str, level: int = logging.INFO, /, **fields: Field) -> None:

@@ -126,10 +126,15 @@ class TensorsOutput:
 
 @value
 class JsonOutput:
-    """The model answered anything else that JSON can say: a list, dict, str, number, bool or None."""
+    """The model answered anything else that JSON can say: a list, dict, str, number, bool or None.
+
+    Where it answered bytes, or a list of nothing else, ``value`` is their base64, as MLflow writes it, and ``raw`` is
+    what they were.
+    """
 
     value: Any
     size: int = field(default=0, compare=False)
+    raw: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
 
 
 Output = ArrayOutput | TableOutput | TensorsOutput | JsonOutput

@@ -1,4 +1,4 @@
-"""A model's output as bytes: JSON as MLflow shapes it, or a table as an Arrow stream or CSV. Pure.
+"""A model's output as bytes: JSON as MLflow shapes it, a table as an Arrow stream or CSV, or a picture. Pure.
 
 The JSON is always valid: NaN and infinities are null. Numbers are the very ones that MLflow's server would write: a
 32-bit float is written as the 64-bit float that it equals.
@@ -6,12 +6,13 @@ The JSON is always valid: NaN and infinities are null. Numbers are the very ones
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from registry.errors import InvalidRequest, quote
 from serving.exchange import Output
 from serving.protocols.answer_json import check_length, jsonable, write_json
 from serving.protocols.limits import Limits
+from serving.protocols.media_answer import ANSWERED, Wish, encode_media
 from serving.protocols.request import Encoded
 
 Format = Literal["application/json", "application/vnd.apache.arrow.stream", "text/csv"]
@@ -21,28 +22,35 @@ _ARROW: Format = "application/vnd.apache.arrow.stream"
 _CSV: Format = "text/csv"
 # In the order of preference where the caller has none.
 _OFFERED: tuple[Format, ...] = (_JSON, _ARROW, _CSV)
+_ALL = (*_OFFERED, *ANSWERED)
 
 
-def choose_format(accept: str | None) -> Format:
-    """Return what to answer with, by the Accept header (RFC 9110 §12.5.1); raise InvalidRequest ``not_acceptable``."""
+def choose_format(accept: str | None) -> Format | Wish:
+    """Return what to answer with, by the Accept header (RFC 9110 §12.5.1); raise InvalidRequest ``not_acceptable``.
+
+    A wish is for pictures or bytes, of which only the answer shows which it can be.
+    """
     if accept is None or accept in ("*/*", _JSON) or not accept.strip():
         return _JSON
     ranges = [_media_range(part) for part in accept[:4096].split(",")]
-    best: Format | None = None
-    best_quality = 0.0
-    for offered in _OFFERED:
+    qualities: dict[str, float] = {}
+    for offered in _ALL:
         # The most specific range that matches decides; it may also forbid, with q=0.
         matching = [(_specificity(media), quality) for media, quality in ranges if _matches(media, offered)]
         quality = max(matching)[1] if matching else 0.0
-        if quality > best_quality:
-            best, best_quality = offered, quality
-    if best is None:
+        if quality > 0:
+            qualities[offered] = quality
+    ordered = sorted(qualities, key=qualities.__getitem__, reverse=True)  # stable: the first of equals stays first
+    if not ordered:
         raise InvalidRequest(
             "not_acceptable",
-            f"cannot answer with '{quote(accept)}'; accept one of {', '.join(_OFFERED)}",
-            {"supported": list(_OFFERED)},
+            f"cannot answer with '{quote(accept)}'; accept one of {', '.join(_ALL)}",
+            {"supported": list(_ALL)},
         )
-    return best
+    texts = [kind for kind in ordered if kind in _OFFERED]
+    if texts and texts[0] == ordered[0]:
+        return texts[0]
+    return Wish(tuple(kind for kind in ordered if kind in ANSWERED), texts[0] if texts else None)
 
 
 def _media_range(part: str) -> tuple[str, float]:
@@ -66,7 +74,9 @@ def _matches(media: str, offered: str) -> bool:
     return media in (offered, "*/*", offered.partition("/")[0] + "/*")
 
 
-def encode_answer(output: Output, fmt: Format, limits: Limits, *, model: str, version: str, request_id: str) -> Encoded:
+def encode_answer(
+    output: Output, fmt: Format | Wish, limits: Limits, *, model: str, version: str, request_id: str
+) -> Encoded:
     """Write an answer.
 
     Args:
@@ -78,8 +88,14 @@ def encode_answer(output: Output, fmt: Format, limits: Limits, *, model: str, ve
         request_id: The request's.
 
     Raises ModelFault ``model_output_invalid`` for output that cannot be written, and InvalidRequest
-    ``not_acceptable`` for output that is no table where a table was asked for.
+    ``not_acceptable`` for output that is no table or picture where one was asked for.
     """
+    if isinstance(fmt, Wish):
+        encoded = encode_media(output, fmt, limits)
+        if encoded is not None:
+            check_length(encoded.body, limits)
+            return encoded
+        fmt = cast("Format", fmt.otherwise)
     if fmt == _JSON:
         body = write_json(
             {

@@ -3,7 +3,8 @@
 ``parse_body`` reads the syntax and needs to know nothing of the model; ``shape`` fits what it found to the version's
 signature, or to the ONNX graph's own inputs, or, where nothing is known, shapes it as MLflow would.
 
-Not here: compression and body size (the HTTP lane's), images and raw bytes, and the other protocols.
+Not here: compression and body size (the HTTP lane's), what is done with images and raw bytes (``media_input``), and
+the other protocols.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ from serving.protocols.frames import (
 )
 from serving.protocols.json_body import load_json
 from serving.protocols.limits import Limits
+from serving.protocols.media import MEDIA, is_media, read_media
+from serving.protocols.media_input import decodes, fit_parts
 from serving.protocols.params import enforce_params
 from serving.protocols.refusals import describe, name_some
 from serving.protocols.tensors import float_rows, tensors_from_frame, tensors_from_json
 from serving.protocols.unsigned import table_as_is, tensors_as_is
 from serving.values import value
 
-Form = Literal["dataframe_split", "dataframe_records", "instances", "inputs", "csv", "parquet", "arrow"]
+Form = Literal["dataframe_split", "dataframe_records", "instances", "inputs", "csv", "parquet", "arrow", "media"]
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -62,7 +65,8 @@ class Parsed:
 
     Attributes:
         form: Which of the forms it has.
-        value: The form's JSON value; for tables the bytes, since CSV needs the signature's types to be read by.
+        value: The form's JSON value; for tables the bytes, since CSV needs the signature's types to be read by; for
+            ``media``, which is images, bytes and forms of them, the parts.
         params: The ``params`` object, or None.
         spare_strings: How many strings there are beside keys.
         literals: Whether true, false or null may occur.
@@ -86,6 +90,15 @@ class Parsed:
         """Whether it is CSV, Parquet or Arrow, which a serving node reads in another process (``serving/reader``)."""
         return self.form in _TABLES.values()
 
+    @property
+    def is_media(self) -> bool:
+        """Whether it is an image, bytes, or a form of such parts."""
+        return self.form == "media"
+
+    def reads_apart(self, schema: Schema | None) -> bool:
+        """Tell whether fitting it to ``schema`` means that a library in C reads hostile bytes."""
+        return self.is_table or (self.is_media and decodes(self.value, schema))
+
 
 def parse_body(content_type: str | None, body: bytes, limits: Limits) -> Parsed:
     """Read a body's syntax.
@@ -95,6 +108,9 @@ def parse_body(content_type: str | None, body: bytes, limits: Limits) -> Parsed:
     """
     media = JSON if content_type is None or content_type == JSON else _media_type(content_type)
     if media != JSON:
+        if is_media(media):
+            parts, given = read_media(media, str(content_type), body, limits)
+            return Parsed("media", parts, given)
         if not body:
             raise InvalidRequest("invalid_argument", "the body is empty; send a table")
         return Parsed(_TABLES[media], body)
@@ -148,12 +164,14 @@ def _refuse_keys(value: Mapping[str, Any], forms: list[str]) -> None:
 def _media_type(content_type: str) -> str:
     media, *rest = (part.strip() for part in content_type.split(";"))
     media = media.lower() or JSON
+    if is_media(media):
+        return media
     if media != JSON and media not in _TABLES:
-        supported = ", ".join((JSON, *_TABLES))
+        supported = ", ".join((JSON, *_TABLES, *MEDIA))
         raise InvalidRequest(
             "unsupported_media_type",
             f"content type '{quote(content_type)}' is not supported; send one of {supported}",
-            {"supported": [JSON, *_TABLES]},
+            {"supported": [JSON, *_TABLES, *MEDIA]},
         )
     for part in rest:
         name, _, text = part.partition("=")
@@ -190,6 +208,9 @@ def schema_for(signature: Signature, graph_inputs: Schema | None) -> Schema | No
 
 def fit(parsed: Parsed, schema: Schema | None, limits: Limits) -> Input:
     """Fit a parsed body to a schema; see ``shape``."""
+    if parsed.form == "media":
+        plan = _plan_of(schema) if schema is not None and schema.columns else None
+        return fit_parts(parsed.value, schema, plan, limits)
     if schema is not None and schema.tensors:
         if not parsed.literals and not parsed.spare_strings and type(parsed.value) is list:
             rows = float_rows(parsed.value, schema)  # what most requests are

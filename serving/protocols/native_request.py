@@ -6,6 +6,7 @@ from registry.signature import Schema, Signature
 from serving.exchange import Call, Output, Priority
 from serving.protocols.answer import Format, choose_format, encode_answer
 from serving.protocols.limits import Limits
+from serving.protocols.media_answer import Wish
 from serving.protocols.native import JSON, Parsed, parse_body, shape
 from serving.protocols.request import Encoded, Head, Told
 from serving.values import value
@@ -16,18 +17,18 @@ class NativeRequest:
     """A body whose syntax is right, and what its caller accepts as an answer; binds ``Request``."""
 
     parsed: Parsed
-    form: Format
+    form: Format | Wish
     seconds: float | None = None
     priority: Priority | None = None
 
     @property
     def table(self) -> Parsed | None:
-        """The table that it is; None where it is JSON."""
-        return self.parsed if self.parsed.is_table else None
+        """The table that it is, or the image; None where it is JSON."""
+        return self.parsed if self.parsed.is_table or self.parsed.is_media else None
 
     @property
     def encodes_aside(self) -> bool:
-        """True for tables: the library that writes them takes long to import."""
+        """True for tables and pictures: the libraries that write them take long to import."""
         return self.form != JSON
 
     def shape(self, signature: Signature, graph_inputs: Schema | None, limits: Limits) -> Call:

@@ -66,7 +66,8 @@ class Request(Protocol):
 
     @property
     def table(self) -> Parsed | None:
-        """The table that it is (CSV, Parquet, Arrow), which another process reads and shapes; None for all others."""
+        """The table that it is (CSV, Parquet, Arrow), which another process reads and shapes, or the image or bytes,
+        which one decodes where the model takes pixels; None for all others."""
         ...
 
     @property

@@ -24,6 +24,7 @@ import pyarrow as pa
 # All that reading needs is imported ahead, so that no request pays for it.
 import serving.protocols.arrow_stream
 import serving.protocols.csv_table
+import serving.protocols.images
 import serving.protocols.parquet_table  # noqa: F401 -- see above
 from registry.errors import HeadgateError, Internal, InvalidRequest
 from serving.protocols.native import fit
@@ -71,7 +72,7 @@ def answer(header: Mapping[str, Any], buffers: Sequence[memoryview]) -> Pieces:
         return pack_input(fit(parsed, schema, limits), parsed.params)
     except MemoryError:
         error: HeadgateError = InvalidRequest(
-            "body_too_large", "reading the table takes more memory than one request may have; send fewer rows at once"
+            "body_too_large", "reading the body takes more memory than one request may have; send less at once"
         )
     except InvalidRequest as refusal:
         error = refusal

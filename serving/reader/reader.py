@@ -1,4 +1,4 @@
-"""Tables (CSV, Parquet, Arrow) read beside the node, by processes that may die of them.
+"""Tables (CSV, Parquet, Arrow) and images, read beside the node by processes that may die of them.
 
 A reader is started at the first table, kept while tables come, and ended when none has come for a while, so that its
 memory returns. It reads one table at a time; a few at most read at once, a few more tables wait, the rest is refused.
@@ -23,7 +23,7 @@ from registry.log import event
 from registry.signature import Schema, Signature
 from serving.exchange import Call, Input
 from serving.protocols.limits import Limits
-from serving.protocols.native import Parsed, schema_for
+from serving.protocols.native import Parsed, schema_for, shape
 from serving.protocols.params import enforce_params
 from serving.reader.process import ReaderDied, ReaderProcess
 from serving.reader.wire import JSON_BODY, Pieces, pack_json, pack_request, read_given, read_reply
@@ -34,7 +34,7 @@ Read = tuple[Input, Mapping[str, Any] | None]
 """An input, and the parameters that came with it."""
 RESTARTS_AT_ONCE = 3
 START_SECONDS = 30.0
-_WORDS = {"json": "JSON body", "csv": "CSV", "parquet": "Parquet file", "arrow": "Arrow IPC stream"}
+_WORDS = {"json": "JSON body", "csv": "CSV", "parquet": "Parquet file", "arrow": "Arrow IPC stream", "media": "image"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,17 @@ class TableReader:
         return [reader.pid for reader in self._live if reader.alive]
 
     async def read(self, parsed: Parsed, signature: Signature, graph_inputs: Schema | None, *, seconds: float) -> Call:
-        """Read a table and fit it to what the model takes, as ``native.shape`` would.
+        """Read a table or images and fit them to what the model takes, as ``native.shape`` would. Bytes that a model
+        takes as they are need no reading.
 
         Raises what ``shape`` raises for tables, InvalidRequest ``invalid_argument`` also where the table ended its
         reader, ModelFault ``model_timeout`` where ``seconds`` were over first, Refused ``overloaded``.
         """
+        schema = schema_for(signature, graph_inputs)
+        if not parsed.reads_apart(schema):
+            return shape(parsed, signature, graph_inputs, self._limits)
         params = enforce_params(parsed.params, signature.params)
-        request = pack_request(parsed, schema_for(signature, graph_inputs), self._limits)
+        request = pack_request(parsed, schema, self._limits)
         data, _ = await self._in_turn(request, parsed.form, seconds)
         return Call(data, params)
 
@@ -223,7 +227,8 @@ def _refusal(form: str, *, slow: bool, started: bool) -> HeadgateError:
     if not started:
         return Internal("internal", "the process that reads tables could not be started")
     if slow:
-        message = f"the {_WORDS[form]} took too long to read; send fewer rows at once"
+        advice = "a smaller one" if form == "media" else "fewer rows at once"
+        message = f"the {_WORDS[form]} took too long to read; send {advice}"
         return InvalidRequest("invalid_argument", message, {"reason": "too_slow"})
     return InvalidRequest("invalid_argument", f"the body is not a valid {_WORDS[form]}", {"reason": "unreadable"})
 

@@ -18,6 +18,7 @@ from registry.errors import HeadgateError, Internal, InvalidRequest
 from registry.signature import Schema, parse_signature
 from serving.exchange import Call, Input, JsonInput, Table, TensorInput, TensorsInput
 from serving.protocols.limits import MAX_COLUMNS, Limits
+from serving.protocols.multipart import Part
 from serving.protocols.native import Parsed, parse_body
 from serving.runtimes.host.calls import pack_call
 from serving.runtimes.host.frames import BODY_LIMIT, Buffer, Frame, FrameError, pack, read_array, untag
@@ -29,8 +30,11 @@ JSON_BODY = "json"
 
 
 def pack_request(parsed: Parsed, schema: Schema | None, limits: Limits) -> Pieces:
-    """Return the frame that asks for a table to be read (``parsed`` is one) and fitted to ``schema``."""
-    return _pack(parsed.form, parsed.value, schema, limits, drops=parsed.drops_unknown)
+    """Return the frame that asks for a table or images to be read (``parsed`` is such) and fitted to ``schema``."""
+    if not parsed.is_media:
+        return _pack(parsed.form, parsed.value, schema, limits, drops=parsed.drops_unknown)
+    parts: Sequence[Part] = parsed.value
+    return _pack(parsed.form, b"", schema, limits, parts)
 
 
 def pack_json(body: bytes, schema: Schema | None, limits: Limits) -> Pieces:
@@ -38,18 +42,26 @@ def pack_json(body: bytes, schema: Schema | None, limits: Limits) -> Pieces:
     return _pack(JSON_BODY, body, schema, limits)
 
 
-def _pack(form: str, body: bytes, schema: Schema | None, limits: Limits, *, drops: bool = False) -> Pieces:
-    buffers: Pieces = [body]
+def _pack(
+    form: str, body: bytes, schema: Schema | None, limits: Limits, parts: Sequence[Part] = (), *, drops: bool = False
+) -> Pieces:
+    buffers: Pieces = [body, *(part.data for part in parts)]
     if schema is not None:
         # Not in the header: a signature may hold numbers that only the standard library writes.
         buffers.append(json.dumps(_describe(schema)).encode())
-    return pack(0, {"form": form, "limits": asdict(limits), "drops": drops}, buffers)
+    named = [(part.name, part.media) for part in parts]
+    return pack(0, {"form": form, "limits": asdict(limits), "parts": named, "drops": drops}, buffers)
 
 
 def read_request(header: Mapping[str, Any], buffers: Sequence[memoryview]) -> tuple[Parsed, Schema | None, Limits]:
     """Return what was packed, JSON parsed; raise InvalidRequest where it cannot be. The node is believed."""
-    schema = _schema(bytes(buffers[1])) if len(buffers) > 1 else None
+    named = header["parts"]
+    rest = buffers[1 + len(named) :]
+    schema = _schema(bytes(rest[0])) if rest else None
     limits, form, body = Limits(**header["limits"]), header["form"], bytes(buffers[0])
+    if named:
+        parts = [Part(name, media, bytes(data)) for (name, media), data in zip(named, buffers[1:], strict=False)]
+        return Parsed(form, tuple(parts)), schema, limits
     if form == JSON_BODY:
         return parse_body(None, body, limits), schema, limits
     return Parsed(form, body, drops_unknown=header["drops"]), schema, limits

@@ -10,6 +10,7 @@ a file has one schema. Not here: which requests, and where the files go (``captu
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -128,7 +129,12 @@ def _plain(part: Part) -> Any:
 
 
 def _text(value: Any) -> str:
-    return orjson.dumps(value, default=str, option=_JSON).decode()
+    return orjson.dumps(value, default=_said, option=_JSON).decode()
+
+
+def _said(value: object) -> str:
+    """Return what JSON has no word for: bytes as base64, everything else as Python says it."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _arrow(pa: Any, array: Array) -> Any:

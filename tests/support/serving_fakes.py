@@ -172,7 +172,8 @@ class FakeCache:
 
 
 class FakeLoaded:
-    """A loaded version: the sum of each row. ``hold`` makes its answers wait; ``error`` is raised instead of one."""
+    """A loaded version: the sum of each row, unless ``answer`` says otherwise. ``hold`` makes its answers wait;
+    ``error`` is raised instead of one."""
 
     def __init__(self, version: ServableVersion) -> None:
         self.version = version
@@ -185,6 +186,7 @@ class FakeLoaded:
         self.calls = 0
         self.error: Exception | None = None
         self.hold: asyncio.Event | None = None
+        self.answer: Callable[[Call], Output] = _sum
         self._tell_death: Callable[[], None] | None = None
 
     def when_dead(self, tell: Callable[[], None]) -> None:
@@ -212,7 +214,7 @@ class FakeLoaded:
                 raise ModelFault("model_timeout", "the model took too long") from None
         if self.error is not None:
             raise self.error
-        return _sum(call)
+        return self.answer(call)
 
     async def close(self) -> None:
         """End."""

@@ -200,6 +200,10 @@ def _read_output(spec: Header, buffers: Sequence[memoryview]) -> Output:
         return ArrayOutput(read_array(spec["array"], buffers), size)
     if kind == "json":
         return JsonOutput(json.loads(bytes(buffers[_index(spec["buffer"])])), size)
+    if kind == "bytes":
+        raw = tuple(map(bytes, buffers))
+        texts = [base64.encodebytes(each).decode() for each in raw]  # as MLflow's scoring server says it
+        return JsonOutput(texts if spec["listed"] else texts[0], size, raw)
     names = tuple(_text(n) for n in spec["names"])
     arrays = tuple(read_array(a, buffers) for a in spec["arrays"])
     if len(names) != len(arrays):

@@ -133,4 +133,4 @@ def split(output: Output, rows: Sequence[int]) -> list[Output] | None:
     assert isinstance(output, JsonOutput)
     if not isinstance(output.value, list) or len(output.value) != total:
         return None
-    return [JsonOutput(output.value[a:b], each * (b - a)) for a, b in spans]
+    return [JsonOutput(output.value[a:b], each * (b - a), output.raw[a:b]) for a, b in spans]

@@ -40,7 +40,7 @@ def test_tables_are_known_by_their_content_type(content_type: str, form: str) ->
 @pytest.mark.parametrize(
     "content_type",
     ["text/plain", "application/xml", "application/x-pickle", "application/jsonx", "application/json; charset=latin-1",
-     "text/csv;charset='utf-16'", ";", "multipart/form-data"],
+     "text/csv;charset='utf-16'", ";", "multipart/mixed"],
 )  # fmt: skip
 def test_other_types_and_charsets_are_unsupported(content_type: str) -> None:
     """Only the four types and UTF-8 are supported."""

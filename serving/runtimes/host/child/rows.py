@@ -7,6 +7,7 @@ as ``headgate_batching: true`` or ``false``. Not here: joining (the node's lane)
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import math
@@ -132,6 +133,12 @@ def _columns(predict: Predict, laid: Laid) -> dict[str, Any]:
         column = np.empty(len(items), dtype=object)
         column[:] = items if not any(isinstance(item, list) for item in items) else [[item] for item in items]
         return {kind: column}
+    if kind == "bytes":
+        if not spec["listed"]:
+            raise TypeError(kind)
+        column = np.empty(len(buffers), dtype=object)
+        column[:] = [base64.encodebytes(b).decode() for b in buffers]
+        return {"json": column}  # as the node writes it
     views = [memoryview(bytearray(b)) for b in buffers]
     if kind == "array":
         return {kind: take_array(spec["array"], views)}

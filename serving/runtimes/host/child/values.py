@@ -19,6 +19,7 @@ import numpy as np
 from .wire import BODY_LIMIT, LARGE_BYTES, Buffer
 
 DEPTH_LIMIT = 100
+RAW_LIMIT = 1024
 Spec = dict[str, Any]
 
 
@@ -222,8 +223,19 @@ def lay_output(value: Any, buffers: list[Buffer]) -> Spec:
     foreign = hasattr(value, "__array__") and len(getattr(value, "shape", ())) > 0  # another library's tensor
     if isinstance(value, np.ndarray) or foreign:
         return {"kind": "array", "array": lay_array(value, buffers)}
+    if _is_bytes(value):
+        listed = isinstance(value, (list, tuple))
+        buffers.extend(bytes(one) for one in (value if listed else [value]))
+        return {"kind": "bytes", "listed": listed}
     buffers.append(json.dumps(plain(value, False)).encode())
     return {"kind": "json", "buffer": len(buffers) - 1}
+
+
+def _is_bytes(value: Any) -> bool:
+    """Tell whether a prediction is bytes, or a few of them: images, say, that somebody may want as they are."""
+    if isinstance(value, (list, tuple)):
+        return 0 < len(value) <= RAW_LIMIT and all(isinstance(one, (bytes, bytearray)) for one in value)
+    return isinstance(value, (bytes, bytearray))
 
 
 def _dense(value: Any) -> Any:
