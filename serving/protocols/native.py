@@ -209,7 +209,7 @@ def schema_for(signature: Signature, graph_inputs: Schema | None) -> Schema | No
 def fit(parsed: Parsed, schema: Schema | None, limits: Limits) -> Input:
     """Fit a parsed body to a schema; see ``shape``."""
     if parsed.form == "media":
-        plan = _plan_of(schema) if schema is not None and schema.columns else None
+        plan = plan_of(schema) if schema is not None and schema.columns else None
         return fit_parts(parsed.value, schema, plan, limits)
     if schema is not None and schema.tensors:
         if not parsed.literals and not parsed.spare_strings and type(parsed.value) is list:
