@@ -81,7 +81,7 @@ def _request() -> dict[str, Any]:
         "instances": {"value": {"instances": [[5.1, 3.5, 1.4, 0.2]], "params": {"threshold": 0.5}}},
     }
     content: dict[str, Any] = {"application/json": {"schema": schema, "examples": examples}}
-    content |= {kind: _BINARY for kind in (*_TABLES, *_MEDIA)}
+    content |= dict.fromkeys((*_TABLES, *_MEDIA), _BINARY)
     return {"required": True, "content": content | {"multipart/form-data": _form()}}
 
 
