@@ -110,8 +110,8 @@ def _check(size: tuple[int, int], channels: int, picture: Picture, label: str, l
             f"{label}: an image of {width:,} × {height:,} pixels holds {values:,} values; at most {limits.values:,} "
             "are accepted in one request"
         )
-        got = min(values, _EXACT)  # a TIFF may claim more than JSON's integers hold
-        raise InvalidRequest("too_many_values", message, {"got": got, "limit": limits.values})
+        # A TIFF may claim more than JSON's integers hold.
+        raise InvalidRequest("too_many_values", message, {"got": min(values, _EXACT), "limit": limits.values})
     if picture.width not in (-1, width) or picture.height not in (-1, height):
         expected = f"{_any(picture.width)} × {_any(picture.height)} pixels (width × height)"
         got = f"{width:,} × {height:,}"

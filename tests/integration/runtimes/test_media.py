@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -50,9 +51,8 @@ def test_hosts_take_pictures_and_bytes(saved_models: SavedModels, tmp_path: Path
     runtime = HostRuntime(OneEnvironment(), tmp_path / "hosts")
 
     async def told() -> None:
-        node = Node(
-            ServingSettings(home=tmp_path, request_seconds=120, load_seconds=100), Parts(registry, shelf, runtime)
-        )
+        options: dict[str, Any] = {"home": tmp_path, "request_seconds": 120, "load_seconds": 100}
+        node = Node(ServingSettings(**options), Parts(registry, shelf, runtime))
         await node.start()
         await eventually(lambda: node.routes.table.known)
         transport = httpx.ASGITransport(node.app)
@@ -110,7 +110,7 @@ async def of_anything(client: httpx.AsyncClient) -> None:
 def test_a_graph_gets_channels_first_inline(saved_graphs: SavedGraphs, tmp_path: Path) -> None:
     """An ONNX graph without a signature takes pictures as its own input says, in the node's process."""
     directory = tmp_path / "model"
-    taken = graph([node("Sub", ["c", "x"], ["y"])], [weight("c", np.float32([255]))], takes=("N", 3, 8, 8))
+    taken = graph([node("Sub", ["c", "x"], ["y"])], [weight("c", np.full(1, 255, np.float32))], takes=("N", 3, 8, 8))
     saved_graphs.save(directory, taken)
     saved = SavedModel(directory, replace(servable(directory), runtime="inline"))
 
