@@ -11,6 +11,7 @@ from typing import Any
 _PREDICT_STATUS = {
     "400": "The body or a name is malformed.",
     "404": "There is no such model, version, alias or plan.",
+    "406": "What the model answered is none of what is accepted.",
     "408": "The body did not arrive in time.",
     "409": "The version is still being checked.",
     "413": "The body, or what it holds, is too large.",
@@ -21,7 +22,9 @@ _PREDICT_STATUS = {
     "503": "The version cannot answer now; see Retry-After.",
     "504": "The model took too long.",
 }
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _TABLES = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")
+_MEDIA = ("image/*", "application/octet-stream")
 
 
 def lane_paths() -> dict[str, Any]:
@@ -88,8 +91,15 @@ def _request() -> dict[str, Any]:
         "instances": {"value": {"instances": [[5.1, 3.5, 1.4, 0.2]], "params": {"threshold": 0.5}}},
     }
     content: dict[str, Any] = {"application/json": {"schema": schema, "examples": examples}}
-    content |= {table: {"schema": {"type": "string", "format": "binary"}} for table in _TABLES}
-    return {"required": True, "content": content}
+    content |= dict.fromkeys((*_TABLES, *_MEDIA), _BINARY)
+    return {"required": True, "content": content | {"multipart/form-data": _form()}}
+
+
+def _form() -> dict[str, Any]:
+    text = "one part for each input, by its name; at most 16, a part that is JSON of at most 128 KiB"
+    inputs = {"type": "string", "format": "binary", "description": text}
+    params = {"type": "object", "description": "inference parameters of the signature"}
+    return {"schema": {"type": "object", "properties": {"params": params}, "additionalProperties": inputs}}
 
 
 def _answer() -> dict[str, Any]:
@@ -117,7 +127,10 @@ def _answer() -> dict[str, Any]:
         "content": {
             "application/json": {"schema": schema, "example": example},
             "text/csv": {"schema": {"type": "string"}},
-            "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/vnd.apache.arrow.stream": _BINARY,
+            "image/png": _BINARY,
+            "image/jpeg": _BINARY,
+            "application/octet-stream": _BINARY,
         },
     }
 

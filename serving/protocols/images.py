@@ -44,6 +44,7 @@ FORMATS = {
     "image/tiff": "TIFF",
 }
 _ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-ms-bmp": "image/bmp"}
+_EXACT = 2**53
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _EIGHT_BITS = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"}
 Image.MAX_IMAGE_PIXELS = None  # the bound here is the setting's, and names both numbers
@@ -109,7 +110,8 @@ def _check(size: tuple[int, int], channels: int, picture: Picture, label: str, l
             f"{label}: an image of {width:,} × {height:,} pixels holds {values:,} values; at most {limits.values:,} "
             "are accepted in one request"
         )
-        raise InvalidRequest("too_many_values", message, {"got": values, "limit": limits.values})
+        # A TIFF may claim more than JSON's integers hold.
+        raise InvalidRequest("too_many_values", message, {"got": min(values, _EXACT), "limit": limits.values})
     if picture.width not in (-1, width) or picture.height not in (-1, height):
         expected = f"{_any(picture.width)} × {_any(picture.height)} pixels (width × height)"
         got = f"{width:,} × {height:,}"

@@ -29,6 +29,9 @@ JPEG_QUALITY = 90
 PNG_LEVEL = 1
 """Of zlib's levels, the quickest: 6 takes twice as long for a drawing, and gains nothing for noise."""
 
+# A browser must not take a model's bytes for a page.
+_AS_SAID = b"x-content-type-options: nosniff\r\n"
+
 
 @value
 class Wish:
@@ -56,7 +59,7 @@ def _raw(raw: bytes, wish: Wish) -> tuple[Encoded | None, str]:
     found = sniffed(raw)
     for kind in wish.kinds:
         if kind in (found, OCTETS):
-            return Encoded(kind, raw), ""
+            return Encoded(kind, raw, _AS_SAID), ""
     what = "bytes that are no image of a known type" if found is None else found
     return None, f"the model answered {what}, which is not accepted here ({OCTETS} would be)"
 
@@ -91,7 +94,7 @@ def _drawn(output: Output, wish: Wish, limits: Limits) -> tuple[Encoded | None, 
         return None, f"{described}; an image has at most {limits.values:,} values"
     for kind in wish.kinds:
         if kind == PNG or (kind == JPEG and pixels.shape[2:] != (4,) and max(pixels.shape) <= JPEG_SIDE):
-            return Encoded(kind, _write(pixels, kind)), ""
+            return Encoded(kind, _write(pixels, kind), _AS_SAID), ""
     return None, f"{described}, which is written as {PNG}, and as {JPEG} if it has no transparency"
 
 

@@ -58,6 +58,8 @@ def split_form(content_type: str, body: bytes) -> tuple[Part, ...]:
 
 
 def _boundary(content_type: str) -> bytes:
+    if len(content_type) > HEADER_BYTES:
+        raise _wrong(f"its Content-Type has more than {HEADER_BYTES} characters")
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
     if not boundary:

@@ -57,9 +57,10 @@ def main() -> None:
         send(connection, pack(0, {"op": "ready"}, ()))
         while frame := stream.read():
             _, header, buffers = frame
-            large = sum(map(len, buffers)) > LARGE_BYTES
-            send(connection, answer(header, buffers))
-            del header, buffers
+            pieces = answer(header, buffers)
+            large = max(sum(map(len, buffers)), sum(map(len, pieces))) > LARGE_BYTES
+            send(connection, pieces)
+            del header, buffers, pieces
             frame = None  # not kept until the next table comes
             if large:
                 pa.default_memory_pool().release_unused()

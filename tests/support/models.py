@@ -190,6 +190,22 @@ class SavedModels:
         body = "return model_input.sum(axis=(1, 2))"
         self.save_custom(directory, body, signature=ModelSignature(inputs=schema))
 
+    def save_bytes(self, directory: Path) -> None:
+        """Save a custom model that takes a column of bytes, and answers the very bytes of each row."""
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema
+
+        signature = ModelSignature(inputs=Schema([ColSpec("binary", "image")]))
+        self.save_custom(directory, "return [bytes(one) for one in model_input['image']]", signature=signature)
+
+    def save_negative(self, directory: Path) -> None:
+        """Save a custom model that takes pictures of 8 × 8 pixels and answers them inverted."""
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        signature = ModelSignature(inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, 8, 8, 3))]))
+        self.save_custom(directory, "return 255 - model_input", signature=signature)
+
     def save_params_signed(self, directory: Path) -> None:
         """Save a custom model with declared parameters."""
         from mlflow.models import infer_signature

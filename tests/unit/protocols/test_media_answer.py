@@ -21,6 +21,7 @@ from tests.support.pictures import FORMATS, drawn, opened, pixels
 
 LIMITS = Limits()
 PICTURE = ArrayOutput(pixels())
+NOSNIFF = b"x-content-type-options: nosniff\r\n"
 
 
 def answer(accept: str | None, output: Output, limits: Limits = LIMITS) -> Encoded:
@@ -120,8 +121,8 @@ def test_bytes_are_answered_as_what_they_are(media: str) -> None:
     data = drawn(pixels(), media)
     for output in (raw(data), ArrayOutput(cell(data)), TableOutput(Table(("a",), (cell(data),)))):
         for accept in ("image/*", media, f"text/csv;q=0.1, {media}", "image/png;q=0.3, image/*;q=0.2"):
-            assert answer(accept, output) == Encoded(media, data)
-        assert answer(OCTETS, output) == Encoded(OCTETS, data)
+            assert answer(accept, output) == Encoded(media, data, NOSNIFF)
+        assert answer(OCTETS, output) == Encoded(OCTETS, data, NOSNIFF)
     if media != PNG:
         assert media in refused(PNG, raw(data)).message
 

@@ -64,7 +64,8 @@ def test_h18_boundaries_have_a_grammar_and_70_characters(content_type: str) -> N
     [one()[:-6], one()[:30], b"no form at all", b"--" + EDGE + b"--\r\n", one(b"Content-Type: text/plain"),
      one(b"Content-Disposition: attachment; name=x"), one(b"Content-Disposition: form-data"),
      one(b'Content-Disposition: form-data; name=""'), one(HEAD + b"\r\n" + HEAD),
-     one(b'Content-Disposition: form-data; name="\xff"'), one(b'Content-Disposition: form-data; name="%b"' % (b"n" * 300)),
+     one(b'Content-Disposition: form-data; name="\xff"'),
+     one(b'Content-Disposition: form-data; name="%b"' % (b"n" * 300)),
      one(HEAD + b"\r\nContent-Transfer-Encoding: base64"), one(b"broken header"), one(b"\x00: x"),
      one(HEAD + b"".join(b"\r\nx%d: y" % at for at in range(10)))],
 )  # fmt: skip
