@@ -44,9 +44,9 @@ def where(control: Control, saved_models: SavedModels, tmp_path_factory: pytest.
     x = Schema([TensorSpec(np.dtype("float32"), (-1,), "x")])
     several = Schema(
         [
-            TensorSpec(np.dtype("str"), (-1,), "tag"),
+            TensorSpec(np.dtype("object"), (-1,), "tag"),
             TensorSpec(np.dtype("float32"), (-1, 3), "signal"),
-            TensorSpec(np.dtype("bytes"), (-1,), "image"),
+            TensorSpec(np.dtype("object"), (-1,), "image"),
         ]
     )
     for name, body, inputs in (("half", HALF, x), ("shapes", SHAPES, several)):

@@ -18,11 +18,11 @@ from serving.exchange import Call, Output, Priority
 from serving.protocols.answer_json import check_length, write_json
 from serving.protocols.kinds import column_kind
 from serving.protocols.limits import Limits
-from serving.protocols.native import JSON, Parsed, schema_for, shape
+from serving.protocols.native import JSON, Parsed, schema_for
 from serving.protocols.refusals import describe, name_some
 from serving.protocols.request import Encoded, Head, Told
 from serving.protocols.tfs.body import DEFAULT_SIGNATURE, load_object
-from serving.protocols.tfs.inputs import translate
+from serving.protocols.tfs.inputs import fit_call
 from serving.protocols.tfs.outputs import listed, named_outputs
 from serving.protocols.tfs.results import classifications, regressions
 from serving.values import value
@@ -54,11 +54,8 @@ class ExamplesRequest:
 
     def shape(self, signature: Signature, graph_inputs: Schema | None, limits: Limits) -> Call:
         """Fit them to what the model takes; raise as ``native.shape`` does."""
-        schema = schema_for(signature, graph_inputs)
-        rows = _as_cells(self.parsed.value, schema)
-        return shape(
-            translate(replace(self.parsed, value=rows), schema, self.has_base64), signature, graph_inputs, limits
-        )
+        rows = _as_cells(self.parsed.value, schema_for(signature, graph_inputs))
+        return fit_call(replace(self.parsed, value=rows), self.has_base64, signature, graph_inputs, limits)
 
     def encode(self, output: Output, told: Told, limits: Limits) -> Encoded:
         """Write the results; raise ModelFault ``model_output_invalid``, or InvalidRequest ``invalid_argument`` where
