@@ -1,7 +1,7 @@
 """The routes of the Open Inference Protocol beside predicting: health, metadata, statistics, the model repository.
 
-Translate and delegate: parse, one verb of ``repository.py``, render. Not here: predicting (the lane), and errors, which
-below ``/v2`` have the protocol's shape (``problems.py``). Source: ``inference_rest.md`` of
+Translate and delegate: parse, one verb of ``repository.py`` or ``counted.py``, render. Not here: predicting (the lane),
+and errors, which below ``/v2`` have the protocol's shape (``problems.py``). Source: ``inference_rest.md`` of
 kserve/open-inference-protocol, and the extensions of triton-inference-server/server.
 """
 
@@ -18,15 +18,14 @@ from registry.environment import platform_version
 from registry.errors import InvalidRequest, quote
 from serving.http import oip_shapes as shapes
 from serving.http.body import BodyReader
+from serving.http.counted import VersionStatistics, statistics
 from serving.http.repository import (
-    VersionStanding,
-    VersionStatistics,
+    VersionReadiness,
     describe_model,
     index,
     load_model,
     model_names,
-    standing_of,
-    statistics,
+    readiness_of,
     unload_model,
 )
 from serving.http.view import NodeView, beside, why_not_ready
@@ -104,10 +103,10 @@ def _add_models(routes: APIRouter, node: NodeView) -> None:
         responses=not_ready,
     )
     async def ready(name: str, version: str = "") -> Response:
-        found = standing_of(node, name, version)
+        found = readiness_of(node, name, version)
         if found.ready:
             return _answer(shapes.ModelReady(name=found.model))
-        text = f"version {found.version} of {found.model} is {found.standing.lower()}"
+        text = f"version {found.version} of {found.model} is {found.readiness.lower()}"
         error = f"{text}: {found.reason}" if found.reason else text
         return _answer(shapes.ModelNotReady(name=found.model, ready=False, error=error), 503)
 
@@ -206,8 +205,8 @@ def _tensor(tensor: TensorMetadata) -> shapes.TensorView:
     return shapes.TensorView(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape))
 
 
-def _index_row(row: VersionStanding) -> dict[str, str]:
-    return {"name": row.model, "version": row.version, "state": row.standing.value, "reason": row.reason}
+def _index_row(row: VersionReadiness) -> dict[str, str]:
+    return {"name": row.model, "version": row.version, "state": row.readiness.value, "reason": row.reason}
 
 
 def _statistics(row: VersionStatistics) -> shapes.ModelStats:
