@@ -35,7 +35,7 @@ from serving.routing.table import RoutedModel
 DESCRIBE_SECONDS = 10.0
 """How long describing a model may wait for its graph to be loaded."""
 MAX_VERSIONS = 1000
-_AT_ONCE = 500
+_AT_ONCE = 100
 _COLD = "not loaded; the first request loads it"
 _PUT_AWAY = "unloaded by an operator; a load or a request brings it back"
 
