@@ -21,12 +21,12 @@ from serving.http import oip_shapes as shapes
 from serving.http.body import BodyReader
 from serving.http.counted import VersionStatistics, statistics
 from serving.http.repository import (
-    VersionReadiness,
+    VersionStanding,
     describe_model,
     index,
     load_model,
     model_names,
-    readiness_of,
+    standing_of,
     unload_model,
 )
 from serving.http.view import NodeView, beside, why_not_ready
@@ -105,10 +105,10 @@ def _add_models(routes: APIRouter, node: NodeView) -> None:
         responses=not_ready,
     )
     async def ready(name: str, version: str = "") -> Response:
-        found = readiness_of(node, name, version)
+        found = standing_of(node, name, version)
         if found.ready:
             return _answer(shapes.ModelReady(name=found.model))
-        text = f"version {found.version} of {found.model} is {found.readiness.lower()}"
+        text = f"version {found.version} of {found.model} is {found.standing.lower()}"
         error = f"{text}: {found.reason}" if found.reason else text
         return _answer(shapes.ModelNotReady(name=found.model, ready=False, error=error), 503)
 
@@ -208,8 +208,8 @@ def _tensor(tensor: TensorMetadata) -> shapes.TensorView:
     return shapes.TensorView(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape))
 
 
-def _index_row(row: VersionReadiness) -> dict[str, str]:
-    return {"name": row.model, "version": row.version, "state": row.readiness.value, "reason": row.reason}
+def _index_row(row: VersionStanding) -> dict[str, str]:
+    return {"name": row.model, "version": row.version, "state": row.standing.value, "reason": row.reason}
 
 
 def _statistics(row: VersionStatistics) -> shapes.ModelStats:

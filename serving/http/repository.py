@@ -40,7 +40,7 @@ _COLD = "not loaded; the first request loads it"
 _PUT_AWAY = "unloaded by an operator; a load or a request brings it back"
 
 
-class Readiness(StrEnum):
+class Standing(StrEnum):
     """How a version stands, as the repository extension spells it."""
 
     READY = "READY"
@@ -50,18 +50,18 @@ class Readiness(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class VersionReadiness:
+class VersionStanding:
     """How one version stands, and what there is to say about it."""
 
     model: str
     version: str
-    readiness: Readiness
+    standing: Standing
     reason: str = ""
 
     @property
     def ready(self) -> bool:
         """Whether it may be asked, as far as this node knows."""
-        return self.readiness is Readiness.READY
+        return self.standing is Standing.READY
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,34 +105,34 @@ def model_of(node: NodeView, name: str) -> RoutedModel:
 # ---- who is ready -------------------------------------------------------------------------------------------------
 
 
-def readiness_of(node: NodeView, name: str, version: str = "") -> VersionReadiness:
+def standing_of(node: NodeView, name: str, version: str = "") -> VersionStanding:
     """Return how a version stands here, or a model's stable one; raise as ``choose`` does."""
     decision = decided(node, name, version)
-    return _readiness(node, decision.model, decision.chosen.servable)
+    return _standing(node, decision.model, decision.chosen.servable)
 
 
-def _readiness(node: NodeView, model: str, servable: ServableVersion) -> VersionReadiness:
+def _standing(node: NodeView, model: str, servable: ServableVersion) -> VersionStanding:
     slot = node.pool.find(servable)
     if slot is None:
-        return VersionReadiness(model, servable.version, Readiness.READY, _COLD)
-    readiness, reason = Readiness.READY, ""
+        return VersionStanding(model, servable.version, Standing.READY, _COLD)
+    standing, reason = Standing.READY, ""
     state = slot.state
     if state is State.LOADING:
-        readiness = Readiness.LOADING
+        standing = Standing.LOADING
     elif state is State.FAILED or state is State.QUARANTINED:
-        readiness = Readiness.UNAVAILABLE
+        standing = Standing.UNAVAILABLE
         reason = f"{state}: {slot.failure.message}" if slot.failure is not None else str(state)
     elif slot.put_away:  # draining or cold by now
-        readiness = Readiness.UNLOADING if state is State.DRAINING else Readiness.UNAVAILABLE
+        standing = Standing.UNLOADING if state is State.DRAINING else Standing.UNAVAILABLE
         reason = _PUT_AWAY
     elif state is State.COLD:
         reason = _COLD
-    return VersionReadiness(model, servable.version, readiness, reason)
+    return VersionStanding(model, servable.version, standing, reason)
 
 
-async def index(node: NodeView, *, ready: bool = False) -> list[VersionReadiness]:
+async def index(node: NodeView, *, ready: bool = False) -> list[VersionStanding]:
     """Return how every version of every model stands here, by name; only those that are ready, where so asked."""
-    rows: list[VersionReadiness] = []
+    rows: list[VersionStanding] = []
     table = node.routes.table
     for number, name in enumerate(sorted(table.models)):
         if number % _AT_ONCE == _AT_ONCE - 1:
@@ -141,13 +141,13 @@ async def index(node: NodeView, *, ready: bool = False) -> list[VersionReadiness
     return rows
 
 
-def _rows(node: NodeView, model: RoutedModel) -> Iterator[VersionReadiness]:
+def _rows(node: NodeView, model: RoutedModel) -> Iterator[VersionStanding]:
     for number in sorted({*model.versions, *model.others}, key=int):
         routed = model.versions.get(number)
         if routed is not None:
-            yield _readiness(node, model.name, routed.servable)
+            yield _standing(node, model.name, routed.servable)
         elif model.others[number] != VersionState.RETIRED:
-            yield VersionReadiness(model.name, number, Readiness.UNAVAILABLE, f"{model.others[number]}: may not answer")
+            yield VersionStanding(model.name, number, Standing.UNAVAILABLE, f"{model.others[number]}: may not answer")
 
 
 # ---- load and unload ----------------------------------------------------------------------------------------------
