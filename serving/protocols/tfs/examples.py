@@ -98,12 +98,18 @@ def _invalid(message: str) -> InvalidRequest:
 
 
 def _as_cells(rows: list[dict[str, Any]], schema: Schema | None) -> list[dict[str, Any]]:
-    """Return the rows with a value for each list of one, where a column holds single values."""
-    if schema is None or not schema.columns:
+    """Return the rows with a value for each list of one, where the model takes single values, and a list of one for
+    each value, where it takes lists."""
+    if schema is None:
         return rows
     single = {column.name for column in schema.columns if column_kind(column.type) is not None}
-    return [{name: _value(cell) if name in single else cell for name, cell in row.items()} for row in rows]
+    single |= {tensor.name for tensor in schema.tensors if len(tensor.shape) == 1}
+    lists = {column.name for column in schema.columns if column.type == "array"}
+    lists |= {tensor.name for tensor in schema.tensors if len(tensor.shape) == 2}
+    return [{name: _cell(cell, name in single, name in lists) for name, cell in row.items()} for row in rows]
 
 
-def _value(cell: Any) -> Any:
-    return cell[0] if type(cell) is list and len(cell) == 1 else cell
+def _cell(cell: Any, single: bool, listed: bool) -> Any:
+    if type(cell) is list:
+        return cell[0] if single and len(cell) == 1 else cell
+    return [cell] if listed and cell is not None else cell
