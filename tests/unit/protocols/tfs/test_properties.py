@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def test_damaged_bodies_are_answered_or_refused() -> None:
     seeds = [case["request"].encode() for case in CASES]
     slowest = 0.0
     for at, body in enumerate(mutated(seeds)):
-        begun = perf_counter()
+        begun = process_time()
         signature = SIGNATURES[at % len(SIGNATURES)]
         told = Told("half", "1", "r", "stable", 1, signature)
         try:
@@ -74,7 +74,7 @@ def test_damaged_bodies_are_answered_or_refused() -> None:
         except HeadgateError as error:
             assert tfs_status(error.code) in range(400, 505)
             assert list(orjson.loads(tfs_body("/v1/models/half:predict", error))) == ["error"]
-        slowest = max(slowest, perf_counter() - begun)
+        slowest = max(slowest, process_time() - begun)
     assert slowest < 1
 
 
@@ -155,10 +155,10 @@ def test_a_body_is_wrong_in_the_same_ways_beside_nan(body: bytes) -> None:
 def test_many_quotes_cost_linear_time() -> None:
     """A body made of escapes and open strings is refused as fast as it is read."""
     body = b'{"a": NaN, "b": "' + b'\\"' * 500_000
-    begun = perf_counter()
+    begun = process_time()
     with pytest.raises(InvalidRequest):
         load_tolerant(body, Limits())
-    assert perf_counter() - begun < 2
+    assert process_time() - begun < 2
 
 
 def test_large_integers_beside_nan_are_those_of_the_strict_reader() -> None:
