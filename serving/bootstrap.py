@@ -32,12 +32,12 @@ from serving.feedback import FeedbackDesk
 from serving.grpc.door import Beneath, GrpcDoor
 from serving.http.app import build_app
 from serving.http.body import BodyReader
+from serving.http.counted import statistics_for_sibling
 from serving.http.feedback import feedback_routes
 from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.oip import oip_routes
 from serving.http.problems import problem
-from serving.http.repository import statistics_for_sibling
 from serving.http.routes import SERVING_ROUTES
 from serving.http.sagemaker import sagemaker_routes
 from serving.http.scoring import scoring_routes

@@ -1,13 +1,14 @@
 """The routes of the Open Inference Protocol beside predicting: health, metadata, statistics, the model repository.
 
-Translate and delegate: parse, one verb of ``repository.py``, render. Not here: predicting (the lane), and errors, which
-below ``/v2`` have the protocol's shape (``problems.py``). Source: ``inference_rest.md`` of
+Translate and delegate: parse, one verb of ``repository.py`` or ``counted.py``, render. Not here: predicting (the lane),
+and errors, which below ``/v2`` have the protocol's shape (``problems.py``). Source: ``inference_rest.md`` of
 kserve/open-inference-protocol, and the extensions of triton-inference-server/server.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -18,15 +19,14 @@ from registry.environment import platform_version
 from registry.errors import InvalidRequest, quote
 from serving.http import oip_shapes as shapes
 from serving.http.body import BodyReader
+from serving.http.counted import VersionStatistics, statistics
 from serving.http.repository import (
     VersionStanding,
-    VersionStatistics,
     describe_model,
     index,
     load_model,
     model_names,
     standing_of,
-    statistics,
     unload_model,
 )
 from serving.http.view import NodeView, beside, why_not_ready
@@ -71,7 +71,8 @@ def _add_server(routes: APIRouter, node: NodeView) -> None:
 
     @routes.get("/v2/models", summary="List the models that this node knows", response_model=shapes.ModelNames)
     async def models() -> Response:
-        return await _large({"models": model_names(node)})
+        names = model_names(node)
+        return await _large(lambda: {"models": names})
 
 
 def _add_models(routes: APIRouter, node: NodeView) -> None:
@@ -123,7 +124,7 @@ def _add_statistics(routes: APIRouter, node: NodeView) -> None:
     @routes.get("/v2/models/stats", summary="Count what all versions have done", response_model=shapes.Stats)
     async def stats() -> Response:
         rows = await statistics(node)
-        return await _large({"model_stats": [_statistics(row).model_dump() for row in rows]})
+        return await _large(lambda: {"model_stats": [_statistics(row).model_dump() for row in rows]})
 
     @routes.get("/v2/models/{name}/stats", summary="Count what the versions of a model have done")
     @routes.get("/v2/models/{name}/versions/{version}/stats", summary="Count what a version has done")
@@ -143,7 +144,8 @@ def _add_repository(routes: APIRouter, node: NodeView, bodies: BodyReader, limit
         ready = asked.get("ready", False)
         if not isinstance(ready, bool):
             raise InvalidRequest("invalid_argument", "ready must be true or false")
-        return await _large([_index_row(row) for row in await index(node, ready=ready)])
+        rows = await index(node, ready=ready)
+        return await _large(lambda: [_index_row(row) for row in rows])
 
     parameters = _body({"parameters": {"type": "object", "description": "None change anything."}})
 
@@ -198,8 +200,8 @@ def _answer(shape: BaseModel, status: int = 200) -> Response:
     return Response(shape.model_dump_json(), status_code=status, media_type=JSON)
 
 
-async def _large(document: object) -> Response:
-    return Response(await beside(lambda: orjson.dumps(document)), media_type=JSON)
+async def _large(make: Callable[[], object]) -> Response:
+    return Response(await beside(lambda: orjson.dumps(make())), media_type=JSON)
 
 
 def _tensor(tensor: TensorMetadata) -> shapes.TensorView:

@@ -14,7 +14,7 @@ from registry.records import AliasName, parse_alias, parse_model_name, parse_tar
 from serving.protocols.limits import Limits
 from serving.protocols.mlflow.request import MLFLOW, read_scoring, read_scoring_at_root
 from serving.protocols.native_request import read_native
-from serving.protocols.oip.request import OIP, read_oip
+from serving.protocols.oip.request import OIP, read_oip, weigh_oip
 from serving.protocols.request import NATIVE, Head, Request
 from serving.protocols.tfs.examples import read_examples
 from serving.protocols.tfs.paths import PREFIX as TFS_PREFIX
@@ -41,6 +41,7 @@ class Spoken:
         read: Reads a body: pure.
         takes_query: Whether a query string is left out rather than refused.
         any_case: Whether its endings, which are in small letters here, may be written in others.
+        weigh: Returns how many bytes of JSON take as long to read as a body; None where that is its length.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Spoken:
     read: ReadBody
     takes_query: bool = False
     any_case: bool = False
+    weigh: Callable[[bytes, Head], int] | None = None
 
     def speaks(self, path: str) -> bool:
         """Tell whether a path is one of its own."""
@@ -115,7 +117,7 @@ def all_spoken(default: Ask | None = None) -> tuple[Spoken, ...]:
     scored = ("/invocations", "/invoke")
     return (
         Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
-        Spoken(OIP, "/v2/models/", ("/infer",), ask_oip, read_oip, takes_query=True),
+        Spoken(OIP, "/v2/models/", ("/infer",), ask_oip, read_oip, takes_query=True, weigh=weigh_oip),
         _tfs(":predict", read_predict),
         _tfs(":classify", partial(read_examples, "classify")),
         _tfs(":regress", partial(read_examples, "regress")),

@@ -18,11 +18,11 @@ from serving.exchange import Call, Output, Priority
 from serving.protocols.answer_json import check_length, write_json
 from serving.protocols.kinds import column_kind
 from serving.protocols.limits import Limits
-from serving.protocols.native import JSON, Parsed, schema_for, shape
+from serving.protocols.native import JSON, Parsed, schema_for
 from serving.protocols.refusals import describe, name_some
 from serving.protocols.request import Encoded, Head, Told
 from serving.protocols.tfs.body import DEFAULT_SIGNATURE, load_object
-from serving.protocols.tfs.inputs import translate
+from serving.protocols.tfs.inputs import fit_call
 from serving.protocols.tfs.outputs import listed, named_outputs
 from serving.protocols.tfs.results import classifications, regressions
 from serving.values import value
@@ -54,11 +54,8 @@ class ExamplesRequest:
 
     def shape(self, signature: Signature, graph_inputs: Schema | None, limits: Limits) -> Call:
         """Fit them to what the model takes; raise as ``native.shape`` does."""
-        schema = schema_for(signature, graph_inputs)
-        rows = _as_cells(self.parsed.value, schema)
-        return shape(
-            translate(replace(self.parsed, value=rows), schema, self.has_base64), signature, graph_inputs, limits
-        )
+        rows = _as_cells(self.parsed.value, schema_for(signature, graph_inputs))
+        return fit_call(replace(self.parsed, value=rows), self.has_base64, signature, graph_inputs, limits)
 
     def encode(self, output: Output, told: Told, limits: Limits) -> Encoded:
         """Write the results; raise ModelFault ``model_output_invalid``, or InvalidRequest ``invalid_argument`` where
@@ -101,12 +98,18 @@ def _invalid(message: str) -> InvalidRequest:
 
 
 def _as_cells(rows: list[dict[str, Any]], schema: Schema | None) -> list[dict[str, Any]]:
-    """Return the rows with a value for each list of one, where a column holds single values."""
-    if schema is None or not schema.columns:
+    """Return the rows with a value for each list of one, where the model takes single values, and a list of one for
+    each value, where it takes lists."""
+    if schema is None:
         return rows
     single = {column.name for column in schema.columns if column_kind(column.type) is not None}
-    return [{name: _value(cell) if name in single else cell for name, cell in row.items()} for row in rows]
+    single |= {tensor.name for tensor in schema.tensors if len(tensor.shape) == 1}
+    lists = {column.name for column in schema.columns if column.type == "array"}
+    lists |= {tensor.name for tensor in schema.tensors if len(tensor.shape) == 2}
+    return [{name: _cell(cell, name in single, name in lists) for name, cell in row.items()} for row in rows]
 
 
-def _value(cell: Any) -> Any:
-    return cell[0] if type(cell) is list and len(cell) == 1 else cell
+def _cell(cell: Any, single: bool, listed: bool) -> Any:
+    if type(cell) is list:
+        return cell[0] if single and len(cell) == 1 else cell
+    return [cell] if listed and cell is not None else cell

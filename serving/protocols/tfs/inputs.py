@@ -3,6 +3,9 @@
 Most bodies mean the same in both, and are fitted as our own protocol fits them (``native.shape``). What differs is put
 into our words here: bytes as ``{"b64": …}``, a plain string for an input of bytes (its UTF-8), and lists for columns
 whose cells are lists: always one entry a row here, where MLflow may take them for one row's cell.
+
+Tensors of objects hold text and bytes alike: there ``{"b64": …}`` becomes bytes, which no value of our own protocol can
+be. So they go through it as text behind a mark that no JSON can spell, and become bytes afterwards.
 """
 
 from __future__ import annotations
@@ -11,16 +14,58 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from registry.errors import InvalidRequest, quote
-from registry.signature import Column, Schema
-from serving.protocols.kinds import Family, Kind, column_kind, tensor_kind
-from serving.protocols.native import Parsed
+from registry.signature import Column, Schema, Signature, Tensor
+from serving.exchange import Array, Call, TensorInput, TensorsInput
+from serving.protocols.kinds import STRING, column_kind, tensor_kind
+from serving.protocols.limits import Limits
+from serving.protocols.native import Parsed, schema_for, shape
 from serving.protocols.refusals import describe, wrong_input
 from serving.protocols.tfs.body import is_base64
 
 _LISTS = ("array", "object", "sparkml_vector")
+
+
+_MARK = "\udcb6"
+"""Half of a surrogate pair: readers of JSON refuse it, so that no caller's text begins with it."""
+_TextKind = Literal["string", "binary", "object"]
+
+
+def fit_call(
+    parsed: Parsed, has_base64: bool, signature: Signature, graph_inputs: Schema | None, limits: Limits
+) -> Call:
+    """Fit a parsed body to what a model takes; raise as ``native.shape`` does.
+
+    Args:
+        parsed: Its input.
+        has_base64: Whether ``{"b64": …}`` may be in it.
+        signature: The version's; its parts may be None.
+        graph_inputs: What an ONNX graph says that it takes; used where the signature declares no inputs.
+        limits: The same as for reading.
+    """
+    schema = schema_for(signature, graph_inputs)
+    call = shape(translate(parsed, schema, has_base64), signature, graph_inputs, limits)
+    data = call.data
+    if not has_base64 or schema is None or not schema.tensors:
+        return call
+    if isinstance(data, TensorInput):
+        return replace(call, data=TensorInput(_unmarked(data.array)))
+    if isinstance(data, TensorsInput):
+        return replace(call, data=TensorsInput({name: _unmarked(array) for name, array in data.arrays.items()}))
+    return call
+
+
+def _unmarked(array: Array) -> Array:
+    if array.dtype != object:
+        return array
+    cells = [
+        cell[1:].encode("latin-1") if type(cell) is str and cell.startswith(_MARK) else cell for cell in array.flat
+    ]
+    return np.fromiter(cells, dtype=object, count=len(cells)).reshape(array.shape)
 
 
 def translate(parsed: Parsed, schema: Schema | None, has_base64: bool) -> Parsed:
@@ -42,24 +87,26 @@ def translate(parsed: Parsed, schema: Schema | None, has_base64: bool) -> Parsed
     return parsed if value is parsed.value else replace(parsed, value=value)
 
 
-def _text_inputs(schema: Schema) -> dict[str, Family | None]:
+def _text_inputs(schema: Schema) -> dict[str, _TextKind | None]:
     """Return, by name or else place, what each input is where it is text or bytes."""
-    if schema.tensors:
-        kinds = [tensor_kind(tensor.dtype) for tensor in schema.tensors]
-        names = [tensor.name for tensor in schema.tensors]
+    specs: tuple[Tensor | Column, ...] = schema.tensors or schema.columns
+    return {str(at if spec.name is None else spec.name): _text_kind(spec) for at, spec in enumerate(specs)}
+
+
+def _text_kind(spec: Tensor | Column) -> _TextKind | None:
+    if isinstance(spec, Tensor):
+        kind = tensor_kind(spec.dtype)
+        if kind is STRING and np.dtype(spec.dtype) == object:
+            return "object"
     else:
-        kinds = [_cell_kind(column) for column in schema.columns]
-        names = [column.name for column in schema.columns]
-    texts = [kind.family if kind is not None and kind.family in ("binary", "string") else None for kind in kinds]
-    return {str(at if name is None else name): text for at, (name, text) in enumerate(zip(names, texts, strict=True))}
+        items = spec.spec.get("items")
+        kind = column_kind(str(items.get("type")).lower() if isinstance(items, Mapping) else spec.type)
+    if kind is None:
+        return None
+    return "string" if kind.family == "string" else "binary" if kind.family == "binary" else None
 
 
-def _cell_kind(column: Column) -> Kind | None:
-    items = column.spec.get("items")
-    return column_kind(str(items.get("type")).lower() if isinstance(items, Mapping) else column.type)
-
-
-def _with_texts(value: Any, by_row: bool, texts: Mapping[str, Family | None]) -> Any:
+def _with_texts(value: Any, by_row: bool, texts: Mapping[str, _TextKind | None]) -> Any:
     if by_row and type(value) is list:
         return [_one_row(item, texts, f"instances[{at}]") for at, item in enumerate(value)]
     if type(value) is list and len(texts) > 1:
@@ -67,7 +114,7 @@ def _with_texts(value: Any, by_row: bool, texts: Mapping[str, Family | None]) ->
     return _one_row(value, texts, "inputs")
 
 
-def _one_row(value: Any, texts: Mapping[str, Family | None], path: str) -> Any:
+def _one_row(value: Any, texts: Mapping[str, _TextKind | None], path: str) -> Any:
     """Translate what stands for one row, or for all columns at once: an object by names, a list by places."""
     if type(value) is dict and not is_base64(value):
         return {name: _text(cell, texts.get(name), f"{path}.{quote(name)}") for name, cell in value.items()}
@@ -79,23 +126,24 @@ def _one_row(value: Any, texts: Mapping[str, Family | None], path: str) -> Any:
     return value
 
 
-def _text(value: Any, family: Family | None, path: str) -> Any:
+def _text(value: Any, kind: _TextKind | None, path: str) -> Any:
     """Return text as our own protocol writes it: base64 for bytes, itself for strings."""
-    if family is None:
+    if kind is None:
         return value
     if type(value) is list:
-        return [_text(part, family, path) for part in value]
+        return [_text(part, kind, path) for part in value]
     if type(value) is str:
-        return base64.b64encode(value.encode()).decode() if family == "binary" else value
+        return base64.b64encode(value.encode()).decode() if kind == "binary" else value
     if not is_base64(value):
         return value
     text: str = value["b64"]
-    if family == "binary":
+    if kind == "binary":
         return text
     try:
-        return base64.b64decode(text, validate=True).decode()
+        decoded = base64.b64decode(text, validate=True)
+        return decoded.decode() if kind == "string" else _MARK + decoded.decode("latin-1")
     except (binascii.Error, ValueError):
-        expected, got = "base64 of UTF-8 text", describe(text)
+        expected, got = "base64" if kind == "object" else "base64 of UTF-8 text", describe(text)
         raise wrong_input(f"{path}: expected {expected}, got {got}", path=path, expected=expected, got=got) from None
 
 

@@ -52,13 +52,19 @@ def listed(named: Named, limits: Limits) -> dict[str, Any]:
 
 def listed_one(name: str, cells: Array | list[Any], limits: Limits) -> Any:
     """Return one output as values that are written as JSON."""
+    as_bytes = name.endswith(BYTES_SUFFIX)
     if isinstance(cells, np.ndarray):
         if cells.dtype.kind not in "OSU":
             values = jsonable(ArrayOutput(cells), limits)
             return values.tolist() if isinstance(values, np.ndarray) else values
         check_size(cells.size, limits)
         cells = cells.tolist()
-    return _with_bytes(cells, name.endswith(BYTES_SUFFIX))
+    elif not as_bytes:
+        return cells  # came as JSON, which has no bytes
+    try:
+        return _with_bytes(cells, as_bytes)
+    except RecursionError:
+        raise invalid("it nests too deeply") from None
 
 
 def is_plain(cells: Array | list[Any]) -> bool:

@@ -16,11 +16,11 @@ from registry.signature import Schema, Signature
 from serving.exchange import ArrayOutput, Call, Output, Priority
 from serving.protocols.answer_json import check_length, jsonable, write_json
 from serving.protocols.limits import Limits
-from serving.protocols.native import JSON, Parsed, only_numbers, schema_for, shape
+from serving.protocols.native import JSON, Parsed, only_numbers
 from serving.protocols.refusals import describe
 from serving.protocols.request import Encoded, Head, Told
 from serving.protocols.tfs.body import DEFAULT_SIGNATURE, load_object
-from serving.protocols.tfs.inputs import translate
+from serving.protocols.tfs.inputs import fit_call
 from serving.protocols.tfs.outputs import Named, is_plain, listed, listed_one, named_outputs
 from serving.values import value
 
@@ -45,8 +45,7 @@ class PredictRequest:
 
     def shape(self, signature: Signature, graph_inputs: Schema | None, limits: Limits) -> Call:
         """Fit it to what the model takes; raise as ``native.shape`` does."""
-        translated = translate(self.parsed, schema_for(signature, graph_inputs), self.has_base64)
-        return shape(translated, signature, graph_inputs, limits)
+        return fit_call(self.parsed, self.has_base64, signature, graph_inputs, limits)
 
     def encode(self, output: Output, told: Told, limits: Limits) -> Encoded:
         """Write the answer; raise ModelFault ``model_output_invalid``, or InvalidRequest ``invalid_argument`` where

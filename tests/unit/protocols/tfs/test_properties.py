@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from serving.exchange import ArrayOutput, JsonOutput, Output, TensorInput, Tenso
 from serving.protocols.json_body import load_json
 from serving.protocols.limits import Limits
 from serving.protocols.native import parse_body, shape
-from serving.protocols.request import Head, Told
+from serving.protocols.request import Head, Request, Told
 from serving.protocols.tfs.errors import tfs_body, tfs_problem, tfs_status
 from serving.protocols.tfs.examples import read_examples
 from serving.protocols.tfs.paths import read_path
@@ -33,10 +34,16 @@ from tests.support.mutation import mutated
 WIRE = Path(__file__).resolve().parents[3] / "wire" / "tfs"
 LIMITS = Limits(depth=16, values=10_000, response_bytes=100_000)
 HEAD = Head()
-FILES = [json.loads(file.read_text()) for file in sorted(WIRE.glob("*.json")) if file.stem != "routes"]
+FILES = [
+    json.loads(file.read_text()) for file in sorted(WIRE.glob("*.json")) if file.stem not in ("routes", "documented")
+]
 CASES: list[dict[str, Any]] = [case for file in FILES for case in file["cases"]]
 SIGNATURES = [parse_signature(case["signature"]) for case in CASES] + [Signature()]
-READERS = (read_predict, partial(read_examples, "classify"), partial(read_examples, "regress"))
+READERS: tuple[Callable[[bytes, Head, Limits], Request], ...] = (
+    read_predict,
+    partial(read_examples, "classify"),
+    partial(read_examples, "regress"),
+)
 OUTPUTS: tuple[Output, ...] = (
     ArrayOutput(np.array([1.0, np.nan])),
     ArrayOutput(np.array(3)),
@@ -57,7 +64,7 @@ def test_damaged_bodies_are_answered_or_refused() -> None:
     seeds = [case["request"].encode() for case in CASES]
     slowest = 0.0
     for at, body in enumerate(mutated(seeds)):
-        begun = perf_counter()
+        begun = process_time()
         signature = SIGNATURES[at % len(SIGNATURES)]
         told = Told("half", "1", "r", "stable", 1, signature)
         try:
@@ -67,7 +74,7 @@ def test_damaged_bodies_are_answered_or_refused() -> None:
         except HeadgateError as error:
             assert tfs_status(error.code) in range(400, 505)
             assert list(orjson.loads(tfs_body("/v1/models/half:predict", error))) == ["error"]
-        slowest = max(slowest, perf_counter() - begun)
+        slowest = max(slowest, process_time() - begun)
     assert slowest < 1
 
 
@@ -148,10 +155,10 @@ def test_a_body_is_wrong_in_the_same_ways_beside_nan(body: bytes) -> None:
 def test_many_quotes_cost_linear_time() -> None:
     """A body made of escapes and open strings is refused as fast as it is read."""
     body = b'{"a": NaN, "b": "' + b'\\"' * 500_000
-    begun = perf_counter()
+    begun = process_time()
     with pytest.raises(InvalidRequest):
         load_tolerant(body, Limits())
-    assert perf_counter() - begun < 2
+    assert process_time() - begun < 2
 
 
 def test_large_integers_beside_nan_are_those_of_the_strict_reader() -> None:
