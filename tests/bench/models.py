@@ -20,7 +20,7 @@ import numpy as np
 ROWS = 1000
 DISTINCT = 64
 """How many different single rows are asked, in turn, so that nobody can answer from a cache."""
-FEATURES, COLUMNS = 20, 30
+FEATURES, COLUMNS, WIDE = 20, 30, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,13 @@ class Workshop:
             frame, (data[:, :5].sum(axis=1) > 0).astype(int)
         )
         return self._save_sklearn("scaled", model, data, columns)
+
+    def wide(self) -> Work:
+        """A linear regression of 2,000 features: large inputs, small answers."""
+        from sklearn.linear_model import LinearRegression
+
+        rows = _exact(np.random.default_rng(3).normal(size=(ROWS, WIDE)))
+        return self._save_sklearn("wide", LinearRegression().fit(rows[:50], rows[:50, 0]), rows)
 
     def graph(self) -> Work:
         """A regression forest of 100 trees as an ONNX graph; ``model`` is an onnxruntime session."""

@@ -18,23 +18,23 @@ import psutil
 
 from tests.bench import product
 from tests.bench.load import Load, ask_once, drive, http_request
-from tests.bench.models import DISTINCT, ROWS, Work, Workshop
+from tests.bench.models import DISTINCT, ROWS, WIDE, Work, Workshop
 
 ROUNDS = 5
 SECONDS = 1.0
 CALLERS = 32
-TENSOR_BYTES = 16_000_000
+TENSOR_BYTES = 8 * ROWS * WIDE  # 16 MB
 _NAMES = {"float32": "FP32", "float64": "FP64"}
 
 
 def measure(scratch: Path) -> dict[str, float]:
     """Return rates, times in ms, and the promised ratios."""
     workshop = Workshop(scratch / "models")
-    graph, logistic = workshop.graph(), workshop.logistic()
+    graph, logistic, wide = workshop.graph(), workshop.logistic(), workshop.wide()
     with product.running(scratch / "home") as ours:
-        for work in (graph, logistic):
+        for work in (graph, logistic, wide):
             ours.register(work)
-        figures = copies(ours, logistic)
+        figures = copies(ours, wide)
         figures |= single_rows(ours.port, graph, "oip_json_over_native_32")
         figures |= single_rows(ours.port, logistic, "oip_json_over_native_32_hosted")
         return figures | thousand_rows(ours.port, logistic)
@@ -93,12 +93,10 @@ def copies(ours: product.Product, work: Work) -> dict[str, float]:
     The peaks of both processes, in tensors, less the body itself and less the memory that they share, which each of
     them shows.
     """
-    row = work.data[:1]
-    rows = TENSOR_BYTES // row.nbytes
-    small = infer_array(work.name, np.ascontiguousarray(work.data[:100]), binary=True)
+    small = infer_array(work.name, work.data[:1], binary=True)
     for _ in range(20):
         ask_once(ours.port, small)
-    large = infer_array(work.name, np.ascontiguousarray(np.resize(work.data, (rows, row.size))), binary=True)
+    large = infer_array(work.name, work.data, binary=True)
     host = _host_of(ours.node)
     before = [_reset_peak(process) for process in (ours.node, host)]
     status, body = ask_once(ours.port, large)
@@ -128,7 +126,7 @@ def _bad(found: dict[str, list[Load]], name: str) -> dict[str, float]:
 
 
 def _host_of(node: psutil.Process) -> psutil.Process:
-    """Return the process of the one model that is hosted: the youngest below the node."""
+    """Return the process of the model that was registered last: the youngest below the node."""
     below: Sequence[psutil.Process] = node.children(recursive=True)
     return max(below, key=lambda process: process.create_time())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from registry.errors import ModelFault, Unavailable
 from registry.plans import WHOLE, Canary, Plan
 from registry.records import VersionNumber
 from serving.exchange import Priority
-from tests.support.serving_fakes import FakeLoaded, snapshot
+from tests.support.serving_fakes import FakeLoaded, servable, snapshot
 from tests.support.serving_node import FakeWorld, churn, running
 
 pytestmark = pytest.mark.anyio
@@ -226,3 +227,21 @@ async def test_it_is_counted_as_its_own_protocol(world: FakeWorld) -> None:
     page = (await world.client.get("/metrics")).text
     lines = [line for line in page.splitlines() if 'protocol="oip"' in line and line.startswith("headgate_requests")]
     assert lines, page[:2000]
+
+
+async def test_a_large_binary_tensor_is_in_memory_once(tmp_path: Path) -> None:
+    """Reading the body takes its size, and nothing after that takes it again: what the model gets is a view."""
+    tensors = {"inputs": [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 100]}}]}
+    model = snapshot("wide", {"1": servable("1", "wide", tensors)})
+    raw = np.ones((2000, 100)).tobytes()
+    tensor = {"name": "x", "shape": [2000, 100], "datatype": "FP64", "parameters": {"binary_data_size": len(raw)}}
+    body, headers = with_blobs({"inputs": [tensor]}, raw)
+    async with running(tmp_path, model) as world:
+        path = "/v2/models/wide/infer"
+        await post(world, {"inputs": [dict(A, shape=[1, 100], data=[1.0] * 100)]}, path)
+        tracemalloc.start()
+        answer = await post(world, body, path, **headers)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert answer.json()["outputs"][0]["data"][:2] == [100.0, 100.0]
+    assert peak < 1.5 * len(raw)
