@@ -8,7 +8,7 @@ kserve/open-inference-protocol, and the extensions of triton-inference-server/se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -16,7 +16,6 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from registry.environment import platform_version
-from registry.errors import InvalidRequest, quote
 from serving.http import oip_shapes as shapes
 from serving.http.body import BodyReader
 from serving.http.counted import VersionStatistics, statistics
@@ -30,8 +29,8 @@ from serving.http.repository import (
     unload_model,
 )
 from serving.http.view import NodeView, beside, why_not_ready
-from serving.protocols.json_body import load_json
 from serving.protocols.limits import Limits
+from serving.protocols.oip.orders import parameters_of, read_order, refuse_overrides, wants_ready
 from serving.protocols.oip.server import EXTENSIONS, SERVER, config_of
 from serving.protocols.oip.values import TensorMetadata
 from serving.telemetry.statistics import Timed
@@ -140,10 +139,7 @@ def _add_repository(routes: APIRouter, node: NodeView, bodies: BodyReader, limit
         openapi_extra=_body({"ready": {"type": "boolean", "description": "Only those that are ready."}}),
     )
     async def repository_index(request: Request) -> Response:
-        asked = await _read(request, bodies, limits)
-        ready = asked.get("ready", False)
-        if not isinstance(ready, bool):
-            raise InvalidRequest("invalid_argument", "ready must be true or false")
+        ready = wants_ready(await _read(request, bodies, limits))
         rows = await index(node, ready=ready)
         return await _large(lambda: [_index_row(row) for row in rows])
 
@@ -155,7 +151,7 @@ def _add_repository(routes: APIRouter, node: NodeView, bodies: BodyReader, limit
         openapi_extra=parameters,
     )
     async def load(name: str, request: Request) -> shapes.Loaded:
-        _refuse_overrides(await _read(request, bodies, limits))
+        refuse_overrides(parameters_of(await _read(request, bodies, limits)))
         await load_model(node, name)
         return shapes.Loaded(name=name)
 
@@ -170,30 +166,15 @@ def _add_repository(routes: APIRouter, node: NodeView, bodies: BodyReader, limit
         return shapes.Unloaded(name=name)
 
 
-async def _read(request: Request, bodies: BodyReader, limits: Limits) -> dict[str, Any]:
-    """Return a body's object; an empty one where there is no body, as ``tritonclient`` sends it."""
+async def _read(request: Request, bodies: BodyReader, limits: Limits) -> Mapping[str, Any]:
     length, encoding = (
         request.headers.get(key, "").encode("latin-1") for key in ("content-length", "content-encoding")
     )
     body = await bodies.read(length, encoding, request.receive)
     try:
-        document = (await asyncio.to_thread(load_json, body, limits))[0] if body.strip() else {}
+        return await asyncio.to_thread(read_order, body, limits)
     finally:
         bodies.free(len(body))
-    if not isinstance(document, dict):
-        raise InvalidRequest("invalid_argument", "send a JSON object, or no body")
-    return document
-
-
-def _refuse_overrides(document: dict[str, Any]) -> None:
-    """Refuse to load anything but what is registered; ``parameters`` that override nothing are left out."""
-    parameters = document.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise InvalidRequest("invalid_argument", "parameters must be an object")
-    for key in parameters:
-        if key == "config" or key.startswith("file:"):
-            message = f"'{quote(key)}' cannot be overridden: a version never changes; register a new one instead"
-            raise InvalidRequest("invalid_argument", message)
 
 
 def _answer(shape: BaseModel, status: int = 200) -> Response:
