@@ -22,6 +22,7 @@ from registry.plans import Plan
 from registry.records import VersionNumber, parse_model_name
 from serving.http import shapes
 from serving.http.openapi import lane_paths
+from serving.http.openapi_scoring import scoring_paths
 from serving.http.problems import problem
 from serving.http.sagemaker import url_of
 from serving.http.view import NodeView, beside, choose_version, load_here, page_here, tell_siblings, unload_here
@@ -245,7 +246,7 @@ def _add_documents(app: FastAPI) -> None:
         if not document:
             document.update(get_openapi(title=app.title, version=app.version, routes=app.routes))
             describe_errors(document)
-            document["paths"] |= lane_paths()
+            document["paths"] |= lane_paths() | scoring_paths()
             schemas = shapes.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
             document["components"]["schemas"] |= {**schemas.pop("$defs"), "ProblemBody": schemas}
         return document
