@@ -101,8 +101,13 @@ async def test_ping_asks_for_the_version_that_stands_behind_a_canary(world: Fake
     plan = Plan(VersionNumber("2"), canary=Canary(VersionNumber("1"), 10_000, "seed"))
     world.registry.put(dataclasses.replace(churn(), plan=plan, plan_revision=8))
     await eventually(lambda: world.node.routes.table.models["churn"].revision == 8)
+    await world.client.post("/models/churn/versions/1/load")
     world.runtime.errors[servable("1", "churn 1").digest] = ModelFault("model_error", "its weights are gone")
-    assert (await world.client.post("/models/churn/invocations", json=BODY)).headers["x-headgate-arm"] == "fallback"
+    loaded = world.copy_of("1")
+    assert isinstance(loaded, FakeLoaded)
+    loaded.die()
+    await world.client.post("/models/churn/versions/1/invocations", json=BODY)
+    assert (await world.client.get("/models/churn/versions/1/ping")).status_code == 503
     assert (await world.client.get("/models/churn/ping")).status_code == 200
 
 
