@@ -29,9 +29,9 @@ _MEDIA = ("image/*", "application/octet-stream")
 
 def lane_paths() -> dict[str, Any]:
     """Return the OpenAPI path items of the predict routes."""
-    name = _in_path("name", "The model's name.")
-    version = _in_path("version", "The version's number.")
-    alias = _in_path("alias", "The alias's name.")
+    name = in_path("name", "The model's name.")
+    version = in_path("version", "The version's number.")
+    alias = in_path("alias", "The alias's name.")
     return {
         "/models/{name}/predict": _item("predict", "Predict with the version that the plan chooses", [name]),
         "/models/{name}/versions/{version}/predict": _item(
@@ -135,7 +135,8 @@ def _answer() -> dict[str, Any]:
     }
 
 
-def _in_path(name: str, text: str) -> dict[str, Any]:
+def in_path(name: str, text: str) -> dict[str, Any]:
+    """Return a parameter that stands in the path."""
     return {"name": name, "in": "path", "required": True, "description": text, "schema": {"type": "string"}}
 
 

@@ -80,7 +80,12 @@ def both_servers(home: Path, models: Mapping[str, SavedModel]) -> Iterator[BothS
     sealed = MemorySealedSource()
     snapshots = [_snapshot(kind, saved, sealed) for kind, saved in models.items()]
     settings = load_settings(
-        {"HEADGATE_HOME": str(home), "HEADGATE_MONITOR": "false", "HEADGATE_REQUEST_SECONDS": "300"}
+        {
+            "HEADGATE_HOME": str(home),
+            "HEADGATE_MONITOR": "false",
+            "HEADGATE_REQUEST_SECONDS": "300",
+            "HEADGATE_LOAD_SECONDS": "300",
+        }
     )
     serving = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # which MLflow's server sets, and leaves behind
     before = {name: value for name, value in os.environ.items() if serving in name}

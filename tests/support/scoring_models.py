@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ BODIES: Mapping[str, str] = {
     "chat": "return {'got': model_input.to_dict(orient='records'), 'params': dict(params or {})}",
     "embed": "return {'rows': len(model_input), 'input': model_input['input'].tolist()}",
     "bare": "return {'kind': type(model_input).__name__, 'params': dict(params or {}), 'got': model_input}",
+    "sum": "return model_input.sum(axis=1).to_numpy()",
     "answers": "",
+    "hinted": "",
     "failing": "raise ValueError('these rows cannot be had')",
 }
 """What each model does with its input; ``answers`` gives that of ANSWERS which its input names."""
@@ -47,9 +50,9 @@ ANSWERS: Mapping[str, str] = {
     "objects": "np.array(['a', None, 1, 2.5, True, b'\\x00\\xff' * 40], dtype=object)",
     "bytes": "[b'\\x00\\xff' * 40, b'']",
     "byte_array": "np.array([b'ab', b'c'])",
-    "frame": "pd.DataFrame({'b': [1, 2], 'a': ['x', None], 'c': [True, False], 'd': [0.1, 2.0]})",
+    "frame": "pd.DataFrame({'b': [1, 2], 'a': ['x', 'y'], 'c': [True, False], 'd': [0.1, 2.0]})",
     "small_frame": "pd.DataFrame({'p': np.array([0.1, 0.2], dtype=np.float32), 'n': np.array([1, 2], 'i1')})",
-    "dated_frame": "pd.DataFrame({'t': pd.to_datetime(['2024-01-01T10:00:00', '2024-01-01T10:00:00.25'])})",
+    "dated_frame": "pd.DataFrame({'t': pd.to_datetime(['2024-01-01T10:00:00.000', '2024-01-01T10:00:00.250'])})",
     "zoned_frame": "pd.DataFrame({'t': pd.to_datetime(['2024-01-01T10:00:00+02:00'])})",
     "categories": "pd.DataFrame({'k': pd.Categorical(['u', 'v', 'u'])})",
     "no_rows": "pd.DataFrame({'a': []})",
@@ -68,8 +71,15 @@ ANSWERS: Mapping[str, str] = {
     "nan_list": "[float('nan'), {'a': [float('inf')]}]",
     "nat_frame": "pd.DataFrame({'t': pd.to_datetime(['2024-01-01', None])})",
     "dated_array": "np.array(['2024-01-01T10:00:00'], dtype='M8[ns]')",
-    "strange": "object()",
 }
+NOT_JSON: Mapping[str, str] = {
+    "nan": '{"predictions": [null, null, null, 1.0]}',
+    "nan_frame": '{"predictions": [{"a": null, "b": "x"}, {"a": 1.0, "b": null}]}',
+    "nan_list": '{"predictions": [null, {"a": [null]}]}',
+    "nat_frame": '{"predictions": [{"t": "2024-01-01T00:00:00"}, {"t": null}]}',
+    "dated_array": '{"predictions": ["2024-01-01T10:00:00"]}',
+}
+"""Where MLflow's answer holds NaN or NaT, or nanoseconds for a date: ours."""
 
 
 def _answering() -> str:
@@ -106,6 +116,7 @@ def _signature(kind: str) -> Any:
         "tensor": Schema([TensorSpec(np.dtype("float32"), (-1, 2))]),
         "tensors": Schema([TensorSpec(np.dtype("float64"), (-1, 2), "x"), TensorSpec(np.dtype("int64"), (-1,), "y")]),
         "params": _columns(("a", "double")),
+        "sum": _columns(("a", "double"), ("b", "double")),
         "chat": Schema([ColSpec(Array(message), "messages"), ColSpec(DataType.double, "temperature", required=False)]),
         "embed": _columns(("input", "string")),
     }
@@ -113,8 +124,34 @@ def _signature(kind: str) -> Any:
         return ModelSignature(params=ParamSchema(params))
     if kind not in inputs:
         return None
-    with_params = kind in ("params", "chat")
-    return ModelSignature(inputs=inputs[kind], params=ParamSchema(params) if with_params else None)
+    if kind in ("params", "chat"):
+        return ModelSignature(inputs=inputs[kind], params=ParamSchema(params))
+    return ModelSignature(inputs=inputs[kind])
+
+
+_HINTED = """
+import mlflow, pydantic
+
+class Item(pydantic.BaseModel):
+    a: int
+    s: str = "default"
+
+class Model(mlflow.pyfunc.PythonModel):
+    def predict(self, model_input: list[Item], params=None):
+        return [f"{type(item).__name__} {item.a} {item.s}" for item in model_input]
+
+mlflow.models.set_model(Model())
+"""
+
+
+def _save_hinted(directory: Path) -> None:
+    import mlflow.pyfunc
+
+    code = directory.with_name("hinted_model.py")
+    code.write_text(_HINTED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(directory, python_model=str(code), pip_requirements=["mlflow"])
 
 
 def save_scoring_models(root: Path) -> dict[str, SavedModel]:
@@ -123,6 +160,9 @@ def save_scoring_models(root: Path) -> dict[str, SavedModel]:
     saved, models = {}, SavedModels(root)
     for kind, body in BODIES.items():
         directory = root / kind
-        models.save_custom(directory, body or _answering(), signature=_signature(kind))
+        if kind == "hinted":
+            _save_hinted(directory)
+        else:
+            models.save_custom(directory, body or _answering(), signature=_signature(kind))
         saved[kind] = SavedModel(directory, servable(directory))
     return saved

@@ -24,7 +24,7 @@ from serving.protocols.json_body import load_json_or_nan
 from serving.protocols.limits import Limits
 from serving.protocols.mlflow.answer import encode_scores
 from serving.protocols.mlflow.easing import fit_easily
-from serving.protocols.native import CSV, FORMS, JSON, PARQUET, Form, Parsed, only_numbers, schema_for
+from serving.protocols.native import CSV, FORMS, JSON, PARQUET, Parsed, only_numbers, schema_for
 from serving.protocols.params import enforce_params
 from serving.protocols.refusals import describe, name_some
 from serving.protocols.request import Encoded, Head, Told
@@ -196,19 +196,17 @@ def _bare_input(data: dict[str, Any], schema: Schema | None, limits: Limits) -> 
         return JsonInput(data)
     if schema.tensors:
         return fit_easily(_whole(data), schema, limits)
-    nested = any(column.type in ("array", "object") for column in schema.columns)
-    if nested or all(_is_cell(part) for part in data.values()):
+    probe = data
+    if any(column.type in ("array", "object") for column in schema.columns) or all(map(_is_cell, data.values())):
         texts = {column.name for column in schema.columns if column.type == "string"}
-        row = {key: part[0] if key in texts and _is_texts(part) else part for key, part in data.items()}
-        fitted = fit_easily(_whole([row], "dataframe_records"), schema, limits)
-    else:
-        fitted = fit_easily(_whole(data), schema, limits)
+        probe = {key: part[0] if key in texts and _is_texts(part) else part for key, part in data.items()}
+    fitted = fit_easily(_whole(probe), schema, limits)
     numbers = isinstance(fitted, Table) and not any(array.dtype.hasobject for array in fitted.arrays)
     return fitted if numbers else JsonInput(data)
 
 
-def _whole(data: Any, form: Form = "inputs") -> Parsed:
-    return Parsed(form, data, None, 1, True, drops_unknown=True)
+def _whole(data: Any) -> Parsed:
+    return Parsed("inputs", data, None, 1, True, drops_unknown=True)
 
 
 def _is_cell(part: Any) -> bool:

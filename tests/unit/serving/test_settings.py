@@ -88,3 +88,16 @@ def test_every_setting_is_a_known_name_with_a_sentence() -> None:
         assert PREFIX + name.upper() in KNOWN
         assert field.description
         assert field.description.endswith(".")
+
+
+@pytest.mark.parametrize("target", ["churn", "churn@champion", "churn/3", "a.b-c_d@x"])
+def test_a_default_model_is_a_name_perhaps_with_an_alias_or_a_version(target: str) -> None:
+    """As people write it everywhere else."""
+    assert load_settings({"HEADGATE_DEFAULT_MODEL": target}).default_model == target
+
+
+@pytest.mark.parametrize("target", ["-x", "churn@latest", "churn/0", "churn/x", "churn@a/3", "models:/churn"])
+def test_a_default_model_that_cannot_be_stops_the_start(target: str) -> None:
+    """A slip would otherwise be a 404 for everybody."""
+    with pytest.raises(SettingsProblem, match="HEADGATE_DEFAULT_MODEL.*name@alias or name/version"):
+        load_settings({"HEADGATE_DEFAULT_MODEL": target})
