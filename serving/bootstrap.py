@@ -37,6 +37,7 @@ from serving.http.problems import problem
 from serving.http.routes import SERVING_ROUTES
 from serving.http.spoken import all_spoken
 from serving.http.traced import TracedLane
+from serving.http.tryit.routes import tryit_routes
 from serving.http.view import NodeView, load_here, packed_page_here, unload_here
 from serving.monitor import Monitor, Rush
 from serving.parts import Parts
@@ -53,6 +54,7 @@ from serving.reporter import Beside, Reporter
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
 from serving.shadows.shadows import ShadowBounds, Shadows
+from serving.sources.examples import SavedExamples
 from serving.sources.feedback import HttpFeedback
 from serving.sources.reports import HttpReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
@@ -130,6 +132,8 @@ class Node:
         app = build_app(view, platform_version())
         self._feedback = FeedbackDesk(parts.feedback, self._answers, self._ask_siblings, self._note)
         app.include_router(feedback_routes(self._feedback, self.bodies, limits))
+        examples = SavedExamples(parts.cache.hold, parts.sealed, state_of(settings, worker) / "examples")
+        app.include_router(tryit_routes(view, examples, platform_version()))
         front = Front(traced, app, self.start, self.stop)
         self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts, problem)
 

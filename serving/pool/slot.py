@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from registry.errors import HeadgateError
 from registry.records import Digest, ModelName, VersionNumber
+from registry.signature import Schema
 from registry.snapshots import ServableVersion
 from serving.pool.crashes import Crashes
 from serving.pool.eviction import Claim
@@ -62,7 +63,8 @@ class Residence:
 class Status:
     """A version as this node shows it.
 
-    ``idle_seconds`` is None while it was never used here; ``last_output`` is the end of what its process printed.
+    ``idle_seconds`` is None while it was never used here; ``last_output`` is the end of what its process printed;
+    ``graph_inputs`` is what a loaded version without a signature says that it takes.
     """
 
     state: State
@@ -73,6 +75,7 @@ class Status:
     last_output: str = ""
     manner: Manner | None = None
     crashes: int = 0
+    graph_inputs: Schema | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -137,6 +140,7 @@ class Slot:
             last_output=(residence.loaded.last_output if residence is not None else "") or self.last_output,
             crashes=self.crashes.count,
             manner=residence.loaded.manner if residence is not None else None,
+            graph_inputs=residence.loaded.graph_inputs if residence is not None else None,
         )
 
 
