@@ -122,14 +122,13 @@ def _form(described: Described) -> str:
 def _body_text(described: Described) -> str:
     if described.example is None:
         return '{\n  "inputs": []\n}'
-    text = json.dumps(described.example, ensure_ascii=False)
-    whole = json.dumps(described.example, ensure_ascii=not text.isprintable(), indent=2)
-    # Long lists of numbers, one a line, hide the shape: rows stay on one line each.
-    return whole if whole.count("\n") <= 40 else _by_rows(described.example, ascii_only=not text.isprintable())
+    # Control characters, and half characters that UTF-8 has not, can only travel as JSON's escapes.
+    printable = json.dumps(described.example, ensure_ascii=False).isprintable()
+    return _by_rows(described.example, ascii_only=not printable)
 
 
 def _by_rows(body: object, *, ascii_only: bool, indent: str = "", depth: int = 3) -> str:
-    """Return JSON with a line for each item of the outer three levels."""
+    """Return JSON with a line for each item of the outer levels, and one for a list of plain values, such as a row."""
     if not depth or not isinstance(body, (dict, list)) or not body:
         return json.dumps(body, ensure_ascii=ascii_only)
     inner = indent + "  "

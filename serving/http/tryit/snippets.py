@@ -30,10 +30,10 @@ def curl_command(described: Described, base_url: str) -> str:
 def python_code(described: Described, base_url: str) -> str:
     """Return a script for the Python SDK that sends the example."""
     body = _body(described)
-    written = pprint.pformat(body, width=88, sort_dicts=False, compact=True)
-    imports, data = "", f"body = {written}"
-    if len(written) > MOST_CHARS:
+    if needs_file(described):
         imports, data = "import json\nfrom pathlib import Path\n\n", f'body = json.loads(Path("{FILE}").read_text())'
+    else:
+        imports, data = "", f"body = {pprint.pformat(body, width=88, sort_dicts=False, compact=True)}"
     version = "" if described.planned else f", version={described.version!r}"
     return (
         f"{imports}from headgate import Client\n\n{data}\n"
