@@ -118,7 +118,8 @@ def _named_forms(columns: Sequence[Column]) -> tuple[dict[str, Json], dict[str, 
         },
     }
     # MLflow writes the names of a DataFrame without names as numbers, and clients send them so.
-    known = [*cells, *(column.name for column in columns if type(column.name) is int)]
+    raw: list[object] = [column.name for column in columns]
+    known = [*cells, *(name for name in raw if type(name) is int)]
     names: Json = {"type": "array", "items": {"enum": known}, "minItems": len(required), "uniqueItems": True}
     rows = {**_LIST, "description": "Rows; each has one value a column, in the order of `columns`."}
     records = {**_LIST, "items": _ROW}
