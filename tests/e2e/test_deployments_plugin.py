@@ -80,7 +80,7 @@ def test_the_command_line_deploys_asks_and_takes_away(platform: Platform, regist
 def test_the_client_deploys_what_mlflow_logged(
     platform: Platform, registered: Control, target: str, models: Models
 ) -> None:
-    """A run becomes a version, is checked and promoted; an alias and an endpoint move its traffic; errors are MLflow's."""
+    """A run becomes a version, is checked and promoted; an alias and an endpoint move traffic; errors are MLflow's."""
     from mlflow.deployments import get_deploy_client
     from mlflow.exceptions import MlflowException
 

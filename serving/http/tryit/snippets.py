@@ -12,7 +12,7 @@ from serving.http.described import Described
 MOST_CHARS = 1500
 """How long a body may be to stand in the command itself."""
 FILE = "request.json"
-_NO_EXAMPLE = {"inputs": []}
+_NO_EXAMPLE: dict[str, Any] = {"inputs": []}
 
 
 def curl_command(described: Described, base_url: str) -> str:

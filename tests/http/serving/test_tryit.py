@@ -24,7 +24,7 @@ from serving.http.described import Described, document_of
 from serving.http.tryit.page import MOST_LISTED, page_of
 from serving.protocols.made_up import made_up_body
 from serving.sources.examples import FILE
-from serving.sources.memory import MemorySealedSource
+from tests.support.bucket import Bucket
 from tests.support.serving_fakes import servable, snapshot
 from tests.support.serving_node import FakeWorld, running
 
@@ -46,26 +46,26 @@ HOSTILE = {
 EXAMPLE = {"dataframe_split": {"columns": ["age", "calls"], "data": [[41.5, 2.0], [17.0, 0.0]]}}
 
 
-def sealed_version(sealed: MemorySealedSource, number: str, example: bytes | None, signature: Any) -> ServableVersion:
+def sealed_version(bucket: Bucket, number: str, example: bytes | None, signature: Any) -> ServableVersion:
     """Return a version whose artifact is in the bucket."""
     files = {"MLmodel": number.encode()} | ({} if example is None else {FILE: example})
-    return dataclasses.replace(servable(number, number, signature), digest=sealed.put(files))
+    return dataclasses.replace(servable(number, number, signature), digest=bucket.sealed.put(files))
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[FakeWorld]:
     """Give a node: 1 has an example and is stable, 2 is hostile, 3 takes images, 4 is unknown, 5's example is wrong."""
-    sealed = MemorySealedSource()
+    bucket = Bucket()
     image = {"inputs": [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 2, 2]}}]}
     versions = {
-        "1": sealed_version(sealed, "1", json.dumps(EXAMPLE).encode(), SIGNATURE),
-        "2": sealed_version(sealed, "2", json.dumps({"inputs": [[EVIL]]}).encode(), HOSTILE),
-        "3": sealed_version(sealed, "3", None, image),
-        "4": sealed_version(sealed, "4", None, None),
-        "5": sealed_version(sealed, "5", b'{"inputs": NaN}', SIGNATURE),
+        "1": sealed_version(bucket, "1", json.dumps(EXAMPLE).encode(), SIGNATURE),
+        "2": sealed_version(bucket, "2", json.dumps({"inputs": [[EVIL]]}).encode(), HOSTILE),
+        "3": sealed_version(bucket, "3", None, image),
+        "4": sealed_version(bucket, "4", None, None),
+        "5": sealed_version(bucket, "5", b'{"inputs": NaN}', SIGNATURE),
     }
     churn = snapshot(versions=versions, stable="1", revision=7, others={"9": "rejected"})
-    async with running(tmp_path, churn, snapshot("planless", stable=None), store=sealed) as world:
+    async with running(tmp_path, churn, snapshot("planless", stable=None), store=bucket) as world:
         yield world
 
 
@@ -209,10 +209,10 @@ async def test_hostile_names_are_text(world: FakeWorld) -> None:
 
 async def test_a_cold_version_whose_example_cannot_be_had_has_a_page(tmp_path: Path) -> None:
     """With the bucket down the page has a body made up from the signature, and says so."""
-    sealed = MemorySealedSource()
-    version = sealed_version(sealed, "1", json.dumps(EXAMPLE).encode(), SIGNATURE)
-    sealed.down = True
-    async with running(tmp_path, snapshot(versions={"1": version}), store=sealed) as world:
+    bucket = Bucket()
+    version = sealed_version(bucket, "1", json.dumps(EXAMPLE).encode(), SIGNATURE)
+    bucket.sealed.down = True
+    async with running(tmp_path, snapshot(versions={"1": version}), store=bucket) as world:
         page = Text((await world.client.get("/models/churn/docs")).text)
         assert "made up from the signature; the example saved with this version cannot be fetched now" in page.text
         assert world.runtime.loads[version.digest] == 0

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from serving.sources.examples import FILE
-from serving.sources.memory import MemorySealedSource
 from tests.support.browser import Page, browsing
+from tests.support.bucket import Bucket
 from tests.support.serving_fakes import SIGNATURE, servable, snapshot
 from tests.support.serving_node import FakeWorld, listening
 
@@ -31,13 +31,13 @@ def anyio_backend() -> str:
 
 def world_of(home: Path) -> FakeWorld:
     """Return a node that knows a version with an example, and one whose names are hostile."""
-    sealed = MemorySealedSource()
-    digest = sealed.put({FILE: json.dumps(BODY).encode()})
+    bucket = Bucket()
+    digest = bucket.sealed.put({FILE: json.dumps(BODY).encode()})
     good = dataclasses.replace(servable("1", "1", SIGNATURE), digest=digest)
     columns = [{"type": "double", "name": EVIL, "required": True}]
     params = [{"name": EVIL, "type": "string", "default": EVIL, "shape": None}]
     evil = servable("2", "2", {"inputs": columns, "outputs": columns, "params": params})
-    return FakeWorld(home, snapshot(versions={"1": good, "2": evil}, stable="1", revision=7), store=sealed)
+    return FakeWorld(home, snapshot(versions={"1": good, "2": evil}, stable="1", revision=7), store=bucket)
 
 
 def ask(page: Page, base: str) -> None:

@@ -79,7 +79,7 @@ Endpoints: the same plan as a split of traffic, from Python (MLflow's own create
 """
 
 
-class HeadgateDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]  # MLflow ships no types
+class HeadgateDeploymentClient(BaseDeploymentClient):
     """Deploys registered models by changing their plans. Safe for several threads.
 
     Args:
