@@ -271,7 +271,7 @@ _json = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.text(), st.dictionaries(st.text(), _json, min_size=1, max_size=3))
 def test_any_name_and_any_example_come_out_as_they_went_in(name: str, example: dict[str, Any]) -> None:
     """The form's body is the example, value for value, and the page has the tags that it always has."""

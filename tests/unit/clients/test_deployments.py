@@ -188,7 +188,7 @@ def test_an_endpoint_needs_a_stable_version() -> None:
         split(None, {}, "churn")
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["stable", "canary", "share", "shadows", "rules", "sticky", "warm", "instances", "note", "x"]),

@@ -161,7 +161,7 @@ _tensors = st.builds(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.one_of(_columns, _tensors))
 def test_a_made_up_body_is_one_that_serving_takes(inputs: list[Any]) -> None:
     """Whatever the signature: the body made up from it fits the schema made of it, and the model would get it."""
@@ -171,7 +171,7 @@ def test_a_made_up_body_is_one_that_serving_takes(inputs: list[Any]) -> None:
     assert taken(body, inputs) is not None
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.one_of(_columns, _tensors))
 def test_any_promise_of_outputs_makes_a_schema(outputs: list[Any]) -> None:
     """The schema of the answer is valid, and takes no rows and missing values too."""
