@@ -110,6 +110,7 @@ def test_the_client_deploys_what_mlflow_logged(
     registered.ask("PUT", f"/models/{NAME}/aliases/champion", json={"version": "2"})
     assert client.update_deployment(NAME, f"models:/{NAME}@champion")["version"] == "2"
     assert client.predict(NAME, frame)["predictions"] == [2.0, 2.0]
+    registered.numbers(f"{NAME}/versions/1")  # loads it: a canary that is cold lets stable answer meanwhile
     split = client.update_endpoint(NAME, {"canary": "1", "share": "100%"})
     assert split["canary"] == {"version": "1", "share": 1.0}
     assert client.predict(endpoint=NAME, inputs=frame)["arm"] == "canary"
