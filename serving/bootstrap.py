@@ -44,6 +44,7 @@ from serving.http.scoring import scoring_routes
 from serving.http.spoken import all_spoken, ask_of
 from serving.http.tfs import tfs_routes
 from serving.http.traced import TracedLane
+from serving.http.tryit.routes import tryit_routes
 from serving.http.view import NodeView, load_here, packed_page_here, unload_here
 from serving.monitor import Monitor, Rush
 from serving.parts import Parts
@@ -60,6 +61,7 @@ from serving.reporter import Beside, Reporter
 from serving.routing.table import Routes, Table
 from serving.settings import ServingSettings
 from serving.shadows.shadows import ShadowBounds, Shadows
+from serving.sources.examples import SavedExamples
 from serving.sources.feedback import HttpFeedback
 from serving.sources.reports import HttpReports
 from serving.sources.snapshot import HttpSnapshotSource, SnapshotFile, SnapshotFollower
@@ -145,6 +147,8 @@ class Node:
         app.include_router(tfs_routes(view))
         app.include_router(scoring_routes(view, default))
         app.include_router(sagemaker_routes(view, self.bodies, limits))
+        examples = SavedExamples(parts.cache.hold, parts.sealed, state_of(settings, worker) / "examples")
+        app.include_router(tryit_routes(view, examples, platform_version()))
         front = Front(traced, app, self.start, self.stop)
         self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts, problem)
 

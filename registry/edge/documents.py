@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+from collections.abc import Sequence
 from typing import Any
 
 from registry.edge.problems import STATUS
@@ -44,8 +45,13 @@ def describe_errors(document: dict[str, Any]) -> None:
             operation["responses"]["default"] = error
 
 
-def page(document: dict[str, Any]) -> str:
-    """Return the document as one plain HTML page."""
+def page(document: dict[str, Any], pages: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the document as one plain HTML page.
+
+    Args:
+        document: The document.
+        pages: Paths and names of pages about single things, which it links to.
+    """
     title = html.escape(f"{document['info']['title']} {document['info']['version']}")
     rows = []
     for path, item in sorted(document["paths"].items()):
@@ -56,7 +62,9 @@ def page(document: dict[str, Any]) -> str:
                 f"<p>{html.escape(operation.get('summary', ''))}. Answers {html.escape(statuses)}.</p>"
             )
     intro = "The whole contract is in <a href='/openapi.json'>/openapi.json</a>, for any OpenAPI tool."
+    links = "".join(f"<li><a href='{html.escape(path)}'>{html.escape(name)}</a></li>" for path, name in pages)
+    more = f"<p>Models, each with a form to try it:</p><ul>{links}</ul>" if links else ""
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
-        f"<h1>{title}</h1><p>{intro}</p>{''.join(rows)}</html>"
+        f"<h1>{title}</h1><p>{intro}</p>{more}{''.join(rows)}</html>"
     )

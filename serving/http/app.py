@@ -42,6 +42,7 @@ from serving.routing.table import RoutedModel
 from serving.workers.pages import join_pages, unpacked
 
 MAX_LISTED = 1000
+MAX_LINKED = 100
 
 
 def build_app(node: NodeView, version: str) -> FastAPI:
@@ -57,7 +58,7 @@ def build_app(node: NodeView, version: str) -> FastAPI:
     _add_health(app, node)
     _add_models(app, node)
     _add_problems(app)
-    _add_documents(app)
+    _add_documents(app, node)
     return app
 
 
@@ -239,7 +240,7 @@ def _problem(request: Request, error: HeadgateError) -> Response:
     return Response(body, status_code=status, headers=headers)
 
 
-def _add_documents(app: FastAPI) -> None:
+def _add_documents(app: FastAPI, node: NodeView) -> None:
     document: dict[str, Any] = {}
 
     def describe() -> dict[str, Any]:
@@ -262,4 +263,7 @@ def _add_documents(app: FastAPI) -> None:
     @app.get("/docs", tags=["documents"], summary="Show the routes as a page", response_class=Response)
     async def docs() -> Response:
         headers = {"content-security-policy": PAGE_POLICY}
-        return Response(page(describe()), media_type="text/html; charset=utf-8", headers=headers)
+        known = node.routes.table.models
+        planned = heapq.nsmallest(MAX_LINKED, (name for name in known if known[name].split is not None))
+        pages = [(f"/models/{name}/docs", name) for name in planned]
+        return Response(page(describe(), pages), media_type="text/html; charset=utf-8", headers=headers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-_PREDICT_STATUS = {
+PREDICT_STATUS = {
     "400": "The body or a name is malformed.",
     "404": "There is no such model, version, alias or plan.",
     "406": "What the model answered is none of what is accepted.",
@@ -55,7 +55,7 @@ def describe_plain_errors(document: dict[str, Any], prefix: str) -> None:
 
 def _item(operation: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": _answer()}
-    for status, text in _PREDICT_STATUS.items():
+    for status, text in PREDICT_STATUS.items():
         shape = {"application/json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
         responses[status] = {"description": text, "content": shape}
     return {
@@ -63,7 +63,7 @@ def _item(operation: str, summary: str, parameters: list[dict[str, Any]]) -> dic
             "operationId": operation,
             "summary": summary,
             "tags": ["predict"],
-            "parameters": [*parameters, *_header_parameters()],
+            "parameters": [*parameters, *header_parameters()],
             "requestBody": _request(),
             "responses": responses,
         }
@@ -114,16 +114,9 @@ def _answer() -> dict[str, Any]:
         },
     }
     example = {"predictions": [0], "model_name": "churn", "model_version": "3", "request_id": "6f1c"}
-    names = {
-        "X-Request-Id": "The id of the request.",
-        "X-Headgate-Model": "The model.",
-        "X-Headgate-Version": "The version that answered.",
-        "X-Headgate-Arm": "Which part of the plan answered: stable, alias, pinned.",
-        "X-Headgate-Revision": "The revision of the plan in force on this node.",
-    }
     return {
         "description": "The predictions.",
-        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in names.items()},
+        "headers": answer_headers(),
         "content": {
             "application/json": {"schema": schema, "example": example},
             "text/csv": {"schema": {"type": "string"}},
@@ -135,12 +128,25 @@ def _answer() -> dict[str, Any]:
     }
 
 
+def answer_headers() -> dict[str, Any]:
+    """Return the headers of an answer: who gave it."""
+    names = {
+        "X-Request-Id": "The id of the request.",
+        "X-Headgate-Model": "The model.",
+        "X-Headgate-Version": "The version that answered.",
+        "X-Headgate-Arm": "Which part of the plan answered: stable, alias, pinned.",
+        "X-Headgate-Revision": "The revision of the plan in force on this node.",
+    }
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in names.items()}
+
+
 def in_path(name: str, text: str) -> dict[str, Any]:
     """Return a parameter that stands in the path."""
     return {"name": name, "in": "path", "required": True, "description": text, "schema": {"type": "string"}}
 
 
-def _header_parameters() -> Iterator[dict[str, Any]]:
+def header_parameters() -> Iterator[dict[str, Any]]:
+    """Yield the headers that a predict request may have."""
     for name, text in (
         ("X-Request-Id", "Up to 128 visible ASCII characters; one is made otherwise."),
         ("X-Request-Timeout-Ms", "How long the caller waits; may only shorten the node's own limit."),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from registry.errors import HeadgateError
 from registry.records import Digest, ModelName, VersionNumber
+from registry.signature import Schema
 from registry.snapshots import ServableVersion
 from serving.pool.crashes import Crashes
 from serving.pool.eviction import Claim
@@ -64,6 +65,7 @@ class Status:
 
     ``idle_seconds`` is None while it was never used here; ``last_output`` is the end of what its process printed;
     ``put_away`` says that an operator unloaded it and nobody has asked for it since.
+    ``graph_inputs`` is what a loaded version without a signature says that it takes.
     """
 
     state: State
@@ -75,6 +77,7 @@ class Status:
     manner: Manner | None = None
     crashes: int = 0
     put_away: bool = False
+    graph_inputs: Schema | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -142,6 +145,7 @@ class Slot:
             crashes=self.crashes.count,
             manner=residence.loaded.manner if residence is not None else None,
             put_away=self.put_away,
+            graph_inputs=residence.loaded.graph_inputs if residence is not None else None,
         )
 
 

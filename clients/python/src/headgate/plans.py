@@ -8,12 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from headgate.names import version_number
+from headgate.errors import InvalidRequest
+from headgate.names import quoted, version_number
 
 KEY_HEADER = "x-headgate-key"
 """The header whose value stays on one arm, where a plan names no other."""
+_FINEST = Decimal("0.0001")
+
+
+def read_share(text: str) -> float:
+    """Return a share that is written ``10%`` or ``0.1``; raise InvalidRequest where it is none."""
+    raw, of = text.strip(), Decimal(1)
+    if raw.endswith("%"):
+        raw, of = raw[:-1].strip(), Decimal(100)
+    elif "." not in raw and raw != "0":
+        raise InvalidRequest(f"{quoted(text)} is no share: write 10% or 0.1")
+    try:
+        share = Decimal(raw) / of
+    except InvalidOperation as error:
+        raise InvalidRequest(f"{quoted(text)} is no share: write 10% or 0.1") from error
+    if not share.is_finite() or not 0 <= share <= 1:
+        raise InvalidRequest(f"{quoted(text)} is no share from 0% to 100%")
+    if share % _FINEST:
+        raise InvalidRequest(f"{quoted(text)} is finer than 0.01%, which shares are kept in")
+    return float(share)
 
 
 @dataclass(frozen=True, slots=True)

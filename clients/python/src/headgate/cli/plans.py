@@ -9,15 +9,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import typer
 
+from headgate.errors import InvalidRequest
 from headgate.names import model_name, quoted, version_number
-from headgate.plans import KEY_HEADER, Canary, Plan, Rule, Shadow
-
-_FINEST = Decimal("0.0001")
+from headgate.plans import KEY_HEADER, Canary, Plan, Rule, Shadow, read_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,20 +194,10 @@ def percent(share: float) -> str:
 
 def share_of(text: str, option: str) -> float:
     """Return a share that is written ``10%`` or ``0.1``; raise typer.BadParameter where it is none."""
-    raw, of = text.strip(), Decimal(1)
-    if raw.endswith("%"):
-        raw, of = raw[:-1].strip(), Decimal(100)
-    elif "." not in raw and raw != "0":
-        raise typer.BadParameter(f"{quoted(text)} is no share: write 10% or 0.1", param_hint=option)
     try:
-        share = Decimal(raw) / of
-    except InvalidOperation as error:
-        raise typer.BadParameter(f"{quoted(text)} is no share: write 10% or 0.1", param_hint=option) from error
-    if not share.is_finite() or not 0 <= share <= 1:
-        raise typer.BadParameter(f"{quoted(text)} is no share from 0% to 100%", param_hint=option)
-    if share % _FINEST:
-        raise typer.BadParameter(f"{quoted(text)} is finer than 0.01%, which shares are kept in", param_hint=option)
-    return float(share)
+        return read_share(text)
+    except InvalidRequest as error:
+        raise typer.BadParameter(error.message, param_hint=option) from error
 
 
 def _cleared(plan: Plan, cleared: frozenset[str]) -> Plan:
