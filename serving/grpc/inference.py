@@ -21,6 +21,7 @@ from serving.grpc.messages import Message, message
 from serving.grpc.wire import Cut, broken, cut, with_raw
 from serving.protocols.answer_json import invalid
 from serving.protocols.limits import Limits
+from serving.protocols.oip.answer import told_as
 from serving.protocols.oip.inputs import fit_inference
 from serving.protocols.oip.outputs import outputs_of, raw_of
 from serving.protocols.oip.parameters import priority_of, seconds_of
@@ -108,8 +109,8 @@ def write_response(tensors: Sequence[OutputTensor], request_id: str, told: Told,
     """
     _check_length(sum([tensor.array.nbytes for tensor in tensors]), limits)
     answer = _RESPONSE(model_name=told.model, model_version=told.version, id=request_id)
-    answer.parameters["headgate_arm"].string_param = told.arm
-    answer.parameters["headgate_revision"].int64_param = told.revision
+    for name, said in told_as(told).items():
+        _write_parameter(answer.parameters[name], said)
     raw = raw or any([tensor.datatype not in FIELDS for tensor in tensors])
     blobs = []
     for tensor in tensors:
