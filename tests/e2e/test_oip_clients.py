@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.control import Control
-from tests.support.environments import client_python
+from tests.support.environments import ROOT, client_python
 from tests.support.models import SavedModels
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +26,7 @@ BODY = """
 import time
 if model_input["x"].min() < 0:
     time.sleep(2)
-scores = model_input["x"] * np.float32(2)
+scores = model_input["x"] * np.float32((params or {}).get("factor", 2.0))
 shouted = np.array([[word.upper() for word in row] for row in model_input["words"].astype(str)], dtype=object)
 return {"scores": scores, "halves": model_input["h"] / np.float16(2), "shouted": shouted}
 """
@@ -38,22 +39,25 @@ SHOUTED = ["BYTES", [3, 1], ["A", "", "KÖLN"]]
 def where(control: Control, saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Serve a model of three tensors, of numbers, half numbers and words; return the server's host and port."""
     from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     def tensors(**kinds: tuple[Any, int]) -> Schema:
         return Schema([TensorSpec(np.dtype(kind), (-1, width), name) for name, (kind, width) in kinds.items()])
 
     taken = tensors(x=("float32", 2), h=("float16", 1), words=("object", 1))
     given = tensors(scores=("float32", 2), halves=("float16", 1), shouted=("object", 1))
+    params = ParamSchema([ParamSpec("factor", "double", 2.0)])
     directory = tmp_path_factory.mktemp("oip") / "model"
-    saved_models.save_custom(directory, BODY, signature=ModelSignature(inputs=taken, outputs=given))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow warns of itself when it is imported
+        saved_models.save_custom(directory, BODY, signature=ModelSignature(inputs=taken, outputs=given, params=params))
     control.promote(MODEL, control.add(MODEL, directory))
     return control.platform.serving_url.removeprefix("http://")
 
 
 def told(client: str, script: str, *arguments: str) -> dict[str, Any]:
     """Run a client's script; return what it printed."""
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(ROOT)}
     command = [client_python(client), str(CLIENTS / script), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -103,7 +107,8 @@ def test_triton_predicts_in_every_form(triton: dict[str, Any]) -> None:
     for form in ("json", "mixed"):
         assert (infer[form]["scores"], infer[form]["shouted"]) == (SCORES, SHOUTED)
         assert "halves" not in infer[form]
-    for form in ("priority", "gzip", "deflate", "by_hand", *(f"async{n}" for n in range(4))):
+    assert infer["factor"]["scores"][2] == [1.5 * value for value in SCORES[2]]
+    for form in ("priority", "sequence", "gzip", "deflate", "by_hand", *(f"async{n}" for n in range(4))):
         assert [infer[form][name] for name in ("scores", "halves", "shouted")] == [SCORES, HALVES, SHOUTED], form
     assert [infer[f"async{n}"]["id"] for n in range(4)] == ["0", "1", "2", "3"]
     kind, shape, values = infer["classes"]["scores"]
@@ -146,8 +151,8 @@ STATUS = {
     "unknown_statistics": "404",
     "missing_input": "400",
     "unknown_output": "400",
+    "unknown_parameter": "400",
     "timeout": "504",
-    "sequence": "400",
 }
 
 
@@ -183,7 +188,7 @@ def test_kserves_client_does_the_same(kserve: dict[str, Any]) -> None:
     assert (kserve["live"], kserve["ready"], kserve["model_ready"]) == (True, True, [True, False])
     assert (kserve["binary"]["scores"], kserve["binary"]["shouted"]) == (SCORES, SHOUTED)
     for form in ("wanted", "mixed"):
-        assert kserve[form] == {"scores": SCORES, "id": "mine", "model_name": MODEL, "model_version": "1"}
+        assert kserve[form] == {"scores": SCORES, "id": "mine", "model_name": MODEL}
     assert kserve["arm"] == "stable"
     refusals = kserve["refusals"]
     assert (refusals["unknown"][0], refusals["missing"][0]) == (404, 400)

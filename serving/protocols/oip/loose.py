@@ -67,12 +67,12 @@ def _flat(values: Sequence[Any]) -> Array:
             return np.array(values, dtype=np.int64)
         if low >= 0 and high <= _UINT64_MOST:
             return np.array(values, dtype=np.uint64)
-    elif types <= {int, float, _NONE} and types != {_NONE}:
+    elif types and types <= {int, float, _NONE} and types != {_NONE}:
         try:
             return np.array(values, dtype=np.float64)
         except OverflowError:
             return _texts(values)
-    if types <= {str, bytes, _NONE} and types != {_NONE}:
+    if types <= {str, bytes, _NONE}:
         return np.fromiter(values, dtype=object, count=len(values))
     return _texts(values)
 

@@ -16,6 +16,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import perf_counter
 from typing import Protocol
 
 from registry.errors import HeadgateError, ModelFault, Refused
@@ -222,9 +223,8 @@ class Lane:
             else:
                 call, rows = merge([w.call for w in batch]), sum([w.rows for w in batch])
                 until = max([w.until for w in batch])
-            now = self._loop.time()
-            place.rows, place.since = rows, now
-            place.engine.run(call, max(until - now, 0.0), place.tell)
+            place.rows, place.since = rows, perf_counter()  # the loop's clock may count milliseconds
+            place.engine.run(call, max(until - self._loop.time(), 0.0), place.tell)
         except Exception as error:  # noqa: BLE001 -- whatever it is (no memory, say), nobody may be left waiting
             place.batch = None
             self._failed(place, batch, error)
@@ -236,7 +236,7 @@ class Lane:
         if isinstance(outcome, BaseException):
             self._failed(place, batch, outcome)
         else:
-            self.watch.ran(place.rows, self._loop.time() - place.since)
+            self.watch.ran(place.rows, perf_counter() - place.since)
             if len(batch) == 1:
                 self._learn_form(outcome)
                 if not batch[0].answer.done():

@@ -30,7 +30,8 @@ def request(model: str, *, binary: bool, wanted: bool = False) -> InferRequest:
         tensor.set_data_from_numpy(array, binary_data=binary or datatype == "FP16")
         tensors.append(tensor)
     outputs = [RequestedOutput("scores", {"binary_data": binary})] if wanted else None
-    return InferRequest(model, tensors, request_id="mine", request_outputs=outputs)
+    parameters = {} if wanted else {"binary_data_output": True}
+    return InferRequest(model, tensors, request_id="mine", parameters=parameters, request_outputs=outputs)
 
 
 def shown(output: InferOutput) -> list[Any]:
@@ -67,7 +68,7 @@ async def main() -> None:
         ):
             answer = await client.infer(where, asked, model_name=model, response_headers=headers)
             found[name] = {output.name: shown(output) for output in answer.outputs}
-            found[name] |= {"id": answer.id, "model_name": answer.model_name, "model_version": answer.model_version}
+            found[name] |= {"id": answer.id, "model_name": answer.model_name}
         found["arm"] = headers["x-headgate-arm"]
         plain = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
         found["refusals"] = {

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Awaitable
 from typing import Any
 
-import tritonclient.http.aio as aio
+from tritonclient.http import aio
 from tritonclient.utils import InferenceServerException
-from triton_http import inputs, outputs, shown
+
+from tests.e2e.clients.triton_http import inputs, outputs, shown
 
 
 async def refused(call: Awaitable[Any]) -> list[str]:

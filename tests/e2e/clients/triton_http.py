@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tritonclient.http as http
+from tritonclient import http
 from tritonclient.utils import InferenceServerException
 
 ROWS = 3
@@ -82,7 +82,9 @@ def infer(client: Any, model: str) -> dict[str, Any]:
         "json": client.infer(model, inputs(binary=False), outputs=outputs(binary=False)),
         "mixed": client.infer(model, inputs(binary=False), model_version="1", outputs=outputs(binary=True)),
         "classes": client.infer(model, inputs(), outputs=outputs(binary=True, classes=1)),
-        "priority": client.infer(model, inputs(), priority=1, timeout=60_000_000, parameters={"mine": 1}),
+        "priority": client.infer(model, inputs(), priority=1, timeout=60_000_000),
+        "sequence": client.infer(model, inputs(), sequence_id=7, sequence_start=True, sequence_end=True),
+        "factor": client.infer(model, inputs(), parameters={"factor": 3.0}),
     }
     for way in ("gzip", "deflate"):
         found[way] = client.infer(
@@ -130,8 +132,8 @@ def refusals(client: Any, model: str) -> dict[str, Any]:
         "unknown_statistics": refused(lambda: client.get_inference_statistics("nobody")),
         "missing_input": refused(lambda: client.infer(model, good[:1])),
         "unknown_output": refused(lambda: client.infer(model, good, outputs=[http.InferRequestedOutput("y")])),
+        "unknown_parameter": refused(lambda: client.infer(model, good, parameters={"mine": 1})),
         "timeout": refused(lambda: client.infer(model, inputs(first=-9.0), timeout=200_000)),
-        "sequence": refused(lambda: client.infer(model, good, sequence_id=7, sequence_start=True)),
         "trace_get": refused(client.get_trace_settings),
         "trace_model": refused(lambda: client.get_trace_settings(model)),
         "trace_set": refused(lambda: client.update_trace_settings(settings={"trace_rate": "1"})),

@@ -80,7 +80,7 @@ async def test_a_version_in_the_path_is_pinned(world: FakeWorld) -> None:
 
 async def test_a_canary_answers_as_such(tmp_path: Path) -> None:
     """A canary with all the traffic answers, and headers and parameters name its arm."""
-    plan = Plan(VersionNumber("1"), Canary(VersionNumber("2"), WHOLE))
+    plan = Plan(VersionNumber("1"), canary=Canary(VersionNumber("2"), WHOLE, "7"))
     async with running(tmp_path, snapshot(plan=plan)) as world:
         await world.client.post("/models/churn/versions/2/load")
         answer = await post(world, ROWS)
