@@ -22,6 +22,7 @@ from serving.grpc.wire import Cut, broken, cut, with_raw
 from serving.protocols.answer_json import invalid
 from serving.protocols.limits import Limits
 from serving.protocols.oip.answer import told_as
+from serving.protocols.oip.datatypes import datatype
 from serving.protocols.oip.inputs import fit_inference
 from serving.protocols.oip.outputs import outputs_of, raw_of
 from serving.protocols.oip.parameters import priority_of, seconds_of
@@ -159,18 +160,19 @@ def _typed(given: Message, limits: Limits) -> InferTensor:
     if given.datatype in _ONLY_RAW:
         message = f"tensor '{quote(given.name)}' is {given.datatype}, whose values travel in raw_input_contents only"
         raise InvalidRequest("invalid_input", message, {"tensor": quote(given.name)})
+    if not field:
+        datatype(given.datatype, given.name)  # raises, and names those that there are
     for descriptor, values in given.contents.ListFields():
         if descriptor.name != field:
             message = (
-                f"tensor '{quote(given.name)}' of {quote(given.datatype)} has values in contents.{descriptor.name}"
+                f"tensor '{quote(given.name)}' of {given.datatype} has values in contents.{descriptor.name}; they belong "
+                f"in contents.{field}"
             )
-            if field:
-                message += f"; they belong in contents.{field}"
             raise InvalidRequest("invalid_input", message, {"tensor": quote(given.name)})
         if len(values) > limits.values:
             message = f"tensor '{quote(given.name)}' has {len(values):,} values; at most {limits.values:,} are read"
             raise InvalidRequest("too_many_values", message, {"limit": limits.values})
-    values = list(getattr(given.contents, field)) if field else []
+    values = list(getattr(given.contents, field))
     return InferTensor(given.name, given.datatype, _shape(given), values, False, _parameters(given.parameters))
 
 

@@ -61,7 +61,9 @@ def flat(metadata: Iterable[tuple[str, Any]] | None) -> dict[str, str]:
     return {name: str(value) for name, value in metadata or ()}
 
 
-def raw_infer(model: str = "churn", rows: Sequence[Mapping[str, float]] = ({"a": 1.0, "b": 2.0},), **more: Any) -> Message:
+def raw_infer(
+    model: str = "churn", rows: Sequence[Mapping[str, float]] = ({"a": 1.0, "b": 2.0},), **more: Any
+) -> Message:
     """Return a ModelInferRequest of columns, each a raw FP64 tensor."""
     names = list(rows[0])
     raw = [np.array([row[name] for row in rows], "<f8").tobytes() for name in names]
@@ -79,9 +81,7 @@ def typed_infer(model: str = "churn", **more: Any) -> Message:
 
 
 @asynccontextmanager
-async def answering(
-    home: Path, *models: ModelSnapshot, **settings: Any
-) -> AsyncIterator[tuple[FakeWorld, Rpc]]:
+async def answering(home: Path, *models: ModelSnapshot, **settings: Any) -> AsyncIterator[tuple[FakeWorld, Rpc]]:
     """Give a node in memory that speaks gRPC, and a channel to it; it knows churn unless told otherwise."""
     port = free_ports(1)[0]
     async with running(home, *(models or (churn(),)), grpc_port=port, **settings) as world:
