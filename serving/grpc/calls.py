@@ -17,7 +17,7 @@ import grpc
 from registry import log
 from registry.edge.gate import new_request_id, request_id_of
 from registry.edge.problems import STATUS, problem_headers
-from registry.errors import HeadgateError, Internal, Unavailable
+from registry.errors import HeadgateError, Internal
 from serving.grpc.methods import Method
 from serving.grpc.statuses import grpc_status
 from serving.http.front import SLOW_SECONDS

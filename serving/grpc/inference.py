@@ -9,7 +9,7 @@ Source: kserve/open-inference-protocol, ``open_inference_grpc.proto``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -112,7 +112,7 @@ def write_response(tensors: Sequence[OutputTensor], request_id: str, told: Told,
     answer = _RESPONSE(model_name=told.model, model_version=told.version, id=request_id)
     for name, said in told_as(told).items():
         _write_parameter(answer.parameters[name], said)
-    raw = raw or any([tensor.datatype not in FIELDS for tensor in tensors])
+    raw = raw or any(tensor.datatype not in FIELDS for tensor in tensors)
     blobs = []
     for tensor in tensors:
         array = tensor.array
@@ -165,8 +165,8 @@ def _typed(given: Message, limits: Limits) -> InferTensor:
     for descriptor, values in given.contents.ListFields():
         if descriptor.name != field:
             message = (
-                f"tensor '{quote(given.name)}' of {given.datatype} has values in contents.{descriptor.name}; they belong "
-                f"in contents.{field}"
+                f"tensor '{quote(given.name)}' of {given.datatype} has values in contents.{descriptor.name}; "
+                f"they belong in contents.{field}"
             )
             raise InvalidRequest("invalid_input", message, {"tensor": quote(given.name)})
         if len(values) > limits.values:

@@ -32,7 +32,7 @@ class Rpc:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
 
     async def call(self, method: str, asked: Message | None = None, /, **options: Any) -> Said:
-        """Call a method of the service with a message, or without fields; options are metadata, timeout, compression."""
+        """Call a method of the service, without a message with an empty one; options are gRPC's (metadata, timeout)."""
         asked = message(f"{method}Request")() if asked is None else asked
         said = await self.call_bytes(method, asked.SerializeToString(), **options)
         return said if said.code != "OK" else said._replace(answer=message(f"{method}Response").FromString(said.answer))
