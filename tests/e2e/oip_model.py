@@ -28,7 +28,7 @@ scores = model_input["x"] * np.float32((params or {}).get("factor", 2.0))
 shouted = np.array([[word.upper() for word in row] for row in model_input["words"].astype(str)], dtype=object)
 return {"scores": scores, "halves": model_input["h"] / np.float16(2), "shouted": shouted}
 """
-SCORES = ["FP32", [3, 2], [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]]
+SCORES: list[Any] = ["FP32", [3, 2], [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]]
 HALVES = ["FP16", [3, 1], [0.25, 0.5, 0.75]]
 SHOUTED = ["BYTES", [3, 1], ["A", "", "KÖLN"]]
 

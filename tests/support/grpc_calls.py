@@ -39,7 +39,8 @@ class Rpc:
 
     async def call_bytes(self, method: str, body: bytes, **options: Any) -> Said:
         """Call a method with bytes; the answer is bytes too."""
-        call = self.channel.unary_unary(f"/{SERVICE}/{method}")(body, **options)
+        ask: Any = self.channel.unary_unary(f"/{SERVICE}/{method}")
+        call = ask(body, **options)
         try:
             answer = await call
         except grpc.aio.AioRpcError as error:
@@ -48,7 +49,7 @@ class Rpc:
 
     def stream(self, requests: Any, **options: Any) -> Any:
         """Begin ModelStreamInfer with an iterator of messages; iterate over it for the answers."""
-        method = self.channel.stream_stream(
+        method: Any = self.channel.stream_stream(
             f"/{SERVICE}/ModelStreamInfer",
             request_serializer=lambda each: each.SerializeToString(),
             response_deserializer=message("ModelStreamInferResponse").FromString,

@@ -21,7 +21,7 @@ async def echo(body: bytes, _: Any) -> bytes:
 async def main(port: str) -> None:
     """Serve until killed."""
     server = grpc.aio.server()
-    handlers = {"ModelInfer": grpc.unary_unary_rpc_method_handler(echo)}
+    handlers: dict[str, Any] = {"ModelInfer": grpc.unary_unary_rpc_method_handler(echo)}
     service = grpc.method_handlers_generic_handler("inference.GRPCInferenceService", handlers)
     server.add_generic_rpc_handlers((service,))
     server.add_insecure_port(f"127.0.0.1:{port}")

@@ -47,7 +47,7 @@ async def refused(call: Awaitable[Any]) -> list[str]:
     try:
         return ["no refusal", str(await call)]
     except grpc.RpcError as error:
-        return [error.code().name, error.details()]
+        return [error.code().name, error.details() or ""]
 
 
 async def main() -> None:

@@ -105,7 +105,7 @@ async def test_what_is_not_offered_says_so(tmp_path: Path) -> None:
 async def test_the_health_service_follows_readiness(tmp_path: Path) -> None:
     """Of the server and of the service; others are unknown; a watcher hears of the end."""
     async with answering(tmp_path) as (world, rpc):
-        stub = health_pb2_grpc.HealthStub(rpc.channel)
+        stub: Any = health_pb2_grpc.HealthStub(rpc.channel)
         for service in ("", SERVICE):
             answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -121,9 +121,10 @@ async def test_the_health_service_follows_readiness(tmp_path: Path) -> None:
 
 async def test_reflection_tells_of_every_service(tmp_path: Path) -> None:
     """Tools without our file find the methods, and what their messages are."""
+    generated: Any = reflection_pb2_grpc
     async with answering(tmp_path) as (_, rpc):
-        stub = reflection_pb2_grpc.ServerReflectionStub(rpc.channel)
-        request = reflection_pb2.ServerReflectionRequest
+        stub = generated.ServerReflectionStub(rpc.channel)
+        request: Any = reflection_pb2.ServerReflectionRequest
         requests = [request(list_services=""), request(file_containing_symbol=SERVICE)]
         services, file = [answer async for answer in stub.ServerReflectionInfo(iter(requests))]
         names = {service.name for service in services.list_services_response.service}

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -91,7 +92,8 @@ def status(env: dict[str, str], path: str) -> int:
 def lives_by_grpc(env: dict[str, str]) -> bool:
     """Ask by gRPC, as soon as it is there, whether the node is alive."""
     with grpc.insecure_channel(f"127.0.0.1:{env['HEADGATE_GRPC_PORT']}") as channel:
-        answer = channel.unary_unary(f"/{SERVICE}/ServerLive")(b"", wait_for_ready=True, timeout=20)
+        call: Any = channel.unary_unary(f"/{SERVICE}/ServerLive")
+        answer = call(b"", wait_for_ready=True, timeout=20)
         return bool(message("ServerLiveResponse").FromString(answer).live)
 
 
