@@ -31,12 +31,12 @@ from serving.feedback import FeedbackDesk
 from serving.grpc.door import Beneath, GrpcDoor
 from serving.http.app import build_app
 from serving.http.body import BodyReader
+from serving.http.counted import statistics_for_sibling
 from serving.http.feedback import feedback_routes
 from serving.http.front import Front
 from serving.http.lane import PredictLane
 from serving.http.oip import oip_routes
 from serving.http.problems import problem
-from serving.http.repository import statistics_for_sibling
 from serving.http.routes import SERVING_ROUTES
 from serving.http.spoken import all_spoken
 from serving.http.traced import TracedLane

@@ -1,13 +1,14 @@
 """The routes of the Open Inference Protocol beside predicting: health, metadata, statistics, the model repository.
 
-Translate and delegate: parse, one verb of ``repository.py``, render. Not here: predicting (the lane), and errors, which
-below ``/v2`` have the protocol's shape (``problems.py``). Source: ``inference_rest.md`` of
+Translate and delegate: parse, one verb of ``repository.py`` or ``counted.py``, render. Not here: predicting (the lane),
+and errors, which below ``/v2`` have the protocol's shape (``problems.py``). Source: ``inference_rest.md`` of
 kserve/open-inference-protocol, and the extensions of triton-inference-server/server.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -15,23 +16,21 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from registry.environment import platform_version
-from registry.errors import InvalidRequest, quote
 from serving.http import oip_shapes as shapes
 from serving.http.body import BodyReader
+from serving.http.counted import VersionStatistics, statistics
 from serving.http.repository import (
     VersionStanding,
-    VersionStatistics,
     describe_model,
     index,
     load_model,
     model_names,
     standing_of,
-    statistics,
     unload_model,
 )
 from serving.http.view import NodeView, beside, why_not_ready
-from serving.protocols.json_body import load_json
 from serving.protocols.limits import Limits
+from serving.protocols.oip.orders import parameters_of, read_order, refuse_overrides, wants_ready
 from serving.protocols.oip.server import EXTENSIONS, SERVER, config_of
 from serving.protocols.oip.values import TensorMetadata
 from serving.telemetry.statistics import Timed
@@ -71,7 +70,8 @@ def _add_server(routes: APIRouter, node: NodeView) -> None:
 
     @routes.get("/v2/models", summary="List the models that this node knows", response_model=shapes.ModelNames)
     async def models() -> Response:
-        return await _large({"models": model_names(node)})
+        names = model_names(node)
+        return await _large(lambda: {"models": names})
 
 
 def _add_models(routes: APIRouter, node: NodeView) -> None:
@@ -123,7 +123,7 @@ def _add_statistics(routes: APIRouter, node: NodeView) -> None:
     @routes.get("/v2/models/stats", summary="Count what all versions have done", response_model=shapes.Stats)
     async def stats() -> Response:
         rows = await statistics(node)
-        return await _large({"model_stats": [_statistics(row).model_dump() for row in rows]})
+        return await _large(lambda: {"model_stats": [_statistics(row).model_dump() for row in rows]})
 
     @routes.get("/v2/models/{name}/stats", summary="Count what the versions of a model have done")
     @routes.get("/v2/models/{name}/versions/{version}/stats", summary="Count what a version has done")
@@ -139,11 +139,9 @@ def _add_repository(routes: APIRouter, node: NodeView, bodies: BodyReader, limit
         openapi_extra=_body({"ready": {"type": "boolean", "description": "Only those that are ready."}}),
     )
     async def repository_index(request: Request) -> Response:
-        asked = await _read(request, bodies, limits)
-        ready = asked.get("ready", False)
-        if not isinstance(ready, bool):
-            raise InvalidRequest("invalid_argument", "ready must be true or false")
-        return await _large([_index_row(row) for row in await index(node, ready=ready)])
+        ready = wants_ready(await _read(request, bodies, limits))
+        rows = await index(node, ready=ready)
+        return await _large(lambda: [_index_row(row) for row in rows])
 
     parameters = _body({"parameters": {"type": "object", "description": "None change anything."}})
 
@@ -153,7 +151,7 @@ def _add_repository(routes: APIRouter, node: NodeView, bodies: BodyReader, limit
         openapi_extra=parameters,
     )
     async def load(name: str, request: Request) -> shapes.Loaded:
-        _refuse_overrides(await _read(request, bodies, limits))
+        refuse_overrides(parameters_of(await _read(request, bodies, limits)))
         await load_model(node, name)
         return shapes.Loaded(name=name)
 
@@ -168,38 +166,23 @@ def _add_repository(routes: APIRouter, node: NodeView, bodies: BodyReader, limit
         return shapes.Unloaded(name=name)
 
 
-async def _read(request: Request, bodies: BodyReader, limits: Limits) -> dict[str, Any]:
-    """Return a body's object; an empty one where there is no body, as ``tritonclient`` sends it."""
+async def _read(request: Request, bodies: BodyReader, limits: Limits) -> Mapping[str, Any]:
     length, encoding = (
         request.headers.get(key, "").encode("latin-1") for key in ("content-length", "content-encoding")
     )
     body = await bodies.read(length, encoding, request.receive)
     try:
-        document = (await asyncio.to_thread(load_json, body, limits))[0] if body.strip() else {}
+        return await asyncio.to_thread(read_order, body, limits)
     finally:
         bodies.free(len(body))
-    if not isinstance(document, dict):
-        raise InvalidRequest("invalid_argument", "send a JSON object, or no body")
-    return document
-
-
-def _refuse_overrides(document: dict[str, Any]) -> None:
-    """Refuse to load anything but what is registered; ``parameters`` that override nothing are left out."""
-    parameters = document.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise InvalidRequest("invalid_argument", "parameters must be an object")
-    for key in parameters:
-        if key == "config" or key.startswith("file:"):
-            message = f"'{quote(key)}' cannot be overridden: a version never changes; register a new one instead"
-            raise InvalidRequest("invalid_argument", message)
 
 
 def _answer(shape: BaseModel, status: int = 200) -> Response:
     return Response(shape.model_dump_json(), status_code=status, media_type=JSON)
 
 
-async def _large(document: object) -> Response:
-    return Response(await beside(lambda: orjson.dumps(document)), media_type=JSON)
+async def _large(make: Callable[[], object]) -> Response:
+    return Response(await beside(lambda: orjson.dumps(make())), media_type=JSON)
 
 
 def _tensor(tensor: TensorMetadata) -> shapes.TensorView:

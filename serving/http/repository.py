@@ -1,7 +1,8 @@
 """What the Open Inference Protocol asks of a node beside predicting, for its REST and its gRPC spelling alike.
 
-Who is ready, what a model takes, what has been counted, load and unload. Where no version is named, the plan's stable
-version is meant. Not here: how any of it is spelt (``oip.py``), and predicting (``serving/predictor.py``).
+Who is ready, what a model takes, load and unload. Where no version is named, the plan's stable version is meant. Not
+here: what has been counted (``counted.py``), how any of it is spelt (``oip.py``), and predicting
+(``serving/predictor.py``).
 
 How a version stands here, in the protocol's words:
 
@@ -14,13 +15,12 @@ How a version stands here, in the protocol's words:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from registry.errors import NotFound, quote
-from registry.records import ModelName, VersionNumber, VersionState, parse_model_name, parse_version
+from registry.records import ModelName, VersionNumber, VersionState, parse_model_name
 from registry.signature import Schema
 from registry.snapshots import ServableVersion
 from serving.http.view import NodeView, choose_version, load_here, tell_siblings, unload_here
@@ -31,12 +31,11 @@ from serving.protocols.oip.values import ModelMetadata
 from serving.routing.choose import Ask, choose
 from serving.routing.split import Decision
 from serving.routing.table import RoutedModel
-from serving.telemetry.statistics import Statistics, statistics_of
 
 DESCRIBE_SECONDS = 10.0
 """How long describing a model may wait for its graph to be loaded."""
 MAX_VERSIONS = 1000
-_AT_ONCE = 500
+_AT_ONCE = 100
 _COLD = "not loaded; the first request loads it"
 _PUT_AWAY = "unloaded by an operator; a load or a request brings it back"
 
@@ -80,16 +79,6 @@ class Described:
     instances: int
 
 
-@dataclass(frozen=True, slots=True)
-class VersionStatistics:
-    """What one version has done on this node, and the memory that it takes here."""
-
-    model: str
-    version: str
-    statistics: Statistics
-    memory_bytes: int = 0
-
-
 # ---- which version ------------------------------------------------------------------------------------------------
 
 
@@ -101,11 +90,12 @@ def decided(node: NodeView, name: str, version: str = "") -> Decision:
     """
     if version:
         return choose_version(node, name, version)
-    split = _model(node, name).split
+    split = model_of(node, name).split
     return split.stable if split is not None else choose(node.routes.table, Ask(parse_model_name(name)))
 
 
-def _model(node: NodeView, name: str) -> RoutedModel:
+def model_of(node: NodeView, name: str) -> RoutedModel:
+    """Return a model; raise NotFound ``unknown_model``, or InvalidRequest ``invalid_name``."""
     model = node.routes.table.models.get(parse_model_name(name))
     if model is None:
         raise NotFound("unknown_model", f"no model is called {quote(name)}; GET /v2/models lists those there are")
@@ -168,15 +158,15 @@ async def load_model(node: NodeView, name: str) -> None:
 
     Raises as ``choose`` and ``Pool.lease`` do. What is loaded stays as it is: a version never changes.
     """
-    model = _model(node, name)
-    for number in _asked_by_plan(model) or (_newest(model),):
+    model = model_of(node, name)
+    for number in asked_by_plan(model) or (_newest(model),):
         await tell_siblings(node, "load", await load_here(node, model.name, number))
 
 
 async def unload_model(node: NodeView, name: str) -> None:
     """Unload all versions of a model in every process on this port; raise Conflict ``not_ready`` while one is being
     loaded. A request loads its version again."""
-    model = _model(node, name)
+    model = model_of(node, name)
     known = [number for number, routed in model.versions.items() if node.pool.find(routed.servable) is not None]
     # Those that are being loaded first, so that the refusal comes before anything has changed.
     known.sort(key=lambda number: node.pool.state(model.versions[number].servable) is not State.LOADING)
@@ -184,7 +174,7 @@ async def unload_model(node: NodeView, name: str) -> None:
         await tell_siblings(node, "unload", await unload_here(node, model.name, number))
 
 
-def _asked_by_plan(model: RoutedModel) -> tuple[VersionNumber, ...]:
+def asked_by_plan(model: RoutedModel) -> tuple[VersionNumber, ...]:
     """Return the versions that answer by the plan, the stable one first; none without a plan."""
     plan = model.plan
     if plan is None:
@@ -210,12 +200,12 @@ async def describe_model(node: NodeView, name: str, version: str = "") -> Descri
     Where only its ONNX graph says what it takes, it is loaded for that.
     """
     decision = decided(node, name, version)
-    model, servable, signature = _model(node, name), decision.chosen.servable, decision.chosen.signature
+    model, servable, signature = model_of(node, name), decision.chosen.servable, decision.chosen.signature
     graph = await _graph_inputs(node, decision) if signature.inputs is None else None
     return Described(
         model=model.name,
         versions=tuple(sorted(model.versions, key=int)[-MAX_VERSIONS:]),
-        served=(decision.version,) if version else _asked_by_plan(model),
+        served=(decision.version,) if version else asked_by_plan(model),
         platform=platform_of(servable.flavors),
         tensors=describe(signature, graph),
         instances=servable.instances,
@@ -231,77 +221,6 @@ async def _graph_inputs(node: NodeView, decision: Decision) -> Schema | None:
         return lease.loaded.graph_inputs
     finally:
         lease.release()
-
-
-# ---- what has been counted ----------------------------------------------------------------------------------------
-
-
-async def statistics(node: NodeView, name: str = "", version: str = "") -> list[VersionStatistics]:
-    """Return what versions have done in all processes on this port, by name and number; raise as ``choose`` does.
-
-    Those of one model: all that were asked or are loaded, and those of its plan; one version: that; without a name:
-    all that were asked or are loaded.
-    """
-    if version:
-        choose_version(node, name, version)
-    elif name:
-        _model(node, name)
-    rows = {(row.model, row.version): row for row in statistics_here(node, name, version)}
-    if node.siblings is not None:
-        answers = await node.siblings.ask({"op": "statistics", "model": name, "version": version})
-        for raw in (raw for answer in answers.values() for raw in answer.get("rows", [])):
-            theirs = _read_row(raw)
-            mine = rows.get((theirs.model, theirs.version))
-            rows[theirs.model, theirs.version] = theirs if mine is None else _sum(mine, theirs)
-    return [rows[key] for key in sorted(rows, key=lambda key: (key[0], int(key[1])))]
-
-
-def statistics_here(node: NodeView, name: str = "", version: str = "") -> list[VersionStatistics]:
-    """Return the same of this process alone, in no order; of what does not exist, nothing."""
-    rows = []
-    for model, number in _counted(node, name, version):
-        servable = node.routes.servable(model, number)
-        if servable is not None:
-            slot = node.pool.find(servable)
-            memory = 0 if slot is None else slot.memory_bytes
-            rows.append(VersionStatistics(model, number, statistics_of(node.metrics.tally(model, number)), memory))
-    return rows
-
-
-def statistics_for_sibling(node: NodeView, name: str, version: str) -> list[dict[str, Any]]:
-    """Return the same as a sibling reads it."""
-    return [
-        {
-            "model": row.model,
-            "version": row.version,
-            "statistics": row.statistics.to_json(),
-            "memory_bytes": row.memory_bytes,
-        }
-        for row in statistics_here(node, name, version)
-    ]
-
-
-def _counted(node: NodeView, name: str, version: str) -> Iterable[tuple[str, str]]:
-    if version:
-        return [(name, parse_version(version))]
-    known: set[tuple[str, str]] = set(node.metrics.counted())
-    for slot in node.pool.slots():
-        if slot.residence is not None:
-            known |= slot.names
-    if name:
-        known = {pair for pair in known if pair[0] == name}
-        known |= {(name, number) for number in _asked_by_plan(_model(node, name))}
-    return known
-
-
-def _read_row(raw: dict[str, Any]) -> VersionStatistics:
-    statistics = Statistics.from_json(raw["statistics"])
-    return VersionStatistics(raw["model"], raw["version"], statistics, raw["memory_bytes"])
-
-
-def _sum(one: VersionStatistics, other: VersionStatistics) -> VersionStatistics:
-    together = one.statistics.plus(other.statistics)
-    return VersionStatistics(one.model, one.version, together, one.memory_bytes + other.memory_bytes)
 
 
 def model_names(node: NodeView) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from registry.records import parse_alias, parse_model_name, parse_version
 from serving.protocols.limits import Limits
 from serving.protocols.native_request import read_native
-from serving.protocols.oip.request import OIP, read_oip
+from serving.protocols.oip.request import OIP, read_oip, weigh_oip
 from serving.protocols.request import NATIVE, Head, Request
 from serving.routing.choose import Ask
 from serving.values import value
@@ -29,6 +29,7 @@ class Spoken:
         ask: Returns whom a path asks; raises InvalidRequest ``invalid_name`` or NotFound ``unknown_version``.
         read: Reads a body: pure.
         takes_query: Whether a query string is left out rather than refused.
+        weigh: Returns how many bytes of JSON take as long to read as a body; None where that is its length.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Spoken:
     ask: Callable[[str], Ask]
     read: ReadBody
     takes_query: bool = False
+    weigh: Callable[[bytes, Head], int] | None = None
 
     def speaks(self, path: str) -> bool:
         """Tell whether a path is one of its own."""
@@ -65,7 +67,7 @@ def all_spoken() -> tuple[Spoken, ...]:
     """Return every protocol that the lane speaks."""
     return (
         Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
-        Spoken(OIP, "/v2/models/", ("/infer",), ask_oip, read_oip, takes_query=True),
+        Spoken(OIP, "/v2/models/", ("/infer",), ask_oip, read_oip, takes_query=True, weigh=weigh_oip),
     )
 
 

@@ -66,7 +66,7 @@ def test_triton_predicts_in_every_form(triton: dict[str, Any]) -> None:
     for form in ("json", "mixed"):
         assert (infer[form]["scores"], infer[form]["shouted"]) == (SCORES, SHOUTED)
         assert "halves" not in infer[form]
-    assert infer["factor"]["scores"][2] == [1.5 * value for value in SCORES[2]]
+    assert infer["factor"]["scores"][2] == [3.0, 6.0, 9.0, 12.0, 15.0, 18.0]
     for form in ("priority", "sequence", "gzip", "deflate", "by_hand", *(f"async{n}" for n in range(4))):
         assert [infer[form][name] for name in ("scores", "halves", "shouted")] == [SCORES, HALVES, SHOUTED], form
     assert [infer[f"async{n}"]["id"] for n in range(4)] == ["0", "1", "2", "3"]

@@ -64,6 +64,8 @@ def test_one_scrape_shows_all_workers_and_misses_no_request(crowd: Platform) -> 
     counts = samples(crowd, "headgate_requests_total", code="2xx")
     assert sum(counts.values()) - before == REQUESTS
     assert set(samples(crowd, "headgate_memory_budget_bytes")) == {"0", "1"}
+    told = httpx.get(f"{crowd.serving_url}/v2/models/steady/versions/1/stats", timeout=10).json()["model_stats"]
+    assert [row["inference_stats"]["success"]["count"] for row in told] == [sum(counts.values())]
 
 
 def test_labels_right_after_predictions_are_accepted_whichever_worker_answered(crowd: Platform) -> None:
@@ -84,12 +86,13 @@ def test_labels_right_after_predictions_are_accepted_whichever_worker_answered(c
 
 
 def test_an_operators_word_reaches_every_worker(crowd: Platform) -> None:
-    """Unload ends the version in all workers, load brings it back in all."""
-    url = f"{crowd.serving_url}/models/steady/versions/1"
-    httpx.post(f"{url}/load", timeout=30).raise_for_status()
-    assert samples(crowd, "headgate_versions", state="ready") == {"0": 1, "1": 1}
-    httpx.post(f"{url}/unload", timeout=30).raise_for_status()
-    until(lambda: samples(crowd, "headgate_versions", state="ready") == {"0": 0, "1": 0}, what="the unloading")
+    """Unload ends the version in all workers, load brings it back in all; so do those of Triton's repository."""
+    for path in ("models/steady/versions/1", "v2/repository/models/steady"):
+        url = f"{crowd.serving_url}/{path}"
+        httpx.post(f"{url}/load", timeout=30).raise_for_status()
+        assert samples(crowd, "headgate_versions", state="ready") == {"0": 1, "1": 1}
+        httpx.post(f"{url}/unload", timeout=30).raise_for_status()
+        until(lambda: samples(crowd, "headgate_versions", state="ready") == {"0": 0, "1": 0}, what="the unloading")
 
 
 def test_a_worker_that_is_killed_is_started_again_and_the_other_answers_meanwhile(crowd: Platform) -> None:

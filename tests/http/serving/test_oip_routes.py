@@ -18,7 +18,8 @@ from registry.plans import Canary, Plan
 from registry.records import VersionNumber
 from registry.signature import Column, Schema
 from registry.snapshots import ServableVersion
-from serving.http.repository import load_model, statistics, statistics_for_sibling, unload_model
+from serving.http.counted import statistics, statistics_for_sibling
+from serving.http.repository import load_model, unload_model
 from serving.http.routes import SERVING_ROUTES
 from serving.http.view import NodeView
 from serving.workers.siblings import Message

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -26,13 +25,14 @@ LIMITS = Limits()
 NONE = Signature()
 SHAPES = npst.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4)
 NUMERIC = [name for name in DATATYPES if name not in (BYTES, BF16)]
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+IN_JSON = [name for name in [*NUMERIC, BYTES] if name != "FP16"]
+TEXT = st.text('aé€😀\0 "\\\n', max_size=8)
 
 
 def arrays(name: str) -> st.SearchStrategy[Array]:
     """Return arrays of a datatype, without NaN, which equals nothing."""
     dtype = DATATYPES[name].dtype
-    if dtype == object:
+    if name == BYTES:
         return npst.arrays(dtype, SHAPES, elements=TEXT)
     finite = {"allow_nan": False, "allow_infinity": False} if dtype.kind == "f" else {}
     return npst.arrays(dtype, SHAPES, elements=npst.from_dtype(dtype, **finite))  # type: ignore[arg-type]
@@ -59,16 +59,14 @@ def sent(name: str, array: Array, *, binary: bool) -> TensorInput:
     return data
 
 
-@pytest.mark.parametrize("name", [*NUMERIC, BYTES])
-@given(data=st.data())
+@given(st.sampled_from([*NUMERIC, BYTES]), st.data())
 def test_binary_tensors_arrive_as_they_were(name: str, data: st.DataObject) -> None:
     """What is laid out in binary is read as the same array."""
     array = data.draw(arrays(name))
     assert equal(sent(name, array, binary=True).array, array)
 
 
-@pytest.mark.parametrize("name", [name for name in [*NUMERIC, BYTES] if name != "FP16"])
-@given(data=st.data())
+@given(st.sampled_from(IN_JSON), st.data())
 def test_json_and_binary_say_the_same(name: str, data: st.DataObject) -> None:
     """A tensor means the same in both forms: its datatype says what a number is."""
     array = data.draw(arrays(name))
@@ -89,8 +87,7 @@ def test_bf16_one() -> None:
     assert bf16_as_floats(np.frombuffer(b"\x80\x3f", "<u2")).tolist() == [1.0]
 
 
-@pytest.mark.parametrize("name", [*NUMERIC, BYTES])
-@given(data=st.data())
+@given(st.sampled_from([*NUMERIC, BYTES]), st.data())
 def test_answers_can_be_read_as_requests(name: str, data: st.DataObject) -> None:
     """An output's bytes, sent back as an input, are the same array."""
     array = data.draw(arrays(name))
@@ -104,8 +101,7 @@ def test_answers_can_be_read_as_requests(name: str, data: st.DataObject) -> None
         assert equal(found, array)
 
 
-@pytest.mark.parametrize("name", [name for name in [*NUMERIC, BYTES] if name != "FP16"])
-@given(data=st.data())
+@given(st.sampled_from(IN_JSON), st.data())
 def test_answers_as_json_hold_every_value(name: str, data: st.DataObject) -> None:
     """The JSON of an answer, read by anybody's parser, has the values, flat."""
     array = data.draw(arrays(name))
@@ -122,10 +118,7 @@ def test_large_answers_are_written_alike() -> None:
         if name == "FP16":
             continue
         dtype = DATATYPES[name].dtype
-        array = (
-            (np.arange(1000) % 2).astype(dtype) if dtype.kind == "b" else np.arange(1000).astype(dtype) / dtype.type(1)
-        )
-        array = array.astype(dtype)
+        array = (np.arange(1000) / 7).astype(dtype)
         request = read_oip(b'{"inputs":[{"name":"x","shape":[1],"datatype":"BOOL","data":[true]}]}', Head(), LIMITS)
         told = Told("m", "1", "r", "stable", 1, NONE)
         large = json.loads(request.encode(ArrayOutput(array), told, LIMITS).body)["outputs"][0]["data"]
