@@ -1,14 +1,15 @@
-"""How many single rows a second over gRPC: the bare echo, ours inline and ours hosted, in one run.
+"""How many single rows a second over gRPC: the bare echo, MLServer, ours inline and ours hosted, in one run.
 
-Each row is one raw tensor of the Open Inference Protocol. Rounds go over everybody in turn. Not here: HTTP
-(``speed.py``), other servers (``peers/``).
+Each row is one tensor of the Open Inference Protocol, raw for ours. Rounds go over everybody in turn. MLServer takes
+part where its environment is there (``make bench-peers`` installs it). Not here: HTTP (``speed.py``, ``peers/``).
 """
 
 from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -20,11 +21,15 @@ from tests.bench import product
 from tests.bench.load import Load
 from tests.bench.machine import python, server
 from tests.bench.models import DISTINCT, Work, Workshop
+from tests.bench.peers import mlserver_grpc
+from tests.bench.peers.anatomy import ENVIRONMENTS
+from tests.bench.peers.mlserver_grpc import START_SECONDS
 from tests.bench.rpc_load import call_once, drive
 from tests.bench.speed import Pace, grid
 from tests.support.platform import free_ports
 
 CONNECTIONS = (1, 32)
+MLSERVER = "mlserver_grpc"
 
 
 class Spoken(NamedTuple):
@@ -48,9 +53,24 @@ def measure(scratch: Path, pace: Pace) -> dict[str, float]:
             messages = messages_for(work, work.name)
             check(ours.grpc_port, messages[:3], work)
             contenders.append(Spoken(f"grpc_{work.name}", ours.grpc_port, messages))
+        contenders += _mlserver(stack, works[1], scratch / "mlserver")
         found = rounds(contenders, pace)
     print("\n".join(grid(found)))
     return summarize(found)
+
+
+def _mlserver(stack: ExitStack, work: Work, scratch: Path) -> Iterator[Spoken]:
+    if not (ENVIRONMENTS / "mlserver").exists():
+        print("  mlserver: left out; make bench-peers installs it", file=sys.stderr)
+        return
+    port, messages = stack.enter_context(mlserver_grpc.running(work, scratch)), mlserver_grpc.messages(work)
+    deadline = time.monotonic() + START_SECONDS
+    while not call_once(port, "ModelInfer", messages[0]):
+        if time.monotonic() > deadline:
+            raise RuntimeError("MLServer does not answer by gRPC")
+        time.sleep(0.2)
+    check(port, messages[:3], work)
+    yield Spoken(MLSERVER, port, messages)
 
 
 def messages_for(work: Work, name: str, tensor: str = "input-1", datatype: str = "FP64") -> list[bytes]:
@@ -104,8 +124,10 @@ def summarize(found: dict[tuple[str, int], list[Load]]) -> dict[str, float]:
         figures[f"{name}_{connections}_p99_ms"] = statistics.median(load.quantile_ms(0.99) for load in loads)
         if bad := sum(load.others.total() for load in loads):
             figures[f"{name}_{connections}_refused"] = bad
-        if name != "grpc_echo":
-            pairs = zip(loads, found["grpc_echo", connections], strict=True)
-            figures[f"{name}_over_echo_{connections}"] = statistics.median(a.rate / b.rate for a, b in pairs)
+        for rival in ("grpc_echo", MLSERVER):
+            if name not in ("grpc_echo", MLSERVER) and (rival, connections) in found:
+                pairs = zip(loads, found[rival, connections], strict=True)
+                ratio = statistics.median(a.rate / b.rate for a, b in pairs)
+                figures[f"{name}_over_{rival.removeprefix('grpc_')}_{connections}"] = ratio
     figures["grpc_generator_busy_at_most"] = max(load.busy for loads in found.values() for load in loads)
     return figures

@@ -53,7 +53,7 @@ async def refused(call: Awaitable[Any]) -> list[str]:
 async def main() -> None:
     """Call everything."""
     where, model = sys.argv[1:]
-    async with InferenceGRPCClient(where, retries=1) as client:
+    async with InferenceGRPCClient(where) as client:
         found: dict[str, Any] = {
             "live": await client.is_server_live(),
             "ready": await client.is_server_ready(),

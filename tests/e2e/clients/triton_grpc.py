@@ -145,7 +145,7 @@ def refusals(client: Any, model: str) -> dict[str, Any]:
         "share": refused(lambda: client.register_system_shared_memory("mine", "/mine", 64)),
         "unshare": refused(client.unregister_system_shared_memory),
         "cuda": refused(client.get_cuda_shared_memory_status),
-        "cuda_share": refused(lambda: client.register_cuda_shared_memory("mine", b"handle", 0, 64)),
+        "cuda_share": refused(lambda: client.register_cuda_shared_memory("mine", b"aGFuZGxl", 0, 64)),
         "cuda_unshare": refused(client.unregister_cuda_shared_memory),
     }
 
