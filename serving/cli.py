@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _keep_grpc_port(settings: ServingSettings) -> AbstractContextManager[object]:
-    """Keep the port of the gRPC server, which binds it by itself once it is imported; for all workers, which share it."""
+    """Keep the port of the gRPC server, which binds it once it is imported; for all workers, which share it."""
     if not settings.grpc_port:
         return nullcontext()
     return reserve(settings.serving_host, settings.grpc_port, f"{PREFIX}GRPC_PORT")

@@ -50,16 +50,16 @@ def reserve(host: str, port: int, variable: str) -> socket.socket:
     Whoever asks for the port after that is refused, but for sockets that share it (SO_REUSEPORT) and are this user's;
     as it does not listen, it takes no connection. Raises CannotListen as ``listen`` does.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with listen(host, port, variable) as alone:  # nobody else has it, not even somebody who would share it
+        family, address = alone.family, alone.getsockname()
     place = socket.socket(family, socket.SOCK_STREAM)
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Not SO_REUSEADDR: a socket that does not listen would let others in by it.
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        place.bind((host.strip("[]"), port))
+        place.bind(address)
     except OSError as error:
         place.close()
         raise _cannot(error, host, port, variable) from None
-    # Only now: to have bound it alone shows that nobody else has it.
-    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return place
 
 

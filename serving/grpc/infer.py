@@ -19,7 +19,7 @@ from registry.edge.traces import Tracer
 from registry.errors import HeadgateError
 from registry.records import parse_model_name, parse_version
 from serving.grpc.calls import Call, Context, Metadata, as_known, decided
-from serving.grpc.inference import CONTENT_TYPE, read_inference, stream_refusal
+from serving.grpc.inference import CONTENT_TYPE, read_inference, stream_refusal, weigh
 from serving.grpc.wire import cut, in_stream
 from serving.http.body import BodyReader
 from serving.http.lane import Predicts, priority_asked, seconds_asked
@@ -127,7 +127,9 @@ class Inferring:
         if call.left is not None and call.left < seconds:
             seconds = call.left
         read = partial(read_inference, parts)
-        return Question(ask, body, read, CONTENT_TYPE, call.request_id, seconds, priority_asked(fields), fields)
+        weight = weigh(parts, len(body))
+        priority = priority_asked(fields)
+        return Question(ask, body, read, CONTENT_TYPE, call.request_id, seconds, priority, fields, weight)
 
     def _metadata(self, answer: Answer) -> Metadata:
         decision = answer.decision

@@ -21,6 +21,8 @@ from serving.grpc.messages import Message, message
 from serving.grpc.wire import Cut, broken, cut, with_raw
 from serving.protocols.answer_json import invalid
 from serving.protocols.limits import Limits
+from serving.protocols.oip.answer import told_as
+from serving.protocols.oip.datatypes import datatype
 from serving.protocols.oip.inputs import fit_inference
 from serving.protocols.oip.outputs import outputs_of, raw_of
 from serving.protocols.oip.parameters import priority_of, seconds_of
@@ -42,6 +44,8 @@ FIELDS = {
     "BYTES": "bytes_contents",
 }
 """Where each datatype's values are; the others travel raw."""
+RAW_BYTES = 8
+"""How many bytes of raw numbers are read in the time of one byte of JSON."""
 _ONLY_RAW = ("FP16", "BF16")
 
 
@@ -96,6 +100,13 @@ def read_inference(parts: Cut, limits: Limits) -> GrpcRequest:
     return GrpcRequest(inference, raw, seconds_of(parameters), priority_of(parameters))
 
 
+def weigh(parts: Cut, size: int) -> int:
+    """Return how many bytes of JSON take as long to read as ``size`` bytes of this: few for raw numbers."""
+    if not parts.raw or b"BYTES" in parts.rest:  # BYTES are read one by one
+        return size
+    return len(parts.rest) + (size - len(parts.rest)) // RAW_BYTES
+
+
 def write_response(tensors: Sequence[OutputTensor], request_id: str, told: Told, limits: Limits, *, raw: bool) -> bytes:
     """Return a serialized ModelInferResponse; raise ModelFault ``model_output_invalid`` where it is too long.
 
@@ -108,9 +119,9 @@ def write_response(tensors: Sequence[OutputTensor], request_id: str, told: Told,
     """
     _check_length(sum([tensor.array.nbytes for tensor in tensors]), limits)
     answer = _RESPONSE(model_name=told.model, model_version=told.version, id=request_id)
-    answer.parameters["headgate_arm"].string_param = told.arm
-    answer.parameters["headgate_revision"].int64_param = told.revision
-    raw = raw or any([tensor.datatype not in FIELDS for tensor in tensors])
+    for name, said in told_as(told).items():
+        _write_parameter(answer.parameters[name], said)
+    raw = raw or any(tensor.datatype not in FIELDS for tensor in tensors)
     blobs = []
     for tensor in tensors:
         array = tensor.array
@@ -158,18 +169,19 @@ def _typed(given: Message, limits: Limits) -> InferTensor:
     if given.datatype in _ONLY_RAW:
         message = f"tensor '{quote(given.name)}' is {given.datatype}, whose values travel in raw_input_contents only"
         raise InvalidRequest("invalid_input", message, {"tensor": quote(given.name)})
+    if not field:
+        datatype(given.datatype, given.name)  # raises, and names those that there are
     for descriptor, values in given.contents.ListFields():
         if descriptor.name != field:
             message = (
-                f"tensor '{quote(given.name)}' of {quote(given.datatype)} has values in contents.{descriptor.name}"
+                f"tensor '{quote(given.name)}' of {given.datatype} has values in contents.{descriptor.name}; "
+                f"they belong in contents.{field}"
             )
-            if field:
-                message += f"; they belong in contents.{field}"
             raise InvalidRequest("invalid_input", message, {"tensor": quote(given.name)})
         if len(values) > limits.values:
             message = f"tensor '{quote(given.name)}' has {len(values):,} values; at most {limits.values:,} are read"
             raise InvalidRequest("too_many_values", message, {"limit": limits.values})
-    values = list(getattr(given.contents, field)) if field else []
+    values = list(getattr(given.contents, field))
     return InferTensor(given.name, given.datatype, _shape(given), values, False, _parameters(given.parameters))
 
 

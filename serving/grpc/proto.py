@@ -118,7 +118,7 @@ class _Reader:
         # A map is a repeated message of its own, by the language's definition.
         _, key, _, value, _ = self._take(5)
         field = self._field(message, "", repeated=True)
-        entry = message.nested_type.add(name=f"{field.name.title().replace('_', '')}Entry")
+        entry: DescriptorProto = message.nested_type.add(name=f"{field.name.title().replace('_', '')}Entry")
         entry.options.map_entry = True
         for number, (name, kind) in enumerate((("key", key), ("value", value)), start=1):
             self._typed(entry.field.add(name=name, number=number, label=FieldDescriptorProto.LABEL_OPTIONAL), kind)

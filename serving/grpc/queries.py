@@ -12,20 +12,13 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
 
 from registry.environment import platform_version
-from registry.errors import InvalidRequest, quote
 from serving.grpc.calls import Call, Work
 from serving.grpc.messages import Message, message
 from serving.grpc.wire import broken
-from serving.http.repository import (
-    VersionStatistics,
-    describe_model,
-    index,
-    load_model,
-    standing_of,
-    statistics,
-    unload_model,
-)
+from serving.http.counted import VersionStatistics, statistics
+from serving.http.repository import describe_model, index, load_model, standing_of, unload_model
 from serving.http.view import NodeView, why_not_ready
+from serving.protocols.oip.orders import refuse_overrides
 from serving.protocols.oip.server import EXTENSIONS, SERVER, config_of
 from serving.protocols.oip.values import TensorMetadata
 from serving.telemetry.statistics import Timed
@@ -106,10 +99,7 @@ class _Queries:
         return answer
 
     async def load(self, asked: Message) -> Message:
-        for key in asked.parameters:
-            if key == "config" or key.startswith("file:"):
-                text = f"'{quote(key)}' cannot be overridden: a version never changes; register a new one instead"
-                raise InvalidRequest("invalid_argument", text)
+        refuse_overrides(asked.parameters)
         name = _model_named(asked)
         await load_model(self._node, name)
         return message("RepositoryModelLoadResponse")(model_name=name, isLoaded=True)

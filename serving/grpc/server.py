@@ -50,7 +50,8 @@ def build_server(node: NodeView, inferring: Inferring, place: Place) -> tuple[gr
     for other in _OTHERS:
         POOL.AddSerializedFile(other.DESCRIPTOR.serialized_pb)
     names = (SERVICE, *(s.full_name for other in _OTHERS for s in other.DESCRIPTOR.services_by_name.values()))
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names, POOL), server)
+    reflecting: Any = reflection_pb2_grpc
+    reflecting.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names, POOL), server)
     host = f"[{place.host}]" if ":" in place.host and not place.host.startswith("[") else place.host
     return server, server.add_insecure_port(f"{host}:{place.port}")
 

@@ -30,6 +30,7 @@ class Product:
         self._client = Client(platform.registry_url, platform.serving_url)
         self.node: psutil.Process = platform.process("serving")
         self.port = int(platform.serving_url.rsplit(":", 1)[1])
+        self.grpc_port = int(platform.grpc_address.rsplit(":", 1)[1])
 
     def close(self) -> None:
         """Let go of the client."""

@@ -39,6 +39,8 @@ PROMISES = (
     Promise("sealing_peak_memory_mb", 200, "MB"),
     Promise("inline_over_handler_32", 0.9, "×", at_least=True),
     Promise("inline_over_handler_1", 0.8, "×", at_least=True),
+    Promise("grpc_logistic_over_echo_32", 0.6, "×", at_least=True),
+    Promise("grpc_logistic_over_mlserver_grpc_32", 1.6, "×", at_least=True),
     Promise("rows_json_logistic_over_own", 2.5, "×"),
     Promise("rows_json_forest_over_own", 2.5, "×"),
     Promise("rows_json_scaled_over_own", 2.5, "×"),

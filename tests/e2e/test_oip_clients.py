@@ -5,64 +5,23 @@ Each client runs in an environment of its own against the running platform; what
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import warnings
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.e2e.control import Control
-from tests.support.environments import ROOT, client_python
+from tests.e2e.oip_model import HALVES, SCORES, SHOUTED, serve, told
 from tests.support.models import SavedModels
 
 pytestmark = pytest.mark.e2e
-CLIENTS = Path(__file__).with_name("clients")
 MODEL = "oip-clients"
-BODY = """
-import time
-if model_input["x"].min() < 0:
-    time.sleep(2)
-scores = model_input["x"] * np.float32((params or {}).get("factor", 2.0))
-shouted = np.array([[word.upper() for word in row] for row in model_input["words"].astype(str)], dtype=object)
-return {"scores": scores, "halves": model_input["h"] / np.float16(2), "shouted": shouted}
-"""
-SCORES = ["FP32", [3, 2], [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]]
-HALVES = ["FP16", [3, 1], [0.25, 0.5, 0.75]]
-SHOUTED = ["BYTES", [3, 1], ["A", "", "KÖLN"]]
 
 
 @pytest.fixture(scope="module")
 def where(control: Control, saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Serve a model of three tensors, of numbers, half numbers and words; return the server's host and port."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
-
-    def tensors(**kinds: tuple[Any, int]) -> Schema:
-        return Schema([TensorSpec(np.dtype(kind), (-1, width), name) for name, (kind, width) in kinds.items()])
-
-    taken = tensors(x=("float32", 2), h=("float16", 1), words=("object", 1))
-    given = tensors(scores=("float32", 2), halves=("float16", 1), shouted=("object", 1))
-    params = ParamSchema([ParamSpec("factor", "double", 2.0)])
-    directory = tmp_path_factory.mktemp("oip") / "model"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow warns of itself when it is imported
-        saved_models.save_custom(directory, BODY, signature=ModelSignature(inputs=taken, outputs=given, params=params))
-    control.promote(MODEL, control.add(MODEL, directory))
+    """Serve the model; return the server's host and port."""
+    serve(control, saved_models, tmp_path_factory.mktemp("oip") / "model", MODEL)
     return control.platform.serving_url.removeprefix("http://")
-
-
-def told(client: str, script: str, *arguments: str) -> dict[str, Any]:
-    """Run a client's script; return what it printed."""
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(ROOT)}
-    command = [client_python(client), str(CLIENTS / script), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-4000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 @pytest.fixture(scope="module")

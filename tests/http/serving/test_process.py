@@ -14,8 +14,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+
+from registry.edge.server import reserve
+from serving.grpc.messages import SERVICE, message
 
 pytestmark = pytest.mark.integration
 HEAVY = (
@@ -84,6 +89,14 @@ def status(env: dict[str, str], path: str) -> int:
         return 0
 
 
+def lives_by_grpc(env: dict[str, str]) -> bool:
+    """Ask by gRPC, as soon as it is there, whether the node is alive."""
+    with grpc.insecure_channel(f"127.0.0.1:{env['HEADGATE_GRPC_PORT']}") as channel:
+        call: Any = channel.unary_unary(f"/{SERVICE}/ServerLive")
+        answer = call(b"", wait_for_ready=True, timeout=20)
+        return bool(message("ServerLiveResponse").FromString(answer).live)
+
+
 def refused(env: dict[str, str]) -> str:
     """Return the one line of a start that was refused with exit code 2."""
     done = subprocess.run([sys.executable, "-m", "serving"], env=env, capture_output=True, text=True, timeout=30)
@@ -93,15 +106,17 @@ def refused(env: dict[str, str]) -> str:
 
 
 def test_a_node_starts_without_a_registry_and_ends_cleanly(tmp_path: Path) -> None:
-    """Alive, not ready, every log line is JSON, and SIGTERM ends it with 0."""
-    env = environment(tmp_path, free_port())
+    """Alive by HTTP and gRPC, not ready, every log line is JSON, and SIGTERM ends it with 0."""
+    env = environment(tmp_path, free_port(), HEADGATE_GRPC_PORT=str(free_port()))
     with node(env) as process:
         assert status(env, "/readyz") == 503
+        assert lives_by_grpc(env)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         assert process.stderr is not None
         events = [json.loads(line)["event"] for line in process.stderr.read().splitlines()]
     assert events[0] == "node_started"
+    assert "grpc_listening" in events
     assert events[-1] == "node_stopped"
 
 
@@ -130,6 +145,14 @@ def test_a_second_node_on_the_same_home_or_port_is_refused(tmp_path: Path) -> No
         assert "another serving node runs on HEADGATE_HOME" in refused(environment(tmp_path / "one", free_port()))
         same_port = int(env["HEADGATE_SERVING_PORT"])
         assert f"port {same_port} on 127.0.0.1 is in use" in refused(environment(tmp_path / "two", same_port))
+
+
+def test_a_port_for_grpc_in_use_is_refused(tmp_path: Path) -> None:
+    """Also where it could be shared: two nodes would take one another's calls. The line names the setting."""
+    with reserve("127.0.0.1", 0, "any") as taken:
+        port = taken.getsockname()[1]
+        said = refused(environment(tmp_path, free_port(), HEADGATE_GRPC_PORT=str(port)))
+    assert f"port {port} on 127.0.0.1 is in use; stop what uses it, or set HEADGATE_GRPC_PORT" in said
 
 
 def test_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:

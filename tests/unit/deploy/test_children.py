@@ -52,9 +52,9 @@ def test_the_store_gets_its_own_environment_and_nothing_else() -> None:
 
 def test_the_processes_find_each_other_on_the_ports_that_were_asked_for() -> None:
     """Ports change addresses, readiness URLs and the registry's URL alike."""
-    children = plan(OWN, HEADGATE_REGISTRY_PORT="5001", HEADGATE_SERVING_PORT="8081")
+    children = plan(OWN, HEADGATE_REGISTRY_PORT="5001", HEADGATE_SERVING_PORT="8082")
     assert children["registry"].ready_url == "http://127.0.0.1:5001/readyz"
-    assert children["serving"].ready_url == "http://127.0.0.1:8081/readyz"
+    assert children["serving"].ready_url == "http://127.0.0.1:8082/readyz"
     assert children["serving"].env["HEADGATE_REGISTRY_URL"] == "http://127.0.0.1:5001"
     assert children["serving"].env["HEADGATE_HOME"] == str(HOME)
 

@@ -129,7 +129,7 @@ def test_our_processes_accept_the_environment_that_they_are_given(name: str) -> 
         assert settings.database == "postgresql://headgate:p@postgres:5432/headgate"
     else:
         node = load_settings(given)
-        assert (node.serving_host, node.serving_port) == ("0.0.0.0", 8080)
+        assert (node.serving_host, node.serving_port, node.grpc_port) == ("0.0.0.0", 8080, 8081)
         assert node.registry_url == "http://registry:5000"
 
 
@@ -161,8 +161,9 @@ def test_images_of_ours_are_built_from_stages_that_exist(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_our_published_port_is_the_one_that_the_process_listens_on(name: str) -> None:
     """Whatever port of this machine was chosen."""
-    (port,) = SERVICES[name]["ports"]
-    assert port.rpartition(":")[2] == environment(name)[f"HEADGATE_{name.upper()}_PORT"]
+    published = [port.rpartition(":")[2] for port in SERVICES[name]["ports"]]
+    settings = [f"HEADGATE_{name.upper()}_PORT", *(["HEADGATE_GRPC_PORT"] if name == "serving" else [])]
+    assert published == [environment(name)[setting] for setting in settings]
 
 
 def test_files_that_are_mounted_exist_and_volumes_are_declared() -> None:

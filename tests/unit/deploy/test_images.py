@@ -92,9 +92,14 @@ def test_each_image_runs_a_module_that_exists_on_its_own_port(name: str) -> None
     entry = json.loads(found["ENTRYPOINT"])
     assert entry == ["python", "-m", name]
     assert importlib.util.find_spec(f"{name}.__main__") is not None
-    assert found["EXPOSE"] == str(PORTS[name])
+    assert found["EXPOSE"].split()[0] == str(PORTS[name])
     check = json.loads(found["HEALTHCHECK"].partition(" CMD ")[2])
     assert check == ["python", "/opt/healthcheck.py", f"HEADGATE_{name.upper()}_PORT", str(PORTS[name])]
+
+
+def test_serving_exposes_what_speaks_grpc() -> None:
+    """Beside the port of HTTP."""
+    assert stage("serving")["EXPOSE"].split()[1:] == [str(ServingSettings.model_fields["grpc_port"].default)]
 
 
 def test_variables_of_ours_are_ones_that_exist() -> None:

@@ -13,9 +13,10 @@ from serving.settings import ServingSettings
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
-    """State in ./var, the registry on 5000, serving on 8080, both on loopback."""
+    """State in ./var, the registry on 5000, serving on 8080, gRPC on 8081, all on loopback."""
     settings = LocalSettings.load({})
     assert (settings.home, settings.registry_port, settings.serving_port) == (Path("var"), 5000, 8080)
+    assert settings.grpc_port == 8081
     assert settings.registry_host == settings.serving_host == "127.0.0.1"
     assert settings.s3_endpoint is None
 
@@ -30,6 +31,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         ({"HEADGATE_S3_BUCKET": "No"}, "HEADGATE_S3_BUCKET"),
         ({"HEADGATE_HOEM": "x"}, "did you mean HEADGATE_HOME"),
         ({"HEADGATE_REGISTRY_PORT": "8080"}, "are both 8080"),
+        ({"HEADGATE_SERVING_PORT": "8081"}, "HEADGATE_SERVING_PORT and HEADGATE_GRPC_PORT are both 8081"),
         ({"HEADGATE_SERVING_HOST": "0.0.0.0"}, "HEADGATE_AUTH=off"),
     ],
 )

@@ -20,11 +20,17 @@ def test_the_ready_block_names_every_url_and_where_state_lives() -> None:
         "ready (6.2 s)",
         "http://127.0.0.1:5001/docs",
         "Serving       http://127.0.0.1:8080",
+        "gRPC          127.0.0.1:8081",
         "/somewhere/var (SQLite, SeaweedFS)",
         "MLFLOW_TRACKING_URI=http://127.0.0.1:5001 .venv/bin/python docs/examples/train.py",
         "curl http://127.0.0.1:8080/models",
     ):
         assert expected in text
+
+
+def test_the_ready_block_leaves_out_what_is_off() -> None:
+    """Without a port for gRPC there is no line about it."""
+    assert "gRPC" not in messages.ready_text(LocalSettings.load({"HEADGATE_GRPC_PORT": "0"}), HOME, 1.0)
 
 
 def test_the_ready_block_says_where_the_client_must_look() -> None:

@@ -15,6 +15,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     """Nothing need be set."""
     settings = load_settings({"PATH": "/bin"})
     assert (settings.serving_host, settings.serving_port) == ("127.0.0.1", 8080)
+    assert settings.grpc_port == 8081
     assert settings.body_bytes == 16 * 1024 * 1024
     assert settings.cache_bytes == 20 * 1024**3
     assert (settings.request_seconds, settings.load_seconds, settings.queue_rows) == (30, 60, 1024)
@@ -33,6 +34,13 @@ def test_values_are_read_as_their_types() -> None:
     assert (settings.home, settings.serving_port) == (Path("state"), 9000)
     assert settings.allowed_hosts == ("a.example", "b.example")
     assert settings.registry_url == "http://registry:5000"
+
+
+def test_two_servers_need_two_ports() -> None:
+    """HTTP and gRPC cannot share one; 0 turns gRPC off."""
+    with pytest.raises(SettingsProblem, match="HEADGATE_SERVING_PORT and HEADGATE_GRPC_PORT are both 8081"):
+        load_settings({"HEADGATE_SERVING_PORT": "8081"})
+    assert load_settings({"HEADGATE_SERVING_PORT": "8081", "HEADGATE_GRPC_PORT": "0"}).grpc_port == 0
 
 
 def test_a_variable_that_is_empty_is_not_set() -> None:
