@@ -23,6 +23,9 @@ from tests.bench.models import DISTINCT, ROWS, WIDE, Work, Workshop
 ROUNDS = 5
 SECONDS = 1.0
 CALLERS = 32
+TRIES = 5
+REST_SECONDS = 6.0
+"""What is shared with a host is given back within four seconds of rest; what is monitored is counted by then too."""
 TENSOR_BYTES = 8 * ROWS * WIDE  # 16 MB
 _NAMES = {"float32": "FP32", "float64": "FP64"}
 
@@ -90,22 +93,27 @@ def thousand_rows(port: int, work: Work) -> dict[str, float]:
 def copies(ours: product.Product, work: Work) -> dict[str, float]:
     """Return how often a tensor of 16 MB is copied on its way to a model in a host, by the memory that it takes.
 
-    The peaks of both processes, in tensors, less the body itself and less the memory that they share, which each of
-    them shows.
+    The peaks of both processes (the highest of a few tries), in tensors, less the body itself and less the memory that
+    they share, which each of them shows.
     """
     small = infer_array(work.name, work.data[:1], binary=True)
     for _ in range(20):
         ask_once(ours.port, small)
     large = infer_array(work.name, work.data, binary=True)
     host = _host_of(ours.node)
-    before = [_reset_peak(process) for process in (ours.node, host)]
-    status, body = ask_once(ours.port, large)
-    if status != 200:
-        raise RuntimeError(f"16 MB: {status} {body[:300].decode(errors='replace')}")
-    grown = [_peak(process) - was for process, was in zip((ours.node, host), before, strict=True)]
-    node, there = (each / TENSOR_BYTES for each in grown)
-    print(f"  16 MB: the node's peak grew by {node:.2f} tensors, the host's by {there:.2f}", file=sys.stderr)
-    return {"oip_binary_16mb_node": node, "oip_binary_16mb_host": there, "oip_binary_16mb_copies": node + there - 2}
+    found = []
+    for _ in range(TRIES):
+        time.sleep(REST_SECONDS)
+        before = [_reset_peak(process) for process in (ours.node, host)]
+        status, body = ask_once(ours.port, large)
+        if status != 200:
+            raise RuntimeError(f"16 MB: {status} {body[:300].decode(errors='replace')}")
+        grown = [_peak(process) - was for process, was in zip((ours.node, host), before, strict=True)]
+        node, there = (each / TENSOR_BYTES for each in grown)
+        print(f"  16 MB: the node's peak grew by {node:.2f} tensors, the host's by {there:.2f}", file=sys.stderr)
+        found.append((node + there - 2, node, there))
+    copied, node, there = max(found[1:])  # the first makes what is kept for each column that is monitored
+    return {"oip_binary_16mb_node": node, "oip_binary_16mb_host": there, "oip_binary_16mb_copies": copied}
 
 
 def _in_turn(port: int, asked: dict[str, list[bytes]], callers: int) -> dict[str, list[Load]]:
@@ -133,7 +141,6 @@ def _host_of(node: psutil.Process) -> psutil.Process:
 
 def _reset_peak(process: psutil.Process) -> int:
     """Forget a process's peak; return what it has now."""
-    time.sleep(3)  # shared memory is given back after two seconds
     Path(f"/proc/{process.pid}/clear_refs").write_text("5")
     return int(process.memory_info().rss)
 
