@@ -109,7 +109,7 @@ class _Reader:
             else:
                 repeated = word == "repeated"
                 kind = next(self._words) if repeated else word
-                nested = any(kind == inner.name for inner in (*message.nested_type, *message.enum_type))
+                nested = kind in [*(m.name for m in message.nested_type), *(e.name for e in message.enum_type)]
                 field = self._field(message, path + kind if nested else kind, repeated=repeated)
                 if oneof is not None:
                     field.oneof_index = oneof
