@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 
 from registry.records import parse_alias, parse_model_name, parse_version
 from serving.protocols.limits import Limits
-from serving.protocols.native_request import read_native
+from serving.protocols.native_request import read_native, read_native_stream
 from serving.protocols.request import NATIVE, Head, Request
+from serving.protocols.sse import NAMED, Framing
 from serving.routing.choose import Ask
 from serving.values import value
 
@@ -28,6 +29,7 @@ class Spoken:
         ask: Returns whom a path asks; raises InvalidRequest ``invalid_name`` or NotFound ``unknown_version``.
         read: Reads a body: pure.
         takes_query: Whether a query string is left out rather than refused.
+        events: How the events of its answers are marked, where they come piece by piece; else None.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Spoken:
     ask: Callable[[str], Ask]
     read: ReadBody
     takes_query: bool = False
+    events: Framing | None = None
 
     def speaks(self, path: str) -> bool:
         """Tell whether a path is one of its own."""
@@ -55,7 +58,10 @@ def ask_native(path: str) -> Ask:
 
 def all_spoken() -> tuple[Spoken, ...]:
     """Return every protocol that the lane speaks."""
-    return (Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),)
+    return (
+        Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
+        Spoken(NATIVE, "/models/", ("/predict_stream",), ask_native, read_native_stream, events=NAMED),
+    )
 
 
 def endings_of(spoken: Sequence[Spoken]) -> tuple[str, ...]:

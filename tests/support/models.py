@@ -57,9 +57,9 @@ STREAMS: Mapping[str, str] = {
     "words": "yield from ['to', 'be', {'or': model_input}, 4.0]",
     "counting": """
         try:
-            for self.made in range(1, int((params or {}).get('most', 1_000_000)) + 1):
-                yield 'x' * int((params or {}).get('bytes', 1))
-                time.sleep((params or {}).get('pause', 0.0))
+            for self.made in range(1, int(model_input.get('most', 1_000_000)) + 1):
+                yield 'x' * int(model_input.get('bytes', 1))
+                time.sleep(model_input.get('pause', 0.0))
         finally:
             self.closed = 'GeneratorExit' if sys.exc_info()[0] is GeneratorExit else 'end'
     """,
