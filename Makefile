@@ -42,6 +42,10 @@ demo: $(STAMP) ## Start the platform, train, predict, roll out a good and a bad 
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Try a million damaged bodies on every protocol's reader (CASES=n for another number)
+	@FUZZ_CASES=$(or $(CASES),1000000) $(BIN)/python -m pytest -q -n 2 $$(grep -rl --include='test_*.py' 'support.mutation import' tests)
+
 .PHONY: lint
 lint: $(STAMP) ## Check style, format, types and the import contracts
 	@$(BIN)/ruff check .

@@ -61,6 +61,7 @@ class Question:
         seconds: How long the caller waits in all; its body may shorten that.
         priority: Who goes first; its body may say otherwise.
         fields: Its headers by lower-case name.
+        weight: How many bytes of JSON take as long to read, where that is not the length of the body.
     """
 
     ask: Ask
@@ -71,6 +72,7 @@ class Question:
     seconds: float
     priority: Priority = Priority.NORMAL
     fields: Mapping[bytes, bytes] = field(default_factory=dict)
+    weight: int | None = None
 
 
 @value
@@ -208,7 +210,8 @@ class Predictor:
         return decision
 
     async def _read(self, question: Question, begun: float, done: Finished) -> _Turn:
-        limits, heavy = self._limits, len(question.body) > HEAVY_BYTES
+        limits, weight = self._limits, question.weight
+        heavy = (len(question.body) if weight is None else weight) > HEAVY_BYTES
         if heavy:
             request = await self._aside.do(begun + question.seconds, partial(question.read, limits))
         else:

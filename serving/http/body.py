@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 from registry.edge.errand import in_task
 from registry.edge.gate import Receive
@@ -79,7 +80,8 @@ class BodyReader:
         self.free_bytes += size
 
     async def _collect(self, receive: Receive, held: list[int]) -> bytes:
-        pieces: list[bytes] = []
+        # Its value is not copied out, as joining a list would: a large body is in memory once.
+        whole, pieces = BytesIO(), 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -88,10 +90,14 @@ class BodyReader:
             self._hold(len(piece), held)
             if held[0] > self._limit:
                 raise self._too_large()
-            pieces.append(piece)
+            pieces += 1
             if not message.get("more_body", False):
-                return piece if len(pieces) == 1 else b"".join(pieces)
-            if len(pieces) >= MAX_PIECES:
+                if pieces == 1:
+                    return piece
+                whole.write(piece)
+                return whole.getvalue()
+            whole.write(piece)
+            if pieces >= MAX_PIECES:
                 raise InvalidRequest(
                     "body_too_large", f"the body came in more than {MAX_PIECES} pieces; send larger ones"
                 )

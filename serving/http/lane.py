@@ -125,7 +125,9 @@ class PredictLane:
             raise
         request_id, head_of_body = scope["headgate.request_id"], wish.head
         read, media = partial(wish.spoken.read, body, head_of_body), head_of_body.content_type
-        question = Question(wish.ask, body, read, media, request_id, wish.seconds, wish.priority, head_of_body.fields)
+        weigh, fields = wish.spoken.weigh, head_of_body.fields
+        weight = None if weigh is None else weigh(body, head_of_body)
+        question = Question(wish.ask, body, read, media, request_id, wish.seconds, wish.priority, fields, weight)
         if (events := wish.spoken.events) is not None:
             return await self._stream(scope, direct, question, done, events)
         try:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from registry.edge.gate import ProblemWriter, native_problem
 from registry.edge.problems import Headers
 from registry.errors import HeadgateError
+from serving.protocols.oip.errors import is_oip, oip_problem
 
-_SHAPES: tuple[tuple[Callable[[str], bool], ProblemWriter], ...] = ()
+_SHAPES: tuple[tuple[Callable[[str], bool], ProblemWriter], ...] = ((is_oip, oip_problem),)
 """Which paths have errors of another shape, and who writes them; the first that matches."""
 
 

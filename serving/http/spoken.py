@@ -11,11 +11,14 @@ from collections.abc import Callable, Sequence
 from registry.records import parse_alias, parse_model_name, parse_version
 from serving.protocols.limits import Limits
 from serving.protocols.native_request import read_native, read_native_stream
+from serving.protocols.oip.request import OIP, read_oip, read_oip_stream, weigh_oip
 from serving.protocols.request import NATIVE, Head, Request
-from serving.protocols.sse import NAMED, Framing
+from serving.protocols.sse import BARE, NAMED, Framing
 from serving.routing.choose import Ask
 from serving.values import value
 
+# MLServer has both names for both.
+INFERS, STREAMS = ("/infer", "/generate"), ("/infer_stream", "/generate_stream")
 ReadBody = Callable[[bytes, Head, Limits], Request]
 
 
@@ -30,6 +33,7 @@ class Spoken:
         read: Reads a body: pure.
         takes_query: Whether a query string is left out rather than refused.
         events: How the events of its answers are marked, where they come piece by piece; else None.
+        weigh: Returns how many bytes of JSON take as long to read as a body; None where that is its length.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Spoken:
     read: ReadBody
     takes_query: bool = False
     events: Framing | None = None
+    weigh: Callable[[bytes, Head], int] | None = None
 
     def speaks(self, path: str) -> bool:
         """Tell whether a path is one of its own."""
@@ -56,11 +61,20 @@ def ask_native(path: str) -> Ask:
     return Ask(model, alias=parse_alias(segments[4]))
 
 
+def ask_oip(path: str) -> Ask:
+    """Return what ``/v2/models/{name}[/versions/{version}]/…`` asks for."""
+    segments = path.split("/")
+    model = parse_model_name(segments[3])
+    return Ask(model) if len(segments) == 5 else Ask(model, version=parse_version(segments[5]))
+
+
 def all_spoken() -> tuple[Spoken, ...]:
     """Return every protocol that the lane speaks."""
     return (
         Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
         Spoken(NATIVE, "/models/", ("/predict_stream",), ask_native, read_native_stream, events=NAMED),
+        Spoken(OIP, "/v2/models/", INFERS, ask_oip, read_oip, takes_query=True, weigh=weigh_oip),
+        Spoken(OIP, "/v2/models/", STREAMS, ask_oip, read_oip_stream, takes_query=True, events=BARE, weigh=weigh_oip),
     )
 
 

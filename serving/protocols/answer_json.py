@@ -60,6 +60,11 @@ def _option(predictions: object) -> int:
     return 0
 
 
+def jsonable_text(value: Any) -> str:
+    """Return one value of an answer as JSON text; raise TypeError or ValueError where JSON cannot say it."""
+    return orjson.dumps(value, _foreign, _OPTIONS | orjson.OPT_NON_STR_KEYS).decode()
+
+
 def invalid(reason: str) -> ModelFault:
     """Return the refusal of an output."""
     return ModelFault("model_output_invalid", f"the model's answer cannot be written: {reason}", {"reason": reason})

@@ -18,6 +18,7 @@ from registry.errors import InvalidRequest, quote
 from serving.protocols.json_scan import Marks, scan
 from serving.protocols.limits import Limits
 
+_QUICK_BYTES = 16_384
 _NON_FINITE = re.compile(rb"[-+]?(NaN|Infinity|nan|inf)")
 
 
@@ -37,6 +38,19 @@ def load_json(body: bytes, limits: Limits) -> tuple[Any, Marks]:
     if marks.members and not _all_keys_kept(value, marks.members):
         _refuse_duplicate(body)
     return value, marks
+
+
+def load_value(body: bytes, limits: Limits) -> Any:
+    """Parse a body as ``load_json`` does, for who asks only what it says; a small one in less time."""
+    # Colons outside of keys only make more of them, so as many as there are members means that all were kept.
+    if len(body) <= _QUICK_BYTES <= limits.values and body.count(b"[") + body.count(b"{") <= limits.depth:
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return load_json(body, limits)[0]
+        if _all_keys_kept(value, body.count(b":")):
+            return value
+    return load_json(body, limits)[0]
 
 
 def _refuse(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:

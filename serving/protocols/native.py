@@ -194,7 +194,7 @@ def fit(parsed: Parsed, schema: Schema | None, limits: Limits) -> Input:
                 return rows
         return _fit_tensors(parsed, schema, limits)
     if schema is not None and schema.columns:
-        plan = _plan_of(schema)
+        plan = plan_of(schema)
         return enforce_columns(_frame_for(parsed, plan, limits), plan)
     return _as_is(parsed, limits)
 
@@ -205,7 +205,8 @@ _plans: dict[int, tuple[Schema, ColumnPlan]] = {}
 _PLANS_KEPT = 1024
 
 
-def _plan_of(schema: Schema) -> ColumnPlan:
+def plan_of(schema: Schema) -> ColumnPlan:
+    """Return the plan of a schema of columns, which is worked out once."""
     entry = _plans.get(id(schema))
     if entry is None:
         if len(_plans) >= _PLANS_KEPT:

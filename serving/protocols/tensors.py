@@ -64,7 +64,7 @@ def tensors_from_json(value: Any, schema: Schema, path: str, plain: bool) -> Ten
             raise wrong_input(message, path=path, expected="a nested list", got="an object")
         return TensorInput(tensor_from_json(value, tensors[0], path, plain))
     if type(value) is dict:
-        _check_names(value, tensors)
+        check_names(value, tensors)
         return TensorsInput(
             {t.name: tensor_from_json(value[t.name], t, f"{path}.{quote(t.name)}", plain) for t in tensors if t.name}
         )
@@ -84,7 +84,7 @@ def tensors_from_frame(frame: Frame, schema: Schema) -> TensorInput | TensorsInp
     names = frame.names or ()
     if len(tensors) == 1 and tensors[0].name not in names:
         return TensorsInput({tensors[0].name: _whole(frame, tensors[0])})
-    _check_names(dict.fromkeys(names), tensors)
+    check_names(dict.fromkeys(names), tensors)
     columns = frame.by_columns()
     arrays: dict[str, Array] = {}
     for tensor in tensors:
@@ -158,7 +158,8 @@ def _wrong_shape(shape: tuple[int, ...], asked: tuple[int, ...], path: str) -> I
     return wrong_input(message, path=path, expected=f"shape {list(asked)}", got=f"shape {list(shape)}")
 
 
-def _check_names(given: Mapping[str, Any], tensors: Sequence[Tensor]) -> None:
+def check_names(given: Mapping[str, Any], tensors: Sequence[Tensor]) -> None:
+    """Raise InvalidRequest ``invalid_input`` where a named tensor is missing, or one is there that nobody asked for."""
     names = [str(tensor.name) for tensor in tensors]
     missing = [name for name in names if name not in given]
     if missing:

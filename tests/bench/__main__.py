@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import churn, life, loading, monitoring, rows, scrape, sealing, speed, swaps
+from tests.bench import churn, life, loading, monitoring, protocols, rows, scrape, sealing, speed, swaps
 from tests.bench.machine import LOAD_CORE, ROOT, describe
 from tests.bench.promises import missed, table
 
@@ -33,6 +33,7 @@ def main() -> int:
         "sealing": lambda _: sealing.measure(),
         "speed": lambda scratch: speed.measure(scratch, pace),
         "rows": rows.measure,
+        "protocols": protocols.measure,
         "loading": lambda scratch: loading.measure(scratch, long=arguments.long),
         "swaps": swaps.measure,
         "scrape": lambda _: scrape.measure(),
@@ -56,8 +57,8 @@ def main() -> int:
     return 0
 
 
-PARTS = ("life", "sealing", "speed", "rows", "loading", "swaps", "scrape", "monitoring", "churn")
-PINNED = ("speed", "rows", "loading", "swaps", "scrape", "monitoring")
+PARTS = ("life", "sealing", "speed", "rows", "protocols", "loading", "swaps", "scrape", "monitoring", "churn")
+PINNED = ("speed", "rows", "protocols", "loading", "swaps", "scrape", "monitoring")
 """Parts whose load comes from this process, which then has a core of its own."""
 
 

@@ -262,3 +262,50 @@ async def test_a_client_that_leaves_closes_the_stream_at_once(wired: tuple[FakeW
     labels = {"model": "churn", "version": "2", "arm": "stable", "protocol": "native", "code": "4xx"}
     assert sample(page, "headgate_requests_total", **labels) == 1
     assert world.node.bodies.free_bytes == free
+
+
+INFERENCE = {
+    "id": "i-1",
+    "inputs": [
+        {"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]},
+        {"name": "b", "shape": [1], "datatype": "FP64", "data": [2.0]},
+    ],
+    "parameters": {"binary_data_output": True},
+}
+
+
+@pytest.mark.parametrize(
+    "path", ["infer_stream", "generate_stream", "versions/2/infer_stream", "versions/2/generate_stream"]
+)
+async def test_the_open_inference_protocol_streams_bare_answers(world: FakeWorld, path: str) -> None:
+    """Each event is an infer's answer in JSON, binary or not as it may have asked; nothing else is in the stream."""
+    await load(world, "2", [ArrayOutput(np.array([1.5])), ArrayOutput(np.array([2.5]))])
+    headers = {"accept-encoding": "gzip"}
+    answer = await world.client.post(f"/v2/models/churn/{path}", json=INFERENCE, headers=headers)
+    found = events(answer.text)
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert "content-encoding" not in answer.headers
+    assert [name for name, _ in found] == ["", ""]
+    assert [(data["id"], data["model_name"], data["model_version"]) for _, data in found] == [("i-1", "churn", "2")] * 2
+    assert [data["outputs"][0]["data"] for _, data in found] == [[1.5], [2.5]]
+
+
+async def test_an_open_inference_stream_that_fails_says_so_in_an_event(world: FakeWorld) -> None:
+    """A client that knows nothing of names finds ``error`` in the data."""
+    await load(world, "2", [ArrayOutput(np.array([1.5])), FAULT])
+    found = events((await world.client.post("/v2/models/churn/infer_stream", json=INFERENCE)).text)
+    assert found[1] == ("", {"error": FAULT.message})
+
+
+async def test_open_inference_errors_before_the_first_piece_are_its_own(world: FakeWorld) -> None:
+    """The shape and the status of an infer's errors."""
+    await load(world, "2", [])
+    answer = await world.client.post("/v2/models/churn/generate_stream", json=INFERENCE)
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+async def test_generate_is_another_name_for_infer(world: FakeWorld) -> None:
+    """As MLServer has it."""
+    one, other = [await world.client.post(f"/v2/models/churn/{verb}", json=INFERENCE) for verb in ("infer", "generate")]
+    assert one.status_code == other.status_code == 200
+    assert one.headers["content-type"] == other.headers["content-type"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from registry.errors import InvalidRequest, ModelFault, Refused
 from serving.exchange import ArrayOutput, Call, JsonInput, JsonOutput, Output, TableOutput, TensorInput
 from serving.ports import Streaming
 from serving.runtimes.host.memory import private_bytes
+from serving.runtimes.host.pieces import Pieces
 from serving.runtimes.host.version import HostedVersion
 from tests.integration.runtimes.conftest import Hosts, rows
 from tests.integration.runtimes.test_faults import gone
@@ -141,7 +143,7 @@ def test_a_slow_reader_holds_the_model_back(hosts: Hosts) -> None:
         await asyncio.sleep(0.3)  # a model without bounds would make thousands meanwhile
         before = await asyncio.to_thread(private_bytes, version.pid)
         assert before and before < 200 << 20
-        ahead = len(stream.ag_frame.f_locals["pieces"]._held)
+        ahead = len(next(obj for obj in gc.get_objects() if isinstance(obj, Pieces) and not obj.stopped)._held)
         found += [piece async for piece in stream]
         return ahead, found
 
