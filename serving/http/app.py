@@ -23,6 +23,7 @@ from registry.records import VersionNumber, parse_model_name
 from serving.http import shapes
 from serving.http.openapi import lane_paths
 from serving.http.openapi_oip import oip_paths
+from serving.http.openapi_streams import stream_paths
 from serving.http.problems import problem
 from serving.http.view import NodeView, beside, choose_version, load_here, page_here, tell_siblings, unload_here
 from serving.pool.warming import START_SECONDS
@@ -234,7 +235,7 @@ def _add_documents(app: FastAPI) -> None:
         if not document:
             document.update(get_openapi(title=app.title, version=app.version, routes=app.routes))
             describe_errors(document)
-            document["paths"] |= lane_paths() | oip_paths()
+            document["paths"] |= lane_paths() | oip_paths() | stream_paths()
             schemas = shapes.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
             document["components"]["schemas"] |= {**schemas.pop("$defs"), "ProblemBody": schemas}
         return document

@@ -57,9 +57,9 @@ STREAMS: Mapping[str, str] = {
     "words": "yield from ['to', 'be', {'or': model_input}, 4.0]",
     "counting": """
         try:
-            for self.made in range(1, int(model_input.get('most', 1_000_000)) + 1):
-                yield 'x' * int(model_input.get('bytes', 1))
-                time.sleep(model_input.get('pause', 0.0))
+            for self.made in range(1, asked(model_input, 'most', 1_000_000) + 1):
+                yield 'x' * asked(model_input, 'bytes', 1)
+                time.sleep(asked(model_input, 'pause', 0.0))
         finally:
             self.closed = 'GeneratorExit' if sys.exc_info()[0] is GeneratorExit else 'end'
     """,
@@ -93,6 +93,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.pyfunc import PythonModel
+
+def asked(row, name, default):
+    value = row.get(name, default)
+    return value[0] if isinstance(value, list) else value
 
 class Model(PythonModel):
     made, closed = 0, ''
