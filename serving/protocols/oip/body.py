@@ -90,8 +90,11 @@ def _tensor(given: Any, place: int, rest: memoryview | None, at: int) -> tuple[I
     name, shape, datatype = given.get("name"), given.get("shape"), given.get("datatype")
     if type(name) is not str:
         raise _wrong(f"inputs[{place}].name", "a string", name)
-    if type(shape) is not list or any(type(d) is not int or d < 0 for d in shape):
+    if type(shape) is not list:
         raise _wrong(f"inputs[{place}].shape", "a list of lengths, such as [1, 4]", shape)
+    for length in shape:
+        if type(length) is not int or length < 0:
+            raise _wrong(f"inputs[{place}].shape", "a list of lengths, such as [1, 4]", length)
     if type(datatype) is not str:
         raise _wrong(f"inputs[{place}].datatype", "a string such as FP32", datatype)
     data, parameters = given.get("data"), given.get("parameters")

@@ -5,6 +5,8 @@ Labels are left out: no signature has any. Source: triton-inference-server, ``ex
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from registry.errors import InvalidRequest, quote
@@ -20,7 +22,7 @@ def largest(array: Array, most: int, name: str) -> Array:
     if array.dtype.kind not in "fiub":
         message = f"output '{quote(name)}' holds no numbers, so it has no classes"
         raise InvalidRequest("invalid_argument", message, {"output": quote(name)})
-    rows = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
+    rows = array.reshape(len(array), math.prod(array.shape[1:])) if array.ndim else array.reshape(1, 1)
     count = min(most, rows.shape[1])
     descending = np.argsort(_falling(rows), axis=1, kind="stable")[:, :count]
     values = np.take_along_axis(rows, descending, axis=1)

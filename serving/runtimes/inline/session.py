@@ -77,9 +77,9 @@ class Session:
             feeds = dict(data.arrays)
         else:
             raise TypeError("Input should be a dictionary or a numpy array or a pandas.DataFrame")
-        for name, array in feeds.items():
-            if not array.flags.aligned:  # a view of a body; the graph's kernels count on the alignment of their type
-                feeds[name] = array.copy()
+        for name, fed in feeds.items():
+            if not fed.flags.aligned:  # a view of a body; the graph's kernels count on the alignment of their type
+                feeds[name] = fed.copy()
         for name in self._floats:
             array = feeds.get(name)
             if array is not None and array.dtype == _FLOAT64:

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.errors import HeadgateError
+from registry.graphs.fit import GRAPH_FILE
 from registry.records import Digest, VersionNumber
 from registry.snapshots import ServableVersion
 from serving.exchange import Call, Output, TensorInput, TensorsOutput
@@ -26,6 +27,7 @@ from serving.runtimes.inline.probe import Verdict
 from serving.runtimes.inline.runtime import _batches
 from serving.runtimes.inline.session import Session
 from tests.support.lanes import telling
+from tests.support.onnx_models import dense
 
 QUICK = Verdict("", 1, 1e-6, 1e-7, 64, 8, (0, 1, None), takes_rows=True)
 SLOW = replace(QUICK, base_seconds=0.01)
@@ -263,6 +265,18 @@ def test_requests_share_a_run_only_where_the_answer_can_be_shared_out(
     signature = None if kind is None else {"inputs": [{"type": kind}]}
     version = ServableVersion(VersionNumber("1"), Digest("sha256:" + "0" * 64), 1, "inline", signature)
     assert _batches(version, verdict) is batches
+
+
+def test_numbers_that_lie_anywhere_in_a_body_are_moved_before_a_graph_sees_them(tmp_path: Path) -> None:
+    """Kernels count on the alignment of their type; the answer is that of the same numbers elsewhere."""
+    (tmp_path / GRAPH_FILE).write_bytes(dense(4, 3, 2))
+    session = Session(tmp_path)
+    rows = np.arange(8, dtype=np.float32).reshape(2, 4)
+    unaligned = np.frombuffer(b"#" + rows.tobytes(), "<f4", offset=1).reshape(2, 4)
+    assert not unaligned.flags.aligned
+    fed = session.feeds(Call(TensorInput(unaligned)))["x"]
+    assert fed.flags.aligned
+    assert np.array_equal(session.run({"x": fed})[0], session.run({"x": rows})[0])
 
 
 def test_module_that_probes_imports_nothing_heavy() -> None:
