@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import time
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,13 +22,18 @@ pytestmark = pytest.mark.e2e
 URL = "/models/typist/predict_stream"
 
 
+def answers(control: Control, name: str) -> bool:
+    """Tell whether a model answers."""
+    return control.predict(name).status_code == 200
+
+
 @pytest.fixture(scope="module")
 def typist(control: Control, saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) -> Control:
     """Serve a model that yields ``most`` pieces of ``bytes`` letters, and one that yields nothing piece by piece."""
     for name, kind in (("typist", "stream_counting"), ("adder", "sum")):
         version = control.add(name, saved_models.get(kind).directory)
         control.promote(name, version)
-        until(lambda name=name: control.predict(name).status_code == 200, 60, f"an answer of {name}")
+        until(partial(answers, control, name), 60, f"an answer of {name}")
     return control
 
 

@@ -13,7 +13,8 @@ from serving.protocols.sse import BARE, NAMED, event
 
 def read(stream: bytes) -> list[tuple[str, bytes]]:
     """Return names and data, as the standard's own steps do."""
-    found, name, lines = [], "", []
+    found: list[tuple[str, bytes]] = []
+    name, lines = "", list[bytes]()
     for line in stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
