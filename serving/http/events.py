@@ -12,6 +12,7 @@ from collections.abc import Callable
 from registry.edge.direct import Direct
 from registry.edge.gate import Send
 from registry.errors import HeadgateError
+from serving.http.body import ClientGoneError
 from serving.http.hangup import Hangup
 from serving.protocols.sse import MEDIA_TYPE, Framing
 from serving.streams import Streamed
@@ -57,10 +58,13 @@ class EventReply:
 
     async def send_to(self, send: Send) -> None:
         """Send it all; raise ClientGoneError where the client has gone meanwhile."""
-        code = "client_gone"
+        code = "internal"
         try:
             with Hangup(self._direct):
                 code = await self._send(send)
+        except ClientGoneError:
+            code = "client_gone"
+            raise
         finally:
             await self._streamed.aclose()
             for tell in self._ended:
