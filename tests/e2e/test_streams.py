@@ -111,8 +111,9 @@ def test_the_sdk_streams_and_says_what_cannot(typist: Control) -> None:
 
 def test_the_open_inference_protocol_streams_too(typist: Control) -> None:
     """Bare events of infer answers."""
-    tensors = [{"name": "most", "shape": [1], "datatype": "INT64", "data": [3]}]
+    asked = {"most": 3, "bytes": 2}
+    tensors = [{"name": name, "shape": [1], "datatype": "INT64", "data": [value]} for name, value in asked.items()]
     url = f"{typist.platform.serving_url}/v2/models/typist/generate_stream"
     body = httpx.post(url, json={"inputs": tensors}, timeout=20).text
     found = [json.loads(line.removeprefix("data: ")) for line in body.splitlines() if line]
-    assert [each["outputs"][0]["data"] for each in found] == [["x"]] * 3
+    assert [each["outputs"][0]["data"] for each in found] == [["xx"]] * 3
