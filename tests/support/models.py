@@ -146,7 +146,7 @@ class SavedModels:
             with _quiet():
                 if kind in BODIES:
                     self.save_custom(directory, BODIES[kind])
-                elif kind.removeprefix("stream_") in STREAMS:
+                elif kind.startswith("stream_"):
                     self.save_custom(directory, STREAMS[kind.removeprefix("stream_")], source=_STREAM_SOURCE)
                 else:
                     getattr(self, f"save_{kind}")(directory)
