@@ -83,7 +83,10 @@ class InvalidRequest(HeadgateError):
         "misdirected_host": "The Host header is missing, doubled, or does not name this server.",
         "digest_mismatch": "The bytes that came are not those that were declared.",
         "quota_exceeded": "The upload is larger than HEADGATE_UPLOAD_BYTES.",
-        "not_servable": "The version was rejected, or its source can never be served; the message says why.",
+        "not_servable": (
+            "The version was rejected, its source can never be served, or its model has no predict_stream where a "
+            "stream was asked for; the message says which."
+        ),
     }
 
 

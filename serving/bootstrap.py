@@ -87,7 +87,7 @@ class Node:
     """One serving node: ``app`` answers, ``start`` and ``stop`` are its life."""
 
     def __init__(self, settings: ServingSettings, parts: Parts, worker: Worker | None = None) -> None:
-        limits = Limits(settings.json_depth, settings.input_values, settings.response_bytes)
+        limits = Limits(settings.json_depth, settings.input_values, settings.response_bytes, settings.stream_seconds)
         self._parts = parts
         count = worker.count if worker is not None else 1
         self._siblings = Siblings(worker, self._answer_sibling) if worker is not None else None

@@ -6,7 +6,7 @@ Everything here is called from the event loop and must not block it; errors are 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -116,12 +116,14 @@ class Manner:
         runtime: ``host`` (processes of its own) or ``inline`` (in the serving process).
         confined: What its processes gave up, as ``network:seccomp``; empty in the serving process.
         batching: Whether its requests share batches, and ``batching_reason`` why, or why not.
+        streams: Whether its model answers piece by piece as well.
     """
 
     runtime: str
     confined: tuple[str, ...] = ()
     batching: bool = False
     batching_reason: str = ""
+    streams: bool = False
 
 
 class LoadedVersion(Protocol):
@@ -213,6 +215,29 @@ class Batching(Protocol):
     @property
     def lane(self) -> WatchedLane:
         """Its lane."""
+        ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A loaded version whose model may answer piece by piece; no promise of ``LoadedVersion``."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def stream(self, call: Call, seconds: float, priority: Priority = Priority.NORMAL) -> AsyncGenerator[Output, None]:
+        """Run the model and yield the pieces of its answer; close it to give the rest up.
+
+        Raises as ``predict`` does, at the first piece or any later one, and InvalidRequest ``invalid_input`` for more
+        than one row. Not for concurrent use.
+
+        Args:
+            call: The input.
+            seconds: How long the caller waits for the first piece, its turn included, and then for each other.
+            priority: Who goes first, where several wait.
+        """
         ...
 
 

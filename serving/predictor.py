@@ -7,6 +7,8 @@
 A canary that is not loaded here, is broken or rests after failures falls back to stable, and so does a request whose
 canary died under it. What a canary raises is its answer, and its caller's.
 
+A streamed answer is the same story up to its first piece, which is the last place where stable may answer instead.
+
 Not here: HTTP (``http/lane.py``), how bytes become arrays (``protocols``; tables: ``reader``), how a version is loaded
 (``pool``).
 """
@@ -14,10 +16,8 @@ Not here: HTTP (``http/lane.py``), how bytes become arrays (``protocols``; table
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import field
 from functools import partial
 from time import perf_counter
@@ -25,10 +25,13 @@ from typing import TypeVar
 
 from registry import log
 from registry.edge.errand import in_task
-from registry.errors import HeadgateError, ModelFault, Refused, Unavailable
-from serving.exchange import Output, Priority
+from registry.errors import HeadgateError, InvalidRequest, ModelFault, Refused, Unavailable
+from serving.aside import Aside
+from serving.exchange import Call, Output, Priority
 from serving.pool.pool import Pool
+from serving.pool.slot import Lease
 from serving.pool.state import State
+from serving.ports import Streaming
 from serving.protocols.limits import HEAVY_BYTES, Limits
 from serving.protocols.request import Encoded, Read, Request, Told
 from serving.reader.reader import TableReader
@@ -38,6 +41,7 @@ from serving.routing.split import CANARY, Decision
 from serving.routing.table import Routes
 from serving.shadows.backlog import Answered
 from serving.shadows.shadows import NoShadows, Offers
+from serving.streams import Streamed, code_of
 from serving.telemetry.finished import Finished
 from serving.values import value
 
@@ -94,6 +98,10 @@ class _Turn:
         return self.begun + self.seconds
 
 
+_Opened = tuple[Lease, AsyncGenerator[Output, None], Output | None]
+Work = Callable[[Decision, _Turn, Finished], Awaitable[T]]
+
+
 class Predictor:
     """Answers questions with the right version. For one event loop; ``observe`` must neither block nor raise."""
 
@@ -114,8 +122,7 @@ class Predictor:
         self._observe = observe
         self._shadows = shadows or NoShadows()
         self._ejections = Ejections()
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="heavy")
-        self._heavy = 0
+        self._aside = Aside()
 
     async def predict(self, question: Question, done: Finished) -> Answer:
         """Answer; raise the errors of ``choose``, the protocol, the pool and the runtime.
@@ -139,24 +146,85 @@ class Predictor:
             done.seconds = perf_counter() - begun
             self._observe(done)
 
+    async def stream(self, question: Question, done: Finished) -> Streamed:
+        """Begin to answer piece by piece; return once there is a first piece, and raise as ``predict`` does until then.
+
+        InvalidRequest ``not_servable`` where the model answers in one piece. ``done`` is observed when the stream has
+        ended: close it in any case. Shadows get no copies.
+        """
+        await in_task()
+        begun = perf_counter()
+        done.settling = True  # how long it takes is up to its reader too: no evidence of how fast a version is
+        try:
+            decision, turn = self._decide(question, done), await self._read(question, begun, done)
+            decision, (lease, pieces, first) = await self._with_stable(self._open, decision, turn, done)
+        except BaseException as error:
+            self._note_end(begun, done, error)
+            raise
+
+        def ended(error: BaseException | None) -> None:
+            lease.release()
+            if decision.stable is not None:
+                if isinstance(error, ModelFault):
+                    self._note_fault(decision)
+                elif error is None:
+                    self._ejections.note_success(decision)
+            self._note_end(begun, done, error)
+
+        async def encode(output: Output) -> Encoded:
+            return await self._encode(output, decision, turn, perf_counter() + question.seconds)
+
+        try:
+            ready = None if first is None else await encode(first)
+        except BaseException as error:
+            ended(error)
+            await pieces.aclose()
+            raise
+        return Streamed(decision, ready, pieces, encode, most=self._limits.stream_seconds, ended=ended)
+
+    def _note_end(self, begun: float, done: Finished, error: BaseException | None) -> None:
+        done.code, done.seconds = code_of(error), perf_counter() - begun
+        if isinstance(error, HeadgateError):
+            done.reason = str(error.details.get("reason", ""))
+        self._observe(done)
+
     async def _answer(self, question: Question, begun: float, done: Finished) -> Answer:
+        decision, turn = self._decide(question, done), await self._read(question, begun, done)
+        decision, output = await self._with_stable(self._run, decision, turn, done)
+        if decision.stable is not None:
+            self._ejections.note_success(decision)
+        predicted = perf_counter()
+        encoded = await self._encode(output, decision, turn, turn.until)
+        done.encode = perf_counter() - predicted
+        if decision.shadows:
+            body, read, request_id = question.body, question.read, question.request_id
+            answered = Answered(body, question.content_type, request_id, output, done.predict, read, done.protocol)
+            self._shadows.offer(decision, answered)
+        return Answer(encoded, decision)
+
+    def _decide(self, question: Question, done: Finished) -> Decision:
         decision = choose(self._routes.table, question.ask, question.fields, question.request_id)
         done.follow(decision)
         if decision.stable is not None and not self._can_answer(decision, done):
             decision = self._fall_back(decision, done)
+        return decision
+
+    async def _read(self, question: Question, begun: float, done: Finished) -> _Turn:
         limits, weight = self._limits, question.weight
         heavy = (len(question.body) if weight is None else weight) > HEAVY_BYTES
         if heavy:
-            request = await self._aside(begun + question.seconds, partial(question.read, limits))
+            request = await self._aside.do(begun + question.seconds, partial(question.read, limits))
         else:
             request = question.read(limits)
         done.decode = perf_counter() - begun
-
         wanted = request.seconds
         seconds = question.seconds if wanted is None else min(wanted, question.seconds)
-        turn = _Turn(question, request, begun, seconds, heavy)
+        return _Turn(question, request, begun, seconds, heavy)
+
+    async def _with_stable(self, work: Work[T], decision: Decision, turn: _Turn, done: Finished) -> tuple[Decision, T]:
+        """Do ``work``; with stable, where the version chosen could not do it. Return who did it, too."""
         try:
-            output = await self._run(decision, turn, done)
+            return decision, await work(decision, turn, done)
         except HeadgateError as error:
             if decision.stable is None:
                 raise
@@ -164,53 +232,67 @@ class Predictor:
             if not _stable_may_answer(error):
                 raise
             decision = self._fall_back(decision, done)
-            output = await self._run(decision, turn, done)
-        if decision.stable is not None:
-            self._ejections.note_success(decision)
-
-        predicted, request_id = perf_counter(), question.request_id
-        signature = decision.chosen.signature
-        told = Told(decision.model, decision.version, request_id, decision.arm, decision.revision, signature)
-        if request.encodes_aside or output.size > HEAVY_BYTES:
-            encoded = await self._aside(turn.until, partial(request.encode, output, told, limits))
-        else:
-            encoded = request.encode(output, told, limits)
-        done.encode = perf_counter() - predicted
-        if decision.shadows:
-            body, read = question.body, question.read
-            answered = Answered(body, question.content_type, request_id, output, done.predict, read, done.protocol)
-            self._shadows.offer(decision, answered)
-        return Answer(encoded, decision)
+            return decision, await work(decision, turn, done)
 
     async def _run(self, decision: Decision, turn: _Turn, done: Finished) -> Output:
-        question, request, begun, limits = turn.question, turn.request, turn.begun, self._limits
-        signature = decision.chosen.signature
-        asked = perf_counter()
-        left = turn.seconds - (asked - begun)
-        lease = await self._pool.lease(decision.model, decision.chosen.servable, left)
+        lease = await self._lease(decision, turn, done)
         try:
-            leased = perf_counter()
-            done.queue, done.settling = leased - asked, lease.settling
-            inputs, table = lease.loaded.graph_inputs, request.table
-            if table is not None:
-                await in_task()
-                left = _left(turn, leased)
-                call = await self._tables.read(table, signature, inputs, seconds=left)
-            elif turn.heavy:
-                call = await self._aside(turn.until, partial(request.shape, signature, inputs, limits))
-            else:
-                call = request.shape(signature, inputs, limits)
+            call = await self._shape(lease, decision, turn, done)
             shaped = perf_counter()
-            done.decode += shaped - leased
-            wanted = request.priority
-            priority = question.priority if wanted is None else wanted
-            output = await lease.loaded.predict(call, _left(turn, shaped), priority)
+            output = await lease.loaded.predict(call, _left(turn, shaped), _priority(turn))
             done.predict = perf_counter() - shaped
         finally:
             lease.release()
         done.rows, done.inputs, done.output = call.data.rows, call.data, output
-        done.size, done.request_id = len(question.body), question.request_id
+        done.size, done.request_id = len(turn.question.body), turn.question.request_id
         return output
+
+    async def _open(self, decision: Decision, turn: _Turn, done: Finished) -> _Opened:
+        lease, pieces = await self._lease(decision, turn, done), None
+        try:
+            loaded = lease.loaded
+            if not isinstance(loaded, Streaming) or not loaded.streams:
+                raise _in_one_piece(decision)
+            call = await self._shape(lease, decision, turn, done)
+            shaped = perf_counter()
+            pieces = loaded.stream(call, _left(turn, shaped), _priority(turn))
+            first = await anext(pieces, None)
+            done.predict = perf_counter() - shaped
+        except BaseException:
+            lease.release()
+            if pieces is not None:
+                await pieces.aclose()
+            raise
+        done.rows = call.data.rows
+        return lease, pieces, first
+
+    async def _lease(self, decision: Decision, turn: _Turn, done: Finished) -> Lease:
+        asked = perf_counter()
+        lease = await self._pool.lease(decision.model, decision.chosen.servable, turn.until - asked)
+        done.queue, done.settling = perf_counter() - asked, lease.settling or done.settling
+        return lease
+
+    async def _shape(self, lease: Lease, decision: Decision, turn: _Turn, done: Finished) -> Call:
+        leased, request, limits = perf_counter(), turn.request, self._limits
+        signature, inputs, table = decision.chosen.signature, lease.loaded.graph_inputs, request.table
+        if table is not None:
+            await in_task()
+            left = _left(turn, leased)
+            call = await self._tables.read(table, signature, inputs, seconds=left)
+        elif turn.heavy:
+            call = await self._aside.do(turn.until, partial(request.shape, signature, inputs, limits))
+        else:
+            call = request.shape(signature, inputs, limits)
+        done.decode += perf_counter() - leased
+        return call
+
+    async def _encode(self, output: Output, decision: Decision, turn: _Turn, until: float) -> Encoded:
+        request, limits = turn.request, self._limits
+        signature, request_id = decision.chosen.signature, turn.question.request_id
+        told = Told(decision.model, decision.version, request_id, decision.arm, decision.revision, signature)
+        if request.encodes_aside or output.size > HEAVY_BYTES:
+            return await self._aside.do(until, partial(request.encode, output, told, limits))
+        return request.encode(output, told, limits)
 
     # ---- a canary, or what a rule names, that cannot answer -------------------------------------------------------
 
@@ -236,33 +318,13 @@ class Predictor:
             return
         if _stable_may_answer(error):
             _charge(decision, done)
+        self._note_fault(decision)
+
+    def _note_fault(self, decision: Decision) -> None:
         seconds = self._ejections.note_failure(decision, perf_counter())
         if seconds:
             model, version = decision.model, decision.version
             log.event("version_ejected", logging.WARNING, model=model, version=version, seconds=seconds)
-
-    async def _aside(self, until: float, work: Callable[[], T]) -> T:
-        await in_task()
-        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        self._rest_collector()
-        running.add_done_callback(self._wake_collector)
-        try:
-            async with asyncio.timeout(max(0.0, until - perf_counter())):
-                return await running
-        except TimeoutError:
-            raise ModelFault("model_timeout", "the time for this request was over while others were read") from None
-
-    def _rest_collector(self) -> None:
-        # A large body may be millions of small lists, and each few hundred wake the collector, which looks at all the
-        # others again and holds the interpreter meanwhile: the event loop would stand still for seconds. There are no
-        # cycles in what is read and written here.
-        self._heavy += 1
-        gc.disable()
-
-    def _wake_collector(self, _: object) -> None:
-        self._heavy -= 1
-        if not self._heavy:
-            gc.enable()
 
     def retain(self) -> None:
         """Forget what is known of versions that are gone."""
@@ -270,8 +332,21 @@ class Predictor:
         self._ejections.retain(lambda model, version: table.servable(model, version) is not None)
 
     def close(self) -> None:
-        """End the threads; they are idle by then."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """End what works beside the loop; it is idle by then."""
+        self._aside.close()
+
+
+def _priority(turn: _Turn) -> Priority:
+    wanted = turn.request.priority
+    return turn.question.priority if wanted is None else wanted
+
+
+def _in_one_piece(decision: Decision) -> InvalidRequest:
+    message = (
+        f"version {decision.version} of {decision.model} answers in one piece, as its model has no predict_stream; "
+        "ask its predict (or infer) route"
+    )
+    return InvalidRequest("not_servable", message, {"model": decision.model, "version": decision.version})
 
 
 def _left(turn: _Turn, now: float) -> float:

@@ -45,6 +45,12 @@ class ServingSettings(PlatformSettings):
     input_values: int = Field(10_000_000, ge=1, description="How many values one request may hold.")
     response_bytes: int = Field(256 * MIB, ge=1024, description="The largest answer.")
     request_seconds: float = Field(30.0, gt=0, le=3600, description="How long one request may take in all.")
+    stream_seconds: float = Field(
+        300.0,
+        gt=0,
+        le=86_400,
+        description="How long a streamed answer may take in all; each of its pieces has `HEADGATE_REQUEST_SECONDS`.",
+    )
     load_seconds: float = Field(60.0, gt=0, le=3600, description="How long loading one version may take.")
     queue_rows: int = Field(1024, ge=1, description="How many rows may wait for a version before requests are refused.")
     max_batch_rows: int = Field(

@@ -24,6 +24,7 @@ from serving.http import shapes
 from serving.http.openapi import describe_plain_errors, lane_paths
 from serving.http.openapi_oip import oip_paths
 from serving.http.openapi_scoring import scoring_paths
+from serving.http.openapi_streams import stream_paths
 from serving.http.openapi_tfs import tfs_lane_paths
 from serving.http.problems import problem
 from serving.http.sagemaker import url_of
@@ -247,7 +248,7 @@ def _add_documents(app: FastAPI, node: NodeView) -> None:
         if not document:
             document.update(get_openapi(title=app.title, version=app.version, routes=app.routes))
             describe_errors(document)
-            document["paths"] |= lane_paths() | oip_paths() | tfs_lane_paths() | scoring_paths()
+            document["paths"] |= lane_paths() | oip_paths() | tfs_lane_paths() | scoring_paths() | stream_paths()
             for prefix in ("/v1", "/v2"):
                 describe_plain_errors(document, prefix)
             schemas = shapes.ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")

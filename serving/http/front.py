@@ -16,6 +16,7 @@ from registry.edge.errand import in_task
 from registry.edge.gate import ASGIApp, Message, Receive, Scope, Send
 from registry.errors import HeadgateError, Internal, Unavailable
 from serving.http.body import ClientGoneError
+from serving.http.events import EventReply
 from serving.http.lane import Lane
 from serving.http.problems import problem
 from serving.http.traced import TRACEPARENT
@@ -59,7 +60,9 @@ class Front:
             if self._lane.takes(scope["method"], scope["path"]):
                 direct = take_direct(scope)
                 reply = await self._lane.answer(scope, direct, watched.receive)
-                if direct is not None and direct.reply(reply.head, reply.body):
+                if isinstance(reply, EventReply):
+                    await reply.send_to(watched.send)
+                elif direct is not None and direct.reply(reply.head, reply.body):
                     watched.status = 200
                 else:
                     await watched.send({"type": "http.response.start", "status": 200, "headers": reply.headers()})

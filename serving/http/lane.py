@@ -12,16 +12,22 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from registry.edge.direct import Direct
+from registry.edge.errand import in_task
 from registry.edge.gate import Receive, Scope
 from registry.edge.heads import head_of
 from registry.errors import HeadgateError, InvalidRequest
 from serving.exchange import Priority
 from serving.http.body import BodyReader
+from serving.http.events import EventReply
 from serving.http.hangup import Hangup
+from serving.http.problems import problem
 from serving.http.spoken import Spoken, endings_of
 from serving.predictor import Answer, Question
 from serving.protocols.request import Head
+from serving.protocols.sse import Framing
 from serving.routing.choose import Ask
+from serving.routing.split import Decision
+from serving.streams import Streamed
 from serving.telemetry.finished import Finished
 from serving.values import value
 
@@ -38,6 +44,10 @@ class Predicts(Protocol):
         """Answer, or raise; write into ``done`` how it goes."""
         ...
 
+    async def stream(self, question: Question, done: Finished) -> Streamed:
+        """Begin to answer piece by piece, or raise; write into ``done`` how it goes."""
+        ...
+
 
 class Lane(Protocol):
     """What answers predicts: the lane itself, or what stands around it."""
@@ -46,7 +56,7 @@ class Lane(Protocol):
         """Tell whether the lane answers this; the gate has let through what exists and nothing else."""
         ...
 
-    async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply:
+    async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply | EventReply:
         """Answer one request; raise HeadgateError, or ClientGoneError where nobody waits any more."""
         ...
 
@@ -96,7 +106,7 @@ class PredictLane:
             return True
         return path.lower().endswith(self._endings) and any(each.speaks(path) for each in self._spoken)
 
-    async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply:
+    async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply | EventReply:
         """Answer one request; raise HeadgateError, or ClientGoneError where nobody waits any more."""
         done = scope["headgate.finished"] = Finished()
         head = head_of(scope)
@@ -120,6 +130,8 @@ class PredictLane:
         weigh, fields = wish.spoken.weigh, head_of_body.fields
         weight = None if weigh is None else weigh(body, head_of_body)
         question = Question(wish.ask, body, read, media, request_id, wish.seconds, wish.priority, fields, weight)
+        if (events := wish.spoken.events) is not None:
+            return await self._stream(scope, direct, question, done, events)
         try:
             with Hangup(direct):
                 answer = await self._predictor.predict(question, done)
@@ -128,6 +140,22 @@ class PredictLane:
         encoded = answer.encoded
         named = b"%bx-request-id: %b\r\n" % (encoded.headers, request_id.encode("latin-1"))
         return Reply(self._head(answer) + named, encoded.body)
+
+    async def _stream(
+        self, scope: Scope, direct: Direct | None, question: Question, done: Finished, events: Framing
+    ) -> EventReply:
+        size, path, request_id = len(question.body), scope["path"], question.request_id
+        try:
+            with Hangup(direct):
+                await in_task()
+                streamed = await self._predictor.stream(question, done)
+        except BaseException:
+            self._bodies.free(size)
+            raise
+        head = b"%bx-request-id: %b\r\n" % (_told(streamed.decision), request_id.encode("latin-1"))
+        reply = EventReply(head, streamed, events, lambda error: problem(path, error, request_id)[1], direct)
+        reply.when_ended(lambda _: self._bodies.free(size))
+        return reply
 
     def _read_head(self, scope: Scope, done: Finished) -> Wish:
         spoken, ask = self._asked(scope["path"], done)
@@ -162,10 +190,7 @@ class PredictLane:
         head = self._heads.get(of)
         if head is None:
             _make_room(self._heads)
-            head = self._heads[of] = (
-                f"content-type: {of[4]}\r\nx-headgate-model: {of[0]}\r\nx-headgate-version: {of[1]}\r\n"
-                f"x-headgate-arm: {of[2]}\r\nx-headgate-revision: {of[3]}\r\n"
-            ).encode("latin-1")
+            head = self._heads[of] = f"content-type: {of[4]}\r\n".encode("latin-1") + _told(decision)
         return head
 
 
@@ -179,6 +204,13 @@ class Reply(NamedTuple):
         """Return the header lines as ASGI takes them, with the length."""
         lines = [line.partition(b": ") for line in self.head.splitlines()]
         return [*((name, value) for name, _, value in lines), (b"content-length", b"%d" % len(self.body))]
+
+
+def _told(decision: Decision) -> bytes:
+    return (
+        f"x-headgate-model: {decision.model}\r\nx-headgate-version: {decision.version}\r\n"
+        f"x-headgate-arm: {decision.arm}\r\nx-headgate-revision: {decision.revision}\r\n"
+    ).encode("latin-1")
 
 
 def _make_room(kept: dict[Any, Any]) -> None:

@@ -90,6 +90,7 @@ class MannerView(BaseModel):
     confined: list[str] = Field([], description="What its processes gave up; docs/guides/sandbox.md explains each.")
     batching: bool = Field(False, description="Whether requests share batches.")
     batching_reason: str = Field("", description="Why they do, or do not.")
+    streams: bool = Field(False, description="Whether its model answers piece by piece as well: predict_stream.")
 
 
 class VersionView(BaseModel):

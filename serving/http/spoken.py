@@ -13,9 +13,10 @@ from registry.errors import InvalidRequest, NotFound
 from registry.records import AliasName, parse_alias, parse_model_name, parse_target, parse_version
 from serving.protocols.limits import Limits
 from serving.protocols.mlflow.request import MLFLOW, read_scoring, read_scoring_at_root
-from serving.protocols.native_request import read_native
-from serving.protocols.oip.request import OIP, read_oip, weigh_oip
+from serving.protocols.native_request import read_native, read_native_stream
+from serving.protocols.oip.request import OIP, read_oip, read_oip_stream, weigh_oip
 from serving.protocols.request import NATIVE, Head, Request
+from serving.protocols.sse import BARE, NAMED, Framing
 from serving.protocols.tfs.examples import read_examples
 from serving.protocols.tfs.paths import PREFIX as TFS_PREFIX
 from serving.protocols.tfs.paths import read_path
@@ -27,6 +28,8 @@ ROOT = "/invocations"
 NO_DEFAULT = (
     "no model answers at the root of this node: send to /models/<name>/invocations, or set HEADGATE_DEFAULT_MODEL"
 )
+# MLServer has both names for both.
+INFERS, STREAMS = ("/infer", "/generate"), ("/infer_stream", "/generate_stream")
 ReadBody = Callable[[bytes, Head, Limits], Request]
 
 
@@ -41,6 +44,7 @@ class Spoken:
         read: Reads a body: pure.
         takes_query: Whether a query string is left out rather than refused.
         any_case: Whether its endings, which are in small letters here, may be written in others.
+        events: How the events of its answers are marked, where they come piece by piece; else None.
         weigh: Returns how many bytes of JSON take as long to read as a body; None where that is its length.
     """
 
@@ -51,6 +55,7 @@ class Spoken:
     read: ReadBody
     takes_query: bool = False
     any_case: bool = False
+    events: Framing | None = None
     weigh: Callable[[bytes, Head], int] | None = None
 
     def speaks(self, path: str) -> bool:
@@ -117,7 +122,9 @@ def all_spoken(default: Ask | None = None) -> tuple[Spoken, ...]:
     scored = ("/invocations", "/invoke")
     return (
         Spoken(NATIVE, "/models/", ("/predict",), ask_native, read_native),
-        Spoken(OIP, "/v2/models/", ("/infer",), ask_oip, read_oip, takes_query=True, weigh=weigh_oip),
+        Spoken(NATIVE, "/models/", ("/predict_stream",), ask_native, read_native_stream, events=NAMED),
+        Spoken(OIP, "/v2/models/", INFERS, ask_oip, read_oip, takes_query=True, weigh=weigh_oip),
+        Spoken(OIP, "/v2/models/", STREAMS, ask_oip, read_oip_stream, takes_query=True, events=BARE, weigh=weigh_oip),
         _tfs(":predict", read_predict),
         _tfs(":classify", partial(read_examples, "classify")),
         _tfs(":regress", partial(read_examples, "regress")),

@@ -17,6 +17,7 @@ from registry.edge.gate import Receive, Scope
 from registry.edge.problems import STATUS
 from registry.edge.traces import Span, Trace, Tracer, Value, new_span
 from serving.http.body import ClientGoneError
+from serving.http.events import EventReply
 from serving.http.lane import Lane, Reply
 from serving.telemetry.finished import Finished
 
@@ -35,11 +36,13 @@ class TracedLane:
         """Tell whether the lane answers this."""
         return self._lane.takes(method, path)
 
-    async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply:
-        """Answer one request; raise as the lane does."""
+    async def answer(self, scope: Scope, direct: Direct | None, receive: Receive) -> Reply | EventReply:
+        """Answer one request; raise as the lane does. The span of a streamed answer ends with its last piece."""
         trace = self._tracer.begin(scope["headers"])
         header = scope[TRACEPARENT] = trace.own.header()
-        begun, failed = perf_counter_ns(), "internal"
+        line = b"traceparent: %b\r\n" % header
+        end = partial(self._end, scope, trace, perf_counter_ns())
+        failed = "internal"
         try:
             reply = await self._lane.answer(scope, direct, receive)
             failed = ""
@@ -47,12 +50,21 @@ class TracedLane:
             failed = "client_gone"
             raise
         finally:
-            if trace.sampled:
-                took = perf_counter_ns() - begun
-                done: Finished = scope.get("headgate.finished") or Finished()
-                left = left_by(done, scope.get("headgate.request_id", ""), failed)
-                self._tracer.end(partial(spans_of, trace, took, left))
-        return Reply(b"%btraceparent: %b\r\n" % (reply.head, header), reply.body)
+            if failed:
+                end(failed)
+        if isinstance(reply, EventReply):
+            reply.add_header(line)
+            reply.when_ended(end)
+            return reply
+        end("")
+        return Reply(reply.head + line, reply.body)
+
+    def _end(self, scope: Scope, trace: Trace, begun: int, failed: str) -> None:
+        if trace.sampled:
+            took = perf_counter_ns() - begun
+            done: Finished = scope.get("headgate.finished") or Finished()
+            left = left_by(done, scope.get("headgate.request_id", ""), failed)
+            self._tracer.end(partial(spans_of, trace, took, left))
 
 
 class Left(NamedTuple):

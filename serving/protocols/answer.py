@@ -14,6 +14,7 @@ from serving.protocols.answer_json import check_length, jsonable, write_json
 from serving.protocols.limits import Limits
 from serving.protocols.media_answer import ANSWERED, Wish, encode_media
 from serving.protocols.request import Encoded
+from serving.protocols.sse import MEDIA_TYPE
 
 Format = Literal["application/json", "application/vnd.apache.arrow.stream", "text/csv"]
 
@@ -23,6 +24,25 @@ _CSV: Format = "text/csv"
 # In the order of preference where the caller has none.
 _OFFERED: tuple[Format, ...] = (_JSON, _ARROW, _CSV)
 _ALL = (*_OFFERED, *ANSWERED)
+
+
+def accept_events(accept: str | None) -> Format:
+    """Return what the events of a stream hold, by the Accept header; raise InvalidRequest ``not_acceptable``.
+
+    Who accepts JSON is taken to mean what the events hold.
+    """
+    if accept is None or not accept.strip():
+        return _JSON
+    ranges = [_media_range(part) for part in accept[:4096].split(",")]
+    for offered in (MEDIA_TYPE, _JSON):
+        matching = [(_specificity(media), quality) for media, quality in ranges if _matches(media, offered)]
+        if matching and max(matching)[1] > 0:
+            return _JSON
+    raise InvalidRequest(
+        "not_acceptable",
+        f"cannot answer with '{quote(accept)}'; a stream is {MEDIA_TYPE}",
+        {"supported": [MEDIA_TYPE]},
+    )
 
 
 def choose_format(accept: str | None) -> Format | Wish:

@@ -23,9 +23,11 @@ class Limits:
     Attributes:
         depth: How deep JSON may nest; the outermost object is 1.
         values: How many scalar values an input may expand to.
-        response_bytes: How long an encoded answer may be.
+        response_bytes: How long an encoded answer may be; of a stream, one piece.
+        stream_seconds: How long a streamed answer may take in all.
     """
 
     depth: int = 64
     values: int = 10_000_000
     response_bytes: int = 256 * 2**20
+    stream_seconds: float = 300.0

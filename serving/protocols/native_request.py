@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from registry.signature import Schema, Signature
 from serving.exchange import Call, Output, Priority
-from serving.protocols.answer import Format, choose_format, encode_answer
+from serving.protocols.answer import Format, accept_events, choose_format, encode_answer
 from serving.protocols.limits import Limits
 from serving.protocols.media_answer import Wish
 from serving.protocols.native import JSON, Parsed, parse_body, shape
@@ -44,4 +44,10 @@ class NativeRequest:
 def read_native(body: bytes, head: Head, limits: Limits) -> NativeRequest:
     """Read a native body; raise as ``choose_format`` and ``parse_body`` do, in this order."""
     form = choose_format(head.accept)
+    return NativeRequest(parse_body(head.content_type, body, limits), form)
+
+
+def read_native_stream(body: bytes, head: Head, limits: Limits) -> NativeRequest:
+    """Read a native body whose answer comes piece by piece, each as JSON; raise as ``read_native`` does."""
+    form = accept_events(head.accept)
     return NativeRequest(parse_body(head.content_type, body, limits), form)

@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -245,12 +245,24 @@ def _serving_routes(s: Situation) -> list[Route]:
         headers = {"X-Headgate-Arm": arm, "X-Headgate-Revision": str(len(model.journal))}
         return JSONResponse(answer, headers=headers)
 
+    async def predict_stream(request: Request) -> Response:
+        s.bodies.append((request.headers["accept"], await request.body()))
+        s.find(request.path_params["name"])
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for chunk in s.chunks:
+                yield chunk
+                await asyncio.sleep(0)
+
+        return StreamingResponse(chunks(), media_type="text/event-stream")
+
     prefixes = ("", "/versions/{version}", "/aliases/{alias}")
     return [
         Route("/models", models),
         Route("/models/{name}", model),
         Route("/models/{name}/versions/{version}", model),
         *(Route(f"/models/{{name}}{p}/predict", predict, methods=["POST"]) for p in prefixes),
+        *(Route(f"/models/{{name}}{p}/predict_stream", predict_stream, methods=["POST"]) for p in prefixes),
     ]
 
 

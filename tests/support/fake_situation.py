@@ -77,6 +77,7 @@ class Situation:
         self.serving_ready = True
         self.served: dict[str, Any] = {}
         self.answer: Callable[[Any], Any] = lambda body: body
+        self.chunks: list[bytes] = []
         self.bodies: list[tuple[str, bytes]] = []
         self.nodes: list[dict[str, Any]] = []
         self.shadows: dict[tuple[str, str], dict[str, Any]] = {}

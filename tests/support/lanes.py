@@ -11,7 +11,7 @@ import numpy as np
 
 from registry.errors import ModelFault
 from serving.exchange import ArrayOutput, Call, Output, TensorInput
-from serving.runtimes.lane.lane import Tell
+from serving.runtimes.lane.line import Tell
 
 T = TypeVar("T")
 POISON = -1.0

@@ -51,6 +51,64 @@ BODIES: Mapping[str, str] = {
     "sparse": "import scipy.sparse as s; return s.csr_matrix(np.eye(3))",
     "versions": "import sys; return [mlflow.__version__, np.__version__, pd.__version__, sys.prefix]",
 }
+# What models with ``predict_stream`` yield; ``model_input`` is what MLflow makes of one row: a dict, or a value. What
+# happens in one is kept in the model and told by its predict.
+STREAMS: Mapping[str, str] = {
+    "words": "yield from ['to', 'be', {'or': model_input}, 4.0]",
+    "counting": """
+        try:
+            for self.made in range(1, asked(model_input, 'most', 1_000_000) + 1):
+                yield 'x' * asked(model_input, 'bytes', 1)
+                time.sleep(asked(model_input, 'pause', 0.0))
+        finally:
+            self.closed = 'GeneratorExit' if sys.exc_info()[0] is GeneratorExit else 'end'
+    """,
+    "half": "yield 1; yield 2; raise ValueError('these rows cannot be had')",
+    "at_once": "raise ValueError('not even one'); yield",
+    "nothing": "yield from ()",
+    "strangely": "yield 1; yield object()",
+    "frames": "yield pd.DataFrame({'a': [1, 2]}); yield np.array([1.5, 2.5])",
+    "deaf": """
+        while True:
+            try:
+                yield 1
+            except GeneratorExit:
+                pass
+    """,
+    "hanging": "yield 1; time.sleep(60)",
+    "hanging_at_its_end": """
+        try:
+            while True:
+                yield 1
+        finally:
+            time.sleep(60)
+    """,
+    "dying": "import os; yield 1; os._exit(3)",
+}
+_STREAM_SOURCE = """
+import sys
+import time
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.pyfunc import PythonModel
+
+def asked(row, name, default):
+    value = row.get(name, default)
+    return value[0] if isinstance(value, list) else value
+
+class Model(PythonModel):
+    made, closed = 0, ''
+
+    def predict(self, context, model_input, params=None):
+        return [{{'made': self.made, 'closed': self.closed}}]
+
+    def predict_stream(self, context, model_input, params=None):
+{body}
+
+mlflow.models.set_model(Model())
+"""
 _SOURCE = """
 import mlflow
 import numpy as np
@@ -81,23 +139,32 @@ class SavedModels:
         self._saved: dict[str, SavedModel] = {}
 
     def get(self, kind: str) -> SavedModel:
-        """Return a model: a key of BODIES or a function of this class without its ``save_``."""
+        """Return a model: a key of BODIES, one of STREAMS after ``stream_``, or a function of this class without its
+        ``save_``."""
         if kind not in self._saved:
             directory = self._root / kind
             with _quiet():
                 if kind in BODIES:
                     self.save_custom(directory, BODIES[kind])
+                elif kind.startswith("stream_"):
+                    self.save_custom(directory, STREAMS[kind.removeprefix("stream_")], source=_STREAM_SOURCE)
                 else:
                     getattr(self, f"save_{kind}")(directory)
             self._saved[kind] = SavedModel(directory, servable(directory))
         return self._saved[kind]
 
     def save_custom(
-        self, directory: Path, body: str, requirements: Sequence[str] = ("mlflow",), **options: Any
+        self,
+        directory: Path,
+        body: str,
+        requirements: Sequence[str] = ("mlflow",),
+        *,
+        source: str = _SOURCE,
+        **options: Any,
     ) -> None:
-        """Save a custom model whose predict is ``body``."""
+        """Save a custom model whose predict is ``body``; or what ``source`` has it be."""
         code = directory.with_name(f"{directory.name}_model.py")
-        code.write_text(_SOURCE.format(body=textwrap.indent(textwrap.dedent(body).strip("\n"), " " * 8)))
+        code.write_text(source.format(body=textwrap.indent(textwrap.dedent(body).strip("\n"), " " * 8)))
         with _quiet():
             import mlflow.pyfunc  # which warns of itself
 

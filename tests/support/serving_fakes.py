@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,11 @@ class FakeCache:
 
 class FakeLoaded:
     """A loaded version: the sum of each row, unless ``answer`` says otherwise. ``hold`` makes its answers wait;
-    ``error`` is raised instead of one."""
+    ``error`` is raised instead of one.
+
+    With ``pieces`` it streams them, raising those that are errors, and tells in ``closed_streams`` how each stream
+    ended: ``end``, ``error``, or ``closed`` where its reader left it.
+    """
 
     def __init__(self, version: ServableVersion) -> None:
         self.version = version
@@ -187,6 +191,8 @@ class FakeLoaded:
         self.error: Exception | None = None
         self.hold: asyncio.Event | None = None
         self.answer: Callable[[Call], Output] = _sum
+        self.pieces: list[Output | Exception] = []
+        self.closed_streams: list[str] = []
         self._tell_death: Callable[[], None] | None = None
 
     def when_dead(self, tell: Callable[[], None]) -> None:
@@ -215,6 +221,31 @@ class FakeLoaded:
         if self.error is not None:
             raise self.error
         return self.answer(call)
+
+    @property
+    def streams(self) -> bool:
+        """Whether a test gave it pieces."""
+        return bool(self.pieces)
+
+    async def stream(
+        self, call: Call, seconds: float, priority: Priority = Priority.NORMAL
+    ) -> AsyncGenerator[Output, None]:
+        """Yield the pieces, each after another turn of the loop; ``hold`` makes all but the first wait."""
+        assert not self.closed, "a closed version was asked to stream"
+        self.calls += 1
+        ended = "closed"
+        try:
+            for i, piece in enumerate(self.pieces):
+                await asyncio.sleep(0)
+                if i and self.hold is not None:
+                    await self.hold.wait()
+                if isinstance(piece, Exception):
+                    ended = "error"
+                    raise piece
+                yield piece
+            ended = "end"
+        finally:
+            self.closed_streams.append(ended)
 
     async def close(self) -> None:
         """End."""

@@ -5,6 +5,8 @@ Not here: gRPC, whose messages are Inferences as well.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from registry.signature import Schema, Signature
 from serving.exchange import Call, Output, Priority
 from serving.protocols.compression import Coding, choose_coding, compress
@@ -88,6 +90,17 @@ def read_oip(body: bytes, head: Head, limits: Limits) -> OipRequest:
         return OipRequest(inference, None, None, coding, aside, inference.unnamed)
     binary = bool(flag(parameters, "binary_data_output"))
     return OipRequest(inference, seconds_of(parameters), priority_of(parameters), coding, aside, binary)
+
+
+def read_oip_stream(body: bytes, head: Head, limits: Limits) -> OipRequest:
+    """Read an infer request whose answer comes as events; raise as ``read_oip`` does.
+
+    Each event is an answer in JSON: nothing can follow it, so no output is binary, whatever it asks, and none is
+    compressed.
+    """
+    request = read_oip(body, head, limits)
+    outputs = tuple(replace(each, binary=False) for each in request.inference.outputs)
+    return replace(request, inference=replace(request.inference, outputs=outputs), coding=None, binary=False)
 
 
 def weigh_oip(body: bytes, head: Head) -> int:

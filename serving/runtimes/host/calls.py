@@ -18,10 +18,15 @@ _PLAIN = frozenset(d for d in DTYPES.values() if d.kind != "M" and d.isnative)
 _KNOWN_HEADERS, _KNOWN_BYTES = 256, 1 << 12
 
 
-def pack_call(number: int, call: Call, room: Room | None = None) -> list[Buffer]:
-    """Return the frame of one predict, as ``pack`` does; raise TypeError or ValueError for what cannot travel."""
+def pack_call(number: int, call: Call, room: Room | None = None, *, ahead: int = 0) -> list[Buffer]:
+    """Return the frame of one predict, as ``pack`` does; raise TypeError or ValueError for what cannot travel.
+
+    ``ahead`` asks for a stream, of which so many pieces may be on their way; 0 for an answer at once.
+    """
     buffers: list[Buffer] = []
     header: Header = {"input": _lay_input(call, buffers)}
+    if ahead:
+        header["stream"] = ahead
     if call.params:
         header["params"] = _lay_json(dict(call.params), buffers)
     return pack(number, header, buffers, room=room)
@@ -52,6 +57,16 @@ class Calls:
         body = data.array if type(data) is TensorInput else np.concatenate(data.arrays)
         prefix = PREFIX.pack(text_length, 1 if room is None else 1 | MAY_SHARE, number)
         return [b"".join((prefix, head, body.tobytes(), bytes(-body.nbytes % ALIGNMENT)))]
+
+
+def weight_of(call: Call) -> int:
+    """Return about how many bytes an input has; 0 for JSON values."""
+    data: Any = call.data
+    if type(data) is Table:
+        return 8 * data.rows * len(data.arrays)
+    if isinstance(data, TensorsInput):
+        return sum(a.nbytes for a in data.arrays.values())
+    return data.array.nbytes if isinstance(data, TensorInput) else 0
 
 
 def _form_of(data: Input) -> tuple[object, ...] | None:

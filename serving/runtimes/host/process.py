@@ -12,27 +12,32 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from registry.errors import HeadgateError, InvalidRequest, ModelFault
-from serving.exchange import Call, Output, Table, TensorInput, TensorsInput
-from serving.runtimes.host.calls import Calls
+from serving.exchange import Call, Output
+from serving.runtimes.host.calls import Calls, pack_call, weight_of
 from serving.runtimes.host.frames import (
     SHARED_BYTES,
     Buffer,
     Frame,
     FrameError,
     Frames,
+    Header,
+    pack,
     read_output,
 )
 from serving.runtimes.host.homes import remove
 from serving.runtimes.host.memory import private_bytes
 from serving.runtimes.host.output import OutputTail
 from serving.runtimes.host.parent import Fork
+from serving.runtimes.host.pieces import AHEAD_PIECES, Pieces
 from serving.runtimes.host.replies import Ready, describe_end, fault, read_ready
 from serving.runtimes.host.shared import Shared
-from serving.runtimes.lane.lane import Tell
+from serving.runtimes.lane.lane import STREAMED
+from serving.runtimes.lane.line import Tell
 
 PATIENCE_SECONDS = 1.0
 USUAL_FACTOR = 3.0
@@ -47,6 +52,7 @@ class _Run:
     seconds: float
     tell: Tell
     borrowed: bool
+    pieces: Pieces | None = None
 
 
 class HostProcess(asyncio.Protocol):
@@ -150,8 +156,20 @@ class HostProcess(asyncio.Protocol):
         """Run the model; see ``Engine``. Answers come in the order of the calls."""
         self._check_alive()
         self._count += 1
-        run = _Run(self._count, seconds, tell, self._shared is not None and self._shared.borrow())
-        if _weight(call) > OFF_LOOP_BYTES:
+        self._begin(_Run(self._count, seconds, tell, self._shared is not None and self._shared.borrow()), call)
+
+    def stream(self, call: Call, pieces: Pieces, tell: Tell) -> None:
+        """Run the model piece by piece; ``tell`` hears STREAMED once it has ended, or how it failed, as for ``run``.
+
+        Until then it runs nothing else: the host hears of a call between two pieces, and would not know whose turn it
+        is.
+        """
+        self._check_alive()
+        self._count += 1
+        self._begin(_Run(self._count, pieces.seconds, tell, False, pieces), call)
+
+    def _begin(self, run: _Run, call: Call) -> None:
+        if weight_of(call) > OFF_LOOP_BYTES:
             self._do_beside(self._run_large(run, call))
             return
         try:
@@ -172,6 +190,8 @@ class HostProcess(asyncio.Protocol):
             self._send(run, frame)
 
     def _pack(self, run: _Run, call: Call) -> list[Buffer]:
+        if run.pieces is not None:
+            return pack_call(run.number, call, ahead=AHEAD_PIECES)
         return self._calls.pack(run.number, call, self._shared if run.borrowed else None)
 
     def _give_back(self, run: _Run) -> None:
@@ -198,11 +218,22 @@ class HostProcess(asyncio.Protocol):
             self._transport.write(b"".join(frame))
         if len(self._runs) == 1:
             self._watch_head()
+        if run.pieces is not None:
+            run.pieces.begin(partial(self._say, run), self._finish)
+
+    def _say(self, run: _Run, word: Header) -> None:
+        """Send a host word about the stream that it is at."""
+        if self.alive and self._transport is not None and self._runs and self._runs[0] is run:
+            self._transport.write(b"".join(pack(run.number, word, ())))
+            if self._head_until == float("inf"):
+                self._watch_head()
+            elif run.pieces is not None and run.pieces.stopped:
+                self._head_until = max(self._head_until, self._loop.time() + PATIENCE_SECONDS)
 
     def _watch_head(self) -> None:
         # The first that was sent is the one that the host computes. The timer is left to ring and look again: setting
         # one for each batch would cost more than the rest of this class.
-        if not self._runs:
+        if not self._runs or (self._runs[0].pieces is not None and self._runs[0].pieces.waits):
             self._head_until = float("inf")
             return
         self._head_since = now = self._loop.time()
@@ -220,17 +251,25 @@ class HostProcess(asyncio.Protocol):
         if self._head_until <= self._loop.time():
             ran = self._loop.time() - self._head_since
             self._finish(f"a prediction ran for more than {ran:.3g} s and was ended", late=True)
-        elif self._runs:
+        elif self._head_until < float("inf"):
             self._set_timer()
 
     def _answered(self, frame: Frame) -> None:
         if not self._runs or frame.number != self._runs[0].number:
             raise FrameError("an answer is to no request")
-        run = self._runs.popleft()
+        run = self._runs[0]
         self._longest = max(self._longest, self._loop.time() - self._head_since)
+        if run.pieces is not None and "more" in frame.header:
+            run.pieces.put(frame)
+            if not run.pieces.stopped:  # one that goes on regardless has the time that it had
+                self._watch_head()
+            return
+        self._runs.popleft()
         self._watch_head()
         if "error" in frame.header:
             self._end_run(run, fault(frame.header, "the model raised"))
+        elif run.pieces is not None:
+            self._end_run(run, STREAMED)
         elif frame.size > OFF_LOOP_BYTES:
             self._do_beside(self._read_large(run, frame))
         else:
@@ -318,12 +357,3 @@ class HostProcess(asyncio.Protocol):
 
 def _cannot_travel(error: Exception) -> InvalidRequest:
     return InvalidRequest("invalid_input", f"the input cannot be given to a model: {error}")
-
-
-def _weight(call: Call) -> int:
-    data: Any = call.data
-    if type(data) is Table:
-        return 8 * data.rows * len(data.arrays)
-    if isinstance(data, TensorsInput):
-        return sum(a.nbytes for a in data.arrays.values())
-    return data.array.nbytes if isinstance(data, TensorInput) else 0

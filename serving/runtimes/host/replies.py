@@ -33,6 +33,7 @@ class Ready:
         way: How the model is called: ``full`` (MLflow's own predict), ``flavour`` or ``array``.
         example: Whether a saved example was replayed.
         shared: Whether it has the memory that it was to share with the node.
+        streams: Whether the model answers piece by piece as well.
     """
 
     seconds: float = 0.0
@@ -45,6 +46,7 @@ class Ready:
     way: str = "full"
     example: bool = False
     shared: bool = False
+    streams: bool = False
 
 
 def read_ready(header: Mapping[str, Any]) -> Ready:
@@ -60,6 +62,7 @@ def read_ready(header: Mapping[str, Any]) -> Ready:
         way=str(header["way"])[:20],
         example=header["example"] is True,
         shared=header.get("shared") is True,
+        streams=header.get("streams") is True,
     )
 
 

@@ -10,17 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from registry.errors import HeadgateError
+from registry.errors import HeadgateError, InvalidRequest
 from registry.log import event
 from registry.signature import Schema
-from serving.exchange import Call, Output, Priority
+from serving.exchange import Call, Input, Output, Priority, Table, TensorInput
 from serving.ports import Manner
+from serving.runtimes.host.frames import Frame, FrameError, read_output
 from serving.runtimes.host.parent import ParentDied
-from serving.runtimes.host.process import HostProcess
+from serving.runtimes.host.pieces import Pieces
+from serving.runtimes.host.process import OFF_LOOP_BYTES, HostProcess
 from serving.runtimes.lane.lane import MAX_BATCH_ROWS, QUEUE_ROWS, Lane
+from serving.runtimes.lane.line import Tell
 
 BACKOFF_SECONDS = 0.5
 BACKOFF_LIMIT_SECONDS = 60.0
@@ -112,7 +116,12 @@ class HostedVersion:
     @property
     def manner(self) -> Manner:
         """How it runs; see ``LoadedVersion``."""
-        return Manner("host", self.confined, self.batching, self.batching_reason)
+        return Manner("host", self.confined, self.batching, self.batching_reason, self.streams)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the model answers piece by piece as well."""
+        return self.ready.streams
 
     @property
     def load_seconds(self) -> float:
@@ -152,6 +161,26 @@ class HostedVersion:
     def predict(self, call: Call, seconds: float, priority: Priority = Priority.NORMAL) -> asyncio.Future[Output]:
         """Return the answer to come; see ``Lane``."""
         return self.lane.predict(call, seconds, priority)
+
+    async def stream(
+        self, call: Call, seconds: float, priority: Priority = Priority.NORMAL
+    ) -> AsyncGenerator[Output, None]:
+        """Yield the pieces of the answer; see ``Streaming``. One process has nothing else to do until it has ended."""
+        _require_one(call.data)
+        pieces = Pieces(seconds)
+        waiter = self.lane.stream(call, seconds, priority, partial(_start_stream, call, pieces))
+        waiter.answer.add_done_callback(pieces.end)
+        patience: float | None = None  # for the first one the lane looks at the clock
+        try:
+            while (frame := await pieces.take(patience)) is not None:
+                waiter.until, patience = float("inf"), seconds
+                try:
+                    yield await _read(frame)
+                except FrameError as error:
+                    pieces.refuse(str(error))
+        finally:
+            waiter.answer.cancel()
+            pieces.stop()
 
     async def close(self) -> None:
         """End its processes and return when they have ended. Idempotent."""
@@ -204,3 +233,20 @@ class HostedVersion:
                 self._look_after(host)
                 self.lane.add(host)
                 return
+
+
+def _start_stream(call: Call, pieces: Pieces, host: HostProcess, tell: Tell) -> None:
+    host.stream(call, pieces, tell)
+
+
+async def _read(frame: Frame) -> Output:
+    if frame.size > OFF_LOOP_BYTES:
+        return await asyncio.to_thread(read_output, frame)
+    return read_output(frame)
+
+
+def _require_one(data: Input) -> None:
+    """Refuse several rows: MLflow's ``predict_stream`` takes one, and says what came where there are more."""
+    if isinstance(data, Table | TensorInput) and data.rows != 1:
+        message = f"a stream answers one row at a time; {data.rows} were sent"
+        raise InvalidRequest("invalid_input", message, {"expected": "1 row", "got": f"{data.rows} rows"})

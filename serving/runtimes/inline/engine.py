@@ -21,7 +21,7 @@ from serving.exchange import Call, Output
 from serving.runtimes.host.replies import fault
 from serving.runtimes.inline.probe import Verdict
 from serving.runtimes.inline.session import Feeds, Session
-from serving.runtimes.lane.lane import Tell
+from serving.runtimes.lane.line import Tell
 
 LOOP_SECONDS = 0.001
 """The longest run that is expected on the loop: half of what the loop may ever stand still."""

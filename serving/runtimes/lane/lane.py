@@ -21,10 +21,10 @@ from typing import Protocol
 
 from registry.errors import HeadgateError, ModelFault, Refused
 from registry.log import event
-from serving.exchange import Call, Output, Priority
+from serving.exchange import Call, JsonOutput, Output, Priority
 from serving.ports import BatchWatch
 from serving.runtimes.lane.batch import Key, form_of, merge, split
-from serving.runtimes.lane.line import Line, Waiter
+from serving.runtimes.lane.line import Line, Start, Tell, Waiter
 
 QUEUE_ROWS = 1024
 MAX_BATCH_ROWS = 256
@@ -33,7 +33,8 @@ SWEEP_SECONDS = 0.005
 LONE_RUNS = 2
 """How many requests of one turn are run at once before more of them are taken for a crowd: a client that asks again as
 soon as it has its answer may be heard twice in a turn."""
-Tell = Callable[[Output | BaseException], None]
+STREAMED: Output = JsonOutput(None)
+"""What a stream's engine tells its lane once the stream has ended well."""
 _ONE_BAD_ROW = ("model_error", "model_output_invalid", "invalid_input")
 
 
@@ -145,7 +146,6 @@ class Lane:
             return answer
         now = self._loop.time()
         if line.rows and line.rows + rows > self._queue_rows and not self._make_room(rows, now):
-            self.watch.refused("queue_full")
             answer.set_exception(self._full())
             return answer
         waiter = Waiter(call, rows, answer, seconds, now + seconds)
@@ -165,6 +165,26 @@ class Lane:
         if not self._soon:
             self._flush_soon()
         return answer
+
+    def stream(self, call: Call, seconds: float, priority: Priority, start: Start) -> Waiter:
+        """Have ``start`` called once an engine is idle, which then has this request alone until it tells of its end.
+
+        Returns who waits: its ``answer`` is STREAMED, or how the stream failed, as for ``predict``; cancel it where
+        nobody wants the stream any more. Its time is over at ``until``, which may be set anew.
+        """
+        now = self._loop.time()
+        waiter = Waiter(call, 1, self._loop.create_future(), seconds, now + seconds)
+        waiter.start, waiter.alone = start, True
+        if self._end is not None:
+            waiter.answer.set_exception(_never_run(self._end))
+        elif self._line.rows and self._line.rows >= self._queue_rows and not self._make_room(1, now):
+            waiter.answer.set_exception(self._full())
+        else:
+            self._line.add(waiter, priority)
+            if waiter.until < self._alarm_at:
+                self._set_alarm(waiter.until)
+            self._flush_soon()
+        return waiter
 
     def add(self, engine: Engine) -> None:
         """Have one more engine take batches."""
@@ -224,7 +244,10 @@ class Lane:
                 call, rows = merge([w.call for w in batch]), sum([w.rows for w in batch])
                 until = max([w.until for w in batch])
             place.rows, place.since = rows, perf_counter()  # the loop's clock may count milliseconds
-            place.engine.run(call, max(until - self._loop.time(), 0.0), place.tell)
+            if (start := batch[0].start) is not None:
+                start(place.engine, place.tell)
+            else:
+                place.engine.run(call, max(until - self._loop.time(), 0.0), place.tell)
         except Exception as error:  # noqa: BLE001 -- whatever it is (no memory, say), nobody may be left waiting
             place.batch = None
             self._failed(place, batch, error)
@@ -238,7 +261,8 @@ class Lane:
         else:
             self.watch.ran(place.rows, perf_counter() - place.since)
             if len(batch) == 1:
-                self._learn_form(outcome)
+                if outcome is not STREAMED:
+                    self._learn_form(outcome)
                 if not batch[0].answer.done():
                     batch[0].answer.set_result(outcome)
             else:
@@ -298,6 +322,7 @@ class Lane:
         return not self._line.rows or self._line.rows + rows <= self._queue_rows
 
     def _full(self) -> Refused:
+        self.watch.refused("queue_full")
         waiting, most = self._line.rows, self._queue_rows
         return Refused(
             "overloaded",

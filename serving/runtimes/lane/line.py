@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from serving.exchange import Call, Output, Priority
 from serving.runtimes.lane.batch import Key, key_of
@@ -20,14 +21,21 @@ LOOK_AHEAD = 64
 """How many requests that do not fit a batch are stepped over in search of some that do."""
 
 
-class Waiter:
-    """One request: its call, who is to be answered, and until when (the loop's time)."""
+Tell = Callable[[Output | BaseException], None]
+Start = Callable[[Any, Tell], None]
+"""Begins a stream on the engine that it is given, and has the lane told how it ended."""
 
-    __slots__ = ("_key", "alone", "answer", "call", "rows", "seconds", "until")
+
+class Waiter:
+    """One request: its call, who is to be answered, and until when (the loop's time); ``start`` where it is a stream,
+    which goes alone."""
+
+    __slots__ = ("_key", "alone", "answer", "call", "rows", "seconds", "start", "until")
 
     def __init__(self, call: Call, rows: int, answer: asyncio.Future[Output], seconds: float, until: float) -> None:
         self.call, self.rows, self.answer, self.seconds, self.until = call, rows, answer, seconds, until
         self.alone = False
+        self.start: Start | None = None
         self._key: Key | None = None
 
     @property

@@ -207,7 +207,7 @@ async def test_a_body_that_nobody_has_time_to_read_is_told_so(tmp_path: Path) ->
     async with running(tmp_path, churn()) as world:
         free = threading.Event()
         for _ in range(2):
-            world.node._predictor._threads.submit(free.wait)
+            world.node._predictor._aside._threads.submit(free.wait)
         body = b" " * HEAVY_BYTES + json.dumps(ROW).encode()
         head = {"content-type": "application/json", "x-request-timeout-ms": "50"}
         answer = await world.client.post("/models/churn/predict", content=body, headers=head)

@@ -48,6 +48,10 @@ class Wire:
         lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", *headers, "", ""]
         await self.send("\r\n".join(lines).encode() + body)
 
+    async def until(self, mark: bytes) -> bytes:
+        """Return what comes up to ``mark``, with it."""
+        return await asyncio.wait_for(self._reader.readuntil(mark), 10)
+
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of the next answer."""
         head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)).decode().split("\r\n")

@@ -10,8 +10,8 @@ import pytest
 from registry.errors import ModelFault, Refused
 from serving.exchange import ArrayOutput, JsonInput, Priority
 from serving.exchange import Call as AnyCall
-from serving.runtimes.lane.lane import Lane, Tell
-from serving.runtimes.lane.line import PASSES
+from serving.runtimes.lane.lane import Lane
+from serving.runtimes.lane.line import PASSES, Tell
 from tests.support.lanes import POISON, HandEngine, answered, ask, move_clock, rows_of, tell, turns
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -179,6 +179,30 @@ class AsyncClient:
     ) -> Prediction:
         """Return predictions for a body that serving reads as it is (JSON, CSV, Parquet, Arrow), as JSON said them."""
         return await self._driver.run(flows.predict_body(Target(name, version, alias), body, content_type))
+
+    def predict_stream(
+        self,
+        name: str,
+        data: Data | bytes,
+        *,
+        version: str | int | None = None,
+        alias: str | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> AsyncGenerator[Any, None]:
+        """Yield predictions as they are made: a generator; close it, or leave its loop, to hang up.
+
+        What was said of ``predict`` holds, but for one thing: a piece is what the model yields, as JSON says it. A
+        stream takes one row. Raises the error that ended it, after the pieces before, and ConnectionFailed where it
+        broke off.
+
+        Args:
+            name: Of the model, which has a ``predict_stream``.
+            data: As for ``predict``; or bytes, a JSON body that goes as it is.
+            version: Ask this version; without it and without ``alias`` the plan chooses.
+            alias: Ask the version that this names.
+            params: Inference parameters, for models that take some.
+        """
+        return self._driver.stream(flows.stream_request(Target(name, version, alias), data, params))
 
     async def traffic(self, name: str) -> Traffic:
         """Return the plan in force; its revision is 0 where there never was one."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
+from headgate.answers import error_of
 from headgate.errors import HeadgateError
+from headgate.events import Pieces
 from headgate.settings import Settings
 from headgate.transport import (
     PIECE_BYTES,
@@ -19,6 +21,7 @@ from headgate.transport import (
     count_sent,
     prepare,
     require_open,
+    stream_options,
     timeout,
     translated,
 )
@@ -54,6 +57,24 @@ class AsyncDriver:
                     failure = error
         finally:
             flow.close()
+
+    async def stream(self, request: Request) -> AsyncGenerator[Any, None]:
+        """Yield what a request is answered piece by piece; raise as ``run`` does. Closing it hangs up."""
+        require_open(self._http)
+        prepared = prepare(request, self._settings)
+        pieces, ask = Pieces(prepared.url), stream_options(request, prepared)
+        try:
+            with translated(prepared, self._settings):
+                async with self._http.stream(**ask) as response:
+                    if response.status_code != 200:
+                        await response.aread()
+                        raise error_of(answer_from(response, prepared.url))
+                    async for data in response.aiter_bytes():
+                        for piece in pieces.feed(data):
+                            yield piece
+        except HeadgateError as error:
+            raise pieces.failed(error) from error.__cause__
+        pieces.finish()
 
     async def close(self) -> None:
         """Close all connections."""

@@ -160,6 +160,12 @@ def predict_body(target: Target, body: bytes, content_type: str) -> Flow[Predict
     return answers.read_as(answer, lambda raw: _prediction(raw, answer, lambda value: value))
 
 
+def stream_request(target: Target, data: encoding.Data | bytes, params: Mapping[str, Any] | None) -> Request:
+    """Return what asks for a streamed prediction: no flow, because it is answered more than once."""
+    body = data if isinstance(data, bytes) else encoding.encode(data, params).body
+    return requests.predict_stream(target, body)
+
+
 def wait_until_ready(name: str, number: str | int, timeout: float) -> Flow[Version]:
     """Return the version once it is ready; look on through outages until ``timeout`` seconds are over.
 

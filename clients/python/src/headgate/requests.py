@@ -227,6 +227,17 @@ def served_version(name: str, version: str | int) -> Request:
 
 def predict(target: Target, body: bytes, content_type: str) -> Request:
     """Ask for a prediction; raise InvalidRequest where the target names both a version and an alias."""
+    headers = {"Content-Type": content_type, "Accept": _JSON}
+    return Request(Server.SERVING, "POST", f"{_asked(target)}/predict", headers=headers, body=body)
+
+
+def predict_stream(target: Target, body: bytes) -> Request:
+    """Ask for a prediction piece by piece; raise as ``predict`` does."""
+    headers = {"Content-Type": _JSON, "Accept": "text/event-stream"}
+    return Request(Server.SERVING, "POST", f"{_asked(target)}/predict_stream", headers=headers, body=body)
+
+
+def _asked(target: Target) -> str:
     path = f"/models/{model_name(target.name)}"
     if target.version is not None and target.alias is not None:
         raise InvalidRequest("give a version or an alias, not both; neither means that the plan chooses")
@@ -234,8 +245,7 @@ def predict(target: Target, body: bytes, content_type: str) -> Request:
         path += f"/versions/{version_number(target.version)}"
     elif target.alias is not None:
         path += f"/aliases/{alias_name(target.alias)}"
-    headers = {"Content-Type": content_type, "Accept": _JSON}
-    return Request(Server.SERVING, "POST", f"{path}/predict", headers=headers, body=body)
+    return path
 
 
 def _model(name: str) -> str:

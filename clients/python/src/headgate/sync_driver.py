@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
+from headgate.answers import error_of
 from headgate.errors import HeadgateError
+from headgate.events import Pieces
 from headgate.settings import Settings
 from headgate.transport import (
     PIECE_BYTES,
@@ -18,6 +20,7 @@ from headgate.transport import (
     count_sent,
     prepare,
     require_open,
+    stream_options,
     timeout,
     translated,
 )
@@ -50,6 +53,22 @@ class SyncDriver:
                     failure = error
         finally:
             flow.close()
+
+    def stream(self, request: Request) -> Generator[Any, None, None]:
+        """Yield what a request is answered piece by piece; raise as ``run`` does. Closing it hangs up."""
+        require_open(self._http)
+        prepared = prepare(request, self._settings)
+        pieces, ask = Pieces(prepared.url), stream_options(request, prepared)
+        try:
+            with translated(prepared, self._settings), self._http.stream(**ask) as response:
+                if response.status_code != 200:
+                    response.read()
+                    raise error_of(answer_from(response, prepared.url))
+                for data in response.iter_bytes():
+                    yield from pieces.feed(data)
+        except HeadgateError as error:
+            raise pieces.failed(error) from error.__cause__
+        pieces.finish()
 
     def close(self) -> None:
         """Close all connections."""

@@ -41,6 +41,17 @@ def client_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+def stream_options(request: Request, prepared: Prepared) -> dict[str, Any]:
+    """Return the arguments that either httpx client streams with; the timeout is that of each piece."""
+    return {
+        "method": prepared.method,
+        "url": prepared.url,
+        "headers": prepared.headers,
+        "content": request.body,
+        "timeout": timeout(prepared.seconds),
+    }
+
+
 def timeout(seconds: float) -> httpx.Timeout:
     """Return httpx's timeout for an answer that may take so many seconds; a connection may only take a few."""
     return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))

@@ -13,11 +13,13 @@ import socket
 import sys
 import tempfile
 import time
+from functools import partial
 
 from .answer import answer, failure
 from .courtesy import answer_first
 from .sandbox import Confinement
 from .shared import receive
+from .streams import answer_stream
 from .system import private_bytes
 from .wire import Stream, pack, send
 
@@ -47,10 +49,13 @@ def run(connection: socket.socket, model_path: str, home: str, done: Confinement
     ready.update(found, shared=shared is not None, seconds=time.perf_counter() - started, memory=private_bytes())
     answer_first()
     send(connection, pack(ready))
-    stream = Stream(connection, shared)
+    frames = Stream(connection, shared)
     while True:
-        frame = stream.read()
+        frame = frames.read()
         if frame is None:
             return
-        send(connection, answer(model, *frame, shared=shared if stream.may_share else None))
+        if "stream" in frame[1]:
+            answer_stream(model, frame, frames, partial(send, connection))
+        elif "input" in frame[1]:  # anything else is about a stream that had ended before the node heard so
+            send(connection, answer(model, *frame, shared=shared if frames.may_share else None))
         frame = None  # not kept until the next request comes

@@ -20,7 +20,8 @@ TURNS = 2
 
 
 def rehearse(loaded: Any, path: str) -> tuple[Model, dict[str, Any]]:
-    """Return a model ready to answer, and what was found: ``example``, ``way``, ``batching``, ``batching_reason``.
+    """Return a model ready to answer, and what was found: ``example``, ``way``, ``streams``, ``batching`` and
+    its reason.
 
     Raises what the model raises for its saved example.
     """
@@ -45,6 +46,7 @@ def rehearse(loaded: Any, path: str) -> tuple[Model, dict[str, Any]]:
     return model, {
         "example": example is not None,
         "way": model.way,
+        "streams": model.streams,
         "batching": batching,
         "batching_reason": reason,
     }

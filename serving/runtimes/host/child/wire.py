@@ -99,6 +99,16 @@ class Stream:
             frame, self._held = self._held[:size], self._held[size:]
         return self._open(frame)
 
+    def arrived(self) -> bool:
+        """Tell whether ``read`` need not wait for something to begin: a frame, or the end of the stream."""
+        if self._held:
+            return True
+        try:
+            self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
+
     def _read_rest(self, size: int) -> bytearray | None:
         frame, at = bytearray(size), len(self._held)
         frame[:at] = self._held

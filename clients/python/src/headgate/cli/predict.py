@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -43,6 +43,10 @@ _BY_SUFFIX = {
 }
 
 
+_BODIES = FORMS | {"messages", "prompt", "input"}
+"""What a JSON object holds that is a body already; a chat is one as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """The data as it came, and what it is."""
@@ -66,12 +70,19 @@ def predict(  # noqa: PLR0913 - Typer reads options off parameters
     kind: Annotated[
         Kind | None, typer.Option("--format", help="What the file is, where its name does not tell.")
     ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", "-s", help="Write each piece as it comes, from a model with predict_stream.")
+    ] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Ask a model for predictions; without --version or --alias, its plan chooses who answers."""
-    given = _given(data, file, kind)
+    given, target = _given(data, file, kind), Target(name, version, alias)
+    if stream:
+        with open_client(context) as client:
+            _write_pieces(_stream(client, target, given), plain=output is not Format.JSON)
+        return
     with open_client(context) as client:
-        answer = _ask(client, Target(name, version, alias), given)
+        answer = _ask(client, target, given)
     if output is Format.JSON:
         show.print_json(
             {
@@ -112,14 +123,43 @@ def _ask(client: Client, target: Target, given: Given) -> Prediction:
     if given.kind is not Kind.JSON:
         media_type = _MEDIA_TYPES[given.kind]
         return client.predict_body(target.name, given.content, media_type, version=target.version, alias=target.alias)
-    try:
-        document = json.loads(given.content)
-    except ValueError as error:
-        raise typer.BadParameter(f"the data is not JSON: {error}", param_hint="--data / --file") from error
+    document = _document(given)
     # A body with one of the forms is in serving's own words, and goes as it is, mistakes included: it tells them best.
     if isinstance(document, dict) and FORMS & document.keys():
         return client.predict_body(target.name, given.content, version=target.version, alias=target.alias)
     return client.predict_response(target.name, document, version=target.version, alias=target.alias)
+
+
+def _stream(client: Client, target: Target, given: Given) -> Iterator[Any]:
+    if given.kind is not Kind.JSON:
+        raise typer.BadParameter("a stream is asked with JSON", param_hint="--stream")
+    document = _document(given)
+    said = given.content if isinstance(document, dict) and _BODIES & document.keys() else document
+    return client.predict_stream(target.name, said, version=target.version, alias=target.alias)
+
+
+def _document(given: Given) -> Any:
+    try:
+        return json.loads(given.content)
+    except ValueError as error:
+        raise typer.BadParameter(f"the data is not JSON: {error}", param_hint="--data / --file") from error
+
+
+def _write_pieces(pieces: Iterator[Any], *, plain: bool) -> None:
+    """Write pieces as they come: text as text, one behind the other, if ``plain``; the rest as a line of JSON each."""
+    in_text = False
+    try:
+        for piece in pieces:
+            if plain and isinstance(piece, str):
+                typer.echo(piece, nl=False)
+                in_text = True
+            else:
+                typer.echo(("\n" if in_text else "") + json.dumps(piece))
+                in_text = False
+            sys.stdout.flush()
+    finally:
+        if in_text:
+            typer.echo()
 
 
 def _print_table(answer: Prediction) -> None:

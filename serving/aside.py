@@ -1,0 +1,54 @@
+"""Large bodies and answers are worked on beside the event loop, in a thread or two.
+
+Not here: what is large (``protocols/limits.py``), and tables, which are read in another process (``reader``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import TypeVar
+
+from registry.edge.errand import in_task
+from registry.errors import ModelFault
+
+T = TypeVar("T")
+
+
+class Aside:
+    """Does work in threads. For one event loop."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="heavy")
+        self._heavy = 0
+
+    async def do(self, until: float, work: Callable[[], T]) -> T:
+        """Return what ``work`` does; raise ModelFault ``model_timeout`` at ``until``, as ``perf_counter`` counts."""
+        await in_task()
+        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        self._rest_collector()
+        running.add_done_callback(self._wake_collector)
+        try:
+            async with asyncio.timeout(max(0.0, until - perf_counter())):
+                return await running
+        except TimeoutError:
+            raise ModelFault("model_timeout", "the time for this request was over while others were read") from None
+
+    def _rest_collector(self) -> None:
+        # A large body may be millions of small lists, and each few hundred wake the collector, which looks at all the
+        # others again and holds the interpreter meanwhile: the event loop would stand still for seconds. There are no
+        # cycles in what is read and written here.
+        self._heavy += 1
+        gc.disable()
+
+    def _wake_collector(self, _: object) -> None:
+        self._heavy -= 1
+        if not self._heavy:
+            gc.enable()
+
+    def close(self) -> None:
+        """End the threads; they are idle by then."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
