@@ -120,35 +120,16 @@ class Node:
 
         self.bodies = BodyReader(settings.body_bytes)
         told, seconds = self._metrics.observe, settings.request_seconds
-        default = ask_of(settings.default_model)
-        lane = PredictLane(self._predictor, self.bodies, all_spoken(default), told, seconds)
-        view = self._view = NodeView(
-            routes=self.routes,
-            pool=self.pool,
-            warming=self.warming,
-            metrics=self._metrics,
-            siblings=self._siblings,
-            snapshot_age=lambda: self._follower.age,
-            report_age=lambda: self._reporter.age,
-            cached_bytes=lambda: parts.cache.cached_bytes,
-            stopping=lambda: self._stopping,
-            broken=lambda: self._broken,
-            load_seconds=settings.load_seconds,
-        )
+        spoken = all_spoken(ask_of(settings.default_model))
+        lane = PredictLane(self._predictor, self.bodies, spoken, told, seconds)
+        view = self._view = self._build_view(settings)
         self._tracer = self._build_tracer(settings, worker)
         traced = lane if self._tracer is None else TracedLane(lane, self._tracer)
         self.grpc = None
         if settings.grpc_port:
             self.grpc = GrpcDoor(Beneath(view, self._predictor, self.bodies, told, self._tracer), settings)
-        app = build_app(view, platform_version())
         self._feedback = FeedbackDesk(parts.feedback, self._answers, self._ask_siblings, self._note)
-        app.include_router(feedback_routes(self._feedback, self.bodies, limits))
-        app.include_router(oip_routes(view, self.bodies, limits))
-        app.include_router(tfs_routes(view))
-        app.include_router(scoring_routes(view, default))
-        app.include_router(sagemaker_routes(view, self.bodies, limits))
-        examples = SavedExamples(parts.cache.hold, parts.sealed, state_of(settings, worker) / "examples")
-        app.include_router(tryit_routes(view, examples, platform_version()))
+        app = self._build_app(settings, worker, limits)
         front = Front(traced, app, self.start, self.stop)
         self.app: ASGIApp = Gate(front, RouteTable(SERVING_ROUTES), settings.allowed_hosts, problem)
 
@@ -210,6 +191,36 @@ class Node:
             if self._tracer is not None:
                 ends.push_async_callback(asyncio.to_thread, self._tracer.close)
         log.event("node_stopped")
+
+    def _build_view(self, settings: ServingSettings) -> NodeView:
+        return NodeView(
+            routes=self.routes,
+            pool=self.pool,
+            warming=self.warming,
+            metrics=self._metrics,
+            siblings=self._siblings,
+            snapshot_age=lambda: self._follower.age,
+            report_age=lambda: self._reporter.age,
+            cached_bytes=lambda: self._parts.cache.cached_bytes,
+            stopping=lambda: self._stopping,
+            broken=lambda: self._broken,
+            load_seconds=settings.load_seconds,
+        )
+
+    def _build_app(self, settings: ServingSettings, worker: Worker | None, limits: Limits) -> ASGIApp:
+        view, parts, default = self._view, self._parts, ask_of(settings.default_model)
+        examples = SavedExamples(parts.cache.hold, parts.sealed, state_of(settings, worker) / "examples")
+        app = build_app(view, platform_version())
+        for routes in (
+            feedback_routes(self._feedback, self.bodies, limits),
+            oip_routes(view, self.bodies, limits),
+            tfs_routes(view),
+            scoring_routes(view, default),
+            sagemaker_routes(view, self.bodies, limits),
+            tryit_routes(view, examples, platform_version()),
+        ):
+            app.include_router(routes)
+        return app
 
     def _build_tracer(self, settings: ServingSettings, worker: Worker | None) -> Tracer | None:
         return open_tracer(

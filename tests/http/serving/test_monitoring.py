@@ -202,5 +202,5 @@ async def test_baselines_come_from_s3_and_captures_go_there(
     kept = pq.read_table(io.BytesIO(stored)).to_pylist()
     assert [(one["input.a"], one["input.b"], one["output"]) for one in kept] == [(1.0, None, 3.0)] * 3
     assert len({one["request_id"] for one in kept}) == 3
-    assert 'headgate_counts_lost_total{reason="no_baseline"}' not in page
+    assert 'headgate_counts_lost_total{reason="no_baseline"} 0.0' in page
     client.close()
