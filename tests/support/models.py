@@ -257,6 +257,14 @@ class SavedModels:
         body = "return model_input.sum(axis=(1, 2))"
         self.save_custom(directory, body, signature=ModelSignature(inputs=schema))
 
+    def save_words(self, directory: Path) -> None:
+        """Save a custom model with a tensor of words, as MLflow infers it from an array of strings."""
+        from mlflow.models import infer_signature
+
+        signature = infer_signature(np.array([["a", "bc"]]))
+        body = "return [str(model_input.dtype.kind), *np.char.upper(model_input[:, 0]).tolist()]"
+        self.save_custom(directory, body, signature=signature)
+
     def save_bytes(self, directory: Path) -> None:
         """Save a custom model that takes a column of bytes, and answers the very bytes of each row."""
         from mlflow.models import ModelSignature

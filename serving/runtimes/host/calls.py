@@ -16,6 +16,8 @@ from serving.runtimes.host.frames import ALIGNMENT, DTYPES, MAY_SHARE, PREFIX, B
 LARGE_BYTES = 64 * 1024
 _PLAIN = frozenset(d for d in DTYPES.values() if d.kind != "M" and d.isnative)
 _KNOWN_HEADERS, _KNOWN_BYTES = 256, 1 << 12
+MOST_RAW_CELLS = 65_536
+"""Cells of bytes that travel as they are, one after another; more go as text, for the header has bounds."""
 
 
 def pack_call(number: int, call: Call, room: Room | None = None, *, ahead: int = 0) -> list[Buffer]:
@@ -112,7 +114,15 @@ def _lay_array(array: Array, buffers: list[Buffer]) -> Header:
     if array.dtype.kind in "US":
         array = array.astype(object)
     if array.dtype.kind == "O":
-        return {"dtype": "O", "shape": array.shape, "buffer": _lay_json(array.ravel().tolist(), buffers)}
+        cells = array.ravel().tolist()
+        if cells and len(cells) <= MOST_RAW_CELLS and all(type(cell) is bytes for cell in cells):
+            return {
+                "dtype": "S",
+                "shape": array.shape,
+                "buffer": _lay_bytes(cells, buffers),
+                "lengths": [*map(len, cells)],
+            }
+        return {"dtype": "O", "shape": array.shape, "buffer": _lay_json(cells, buffers)}
     dtype = np.dtype("<M8[ns]") if array.dtype.kind == "M" else array.dtype.newbyteorder("<")
     if dtype.str not in DTYPES:
         raise TypeError(f"arrays of {array.dtype} cannot be sent to a host")
@@ -122,6 +132,11 @@ def _lay_array(array: Array, buffers: list[Buffer]) -> Header:
     large = little.nbytes > LARGE_BYTES and little.flags.c_contiguous
     buffers.append(little.data.cast("B") if large else little.tobytes())
     return {"dtype": dtype.str, "shape": array.shape, "buffer": len(buffers) - 1}
+
+
+def _lay_bytes(cells: Sequence[bytes], buffers: list[Buffer]) -> int:
+    buffers.append(cells[0] if len(cells) == 1 else b"".join(cells))  # a picture is sent as it lies
+    return len(buffers) - 1
 
 
 def _lay_json(value: object, buffers: list[Buffer]) -> int:

@@ -234,6 +234,8 @@ def read_array(spec: Mapping[str, Any], buffers: Sequence[memoryview]) -> Array:
     if len(shape) > DIMENSION_LIMIT or (count == 0 and math.prod(max(d, 1) for d in shape) > EMPTY_LIMIT):
         raise FrameError("an array's shape is out of bounds")
     buffer = buffers[_index(spec["buffer"])]
+    if spec["dtype"] == "S":
+        return _cells_of_bytes(bytes(buffer), [_index(length) for length in spec["lengths"]], shape)
     if spec["dtype"] != "O":
         dtype = DTYPES[spec["dtype"]]
         if count * dtype.itemsize != len(buffer):
@@ -245,6 +247,17 @@ def read_array(spec: Mapping[str, Any], buffers: Sequence[memoryview]) -> Array:
     flat = np.empty(count, dtype=object)
     for i, cell in enumerate(cells):
         flat[i] = untag(cell)
+    return flat.reshape(shape)
+
+
+def _cells_of_bytes(data: bytes, lengths: Sequence[int], shape: Sequence[int]) -> Array:
+    if len(lengths) != math.prod(shape) or sum(lengths) != len(data):
+        raise FrameError("an array's bytes do not fill its shape")
+    flat = np.empty(len(lengths), dtype=object)
+    start = 0
+    for i, length in enumerate(lengths):
+        flat[i] = data[start : start + length]
+        start += length
     return flat.reshape(shape)
 
 

@@ -78,6 +78,14 @@ def test_a_model_of_tensors_gets_an_array(hosts: Hosts) -> None:
     assert output.array.tolist() == [6.0, 22.0]
 
 
+def test_a_tensor_of_words_is_one_to_the_model(hosts: Hosts) -> None:
+    """Where MLflow found numpy's own strings in the example, the model gets such, for all that JSON has."""
+    words = np.array([["ü", "b"], ["cdé", ""]], dtype=object)
+    with hosts.loaded("words") as host:
+        output = hosts.predict(host, TensorInput(words))
+    assert output == JsonOutput(["U", "Ü", "CDÉ"])
+
+
 def test_frames_and_dicts_come_back_as_such(hosts: Hosts) -> None:
     """A DataFrame is a table; a dict of arrays is named arrays."""
     with hosts.loaded("frame") as host:

@@ -29,7 +29,7 @@ from serving.exchange import (
 )
 from serving.runtimes.host.calls import Calls, pack_call
 from serving.runtimes.host.child import values, wire
-from serving.runtimes.host.frames import BODY_LIMIT, Frame, FrameError, Frames, read_output
+from serving.runtimes.host.frames import BODY_LIMIT, Frame, FrameError, Frames, read_array, read_output
 
 NUMBERS = st.sampled_from(["?", "i1", "<i8", "<u2", "<f4", "<f8", "<M8[ns]"])
 CELLS = st.recursive(
@@ -89,6 +89,24 @@ def test_object_cells_arrive_as_they_were(cells: list[Any]) -> None:
     """Text, bytes, numbers of any size and nested values keep their types."""
     header, buffers = at_the_host(TensorInput(object_array(cells)))
     assert values.take_input(header["input"], buffers).tolist() == cells
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.binary(), min_size=1, max_size=6))
+def test_cells_of_bytes_travel_as_they_are(cells: list[bytes]) -> None:
+    """Bytes arrive as bytes, without a word of JSON, at the host and at the node."""
+    header, buffers = at_the_host(TensorInput(object_array(list(cells))))
+    assert header["input"]["array"]["dtype"] == "S"
+    assert values.take_input(header["input"], buffers).tolist() == cells
+    assert read_array(header["input"]["array"], buffers).tolist() == cells
+
+
+@pytest.mark.parametrize("lengths", [[1], [1, 2], [2, 2, -1], [3, "1"]])
+def test_lengths_of_cells_that_do_not_fit_are_refused(lengths: list[Any]) -> None:
+    """Bytes are cut only where the lengths fill the shape and the buffer."""
+    spec = {"dtype": "S", "shape": [2], "buffer": 0, "lengths": lengths}
+    with pytest.raises(FrameError):
+        read_array(spec, [memoryview(b"abcd")])
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -60,13 +61,18 @@ def take_json(buffer: memoryview) -> Any:
 def take_array(spec: Spec, buffers: Sequence[memoryview]) -> Any:
     """Return the array that ``spec`` describes; numbers are views of their buffer."""
     buffer = buffers[spec["buffer"]]
-    if spec["dtype"] != "O":
+    if spec["dtype"] not in ("O", "S"):
         return np.frombuffer(buffer, dtype=spec["dtype"]).reshape(spec["shape"])
-    cells = take_json(buffer)
+    cells = _cut(buffer, spec["lengths"]) if spec["dtype"] == "S" else take_json(buffer)
     flat = np.empty(len(cells), dtype=object)
     for i, cell in enumerate(cells):  # one by one: numpy would take nested lists apart
         flat[i] = cell
     return flat.reshape(spec["shape"])
+
+
+def _cut(buffer: memoryview, lengths: Sequence[int]) -> list[bytes]:
+    ends = list(itertools.accumulate(lengths))
+    return [bytes(buffer[end - length : end]) for length, end in zip(lengths, ends)]  # noqa: B905 -- Python 3.9 too
 
 
 def take_input(spec: Spec, buffers: Sequence[memoryview]) -> Any:

@@ -32,6 +32,7 @@ class Model:
 
     def __init__(self, model: Any, loader: str) -> None:
         self._model, self._loader = model, loader
+        self._texts = _texts_of(model)
         self._form: Any = None
         self._quick: Way | None = None
         self.way = "full"
@@ -39,7 +40,7 @@ class Model:
     def predict(self, spec: Spec, buffers: Sequence[memoryview], params: int | None = None) -> Any:
         """Return the model's answer to an input as it came; ``params`` is the number of their buffer."""
         if params is not None:  # else not named at all: MLflow before 2.6 does not know them
-            return self._model.predict(take_input(spec, buffers), params=take_json(buffers[params]))
+            return self._model.predict(self._input(spec, buffers), params=take_json(buffers[params]))
         if self._quick is not None:
             quick = spec.get("quick")  # headers of equal requests are one object
             if quick is None:
@@ -60,7 +61,7 @@ class Model:
     def stream(self, spec: Spec, buffers: Sequence[memoryview], params: int | None = None) -> Any:
         """Return the pieces of the model's answer to come; ``params`` as for ``predict``. MLflow's own way, always."""
         given = {} if params is None else {"params": take_json(buffers[params])}
-        return self._model.predict_stream(take_input(spec, buffers), **given)
+        return self._model.predict_stream(self._input(spec, buffers), **given)
 
     def choose(self, laid: Laid) -> None:
         """Take the fastest way whose answer to ``laid`` is that of the full one; raise what that one raises."""
@@ -73,18 +74,32 @@ class Model:
             warnings.filterwarnings("ignore", message=_NAMELESS)
 
     def _full(self, spec: Spec, buffers: Sequence[memoryview]) -> Any:
-        return self._model.predict(take_input(spec, buffers))
+        return self._model.predict(self._input(spec, buffers))
+
+    def _input(self, spec: Spec, buffers: Sequence[memoryview]) -> Any:
+        """Return an input; tensors of text as numpy's own, which is what MLflow asks for where it found such ones."""
+        data = take_input(spec, buffers)
+        if not self._texts:
+            return data
+        if isinstance(data, dict):
+            return {name: _as_text(array, self._texts.get(name)) for name, array in data.items()}
+        return _as_text(data, self._texts.get(None))
 
     def _flavour_way(self) -> Way | None:
         function = self._flavour_function()
         if function is None:
             return None
-        return lambda spec, buffers: function(take_input(spec, buffers))
+        return lambda spec, buffers: function(self._input(spec, buffers))
 
     def _array_way(self, spec: Spec) -> Way | None:
         function = self._flavour_function()
         blocks = spec.get("blocks", ())
-        if function is None or self._loader not in ARRAY_LOADERS or len(blocks) != 1 or blocks[0]["dtype"] == "O":
+        if (
+            function is None
+            or self._loader not in ARRAY_LOADERS
+            or len(blocks) != 1
+            or blocks[0]["dtype"] in ("O", "S")
+        ):
             return None
         return lambda spec, buffers: function(take_array(spec["blocks"][0], buffers).T)
 
@@ -99,6 +114,20 @@ class Model:
         if params is None or params.kind is inspect.Parameter.VAR_KEYWORD:
             return function  # type: ignore[no-any-return]
         return lambda data: function(data, params=None)
+
+
+def _texts_of(model: Any) -> dict[Any, str]:
+    """Return which of a signature's tensors are numpy's texts (``U``) or bytes (``S``), by name; None names the only
+    one."""
+    try:
+        kinds = {spec.name: spec.type.kind for spec in model.metadata.signature.inputs.inputs if hasattr(spec, "shape")}
+    except Exception:  # noqa: BLE001 -- no signature, or another MLflow than this was written for
+        return {}
+    return {name: kind for name, kind in kinds.items() if kind in "US"}
+
+
+def _as_text(data: Any, kind: Any) -> Any:
+    return data.astype(kind) if kind and isinstance(data, np.ndarray) and data.dtype == object else data
 
 
 def form_of(spec: Spec) -> Any:
