@@ -40,7 +40,7 @@ demo: $(STAMP) ## Start the platform, train, predict, roll out a good and a bad 
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: fuzz
 fuzz: $(STAMP) ## Try a million damaged bodies on every protocol's reader (CASES=n for another number)
