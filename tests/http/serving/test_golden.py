@@ -1,5 +1,5 @@
-"""The golden exchanges of ``tests/wire/{sse,sagemaker,mlflow-routes,oip-http}``: bytes sent to the whole gated node, and
-the bytes that come back.
+"""The golden exchanges of ``tests/wire/{sse,sagemaker,mlflow-routes,oip-http}``: bytes sent to the whole gated node,
+and the bytes that come back.
 
 The node knows churn, which adds up its columns ``a`` and ``b``, and chat, which has no signature and answers what it
 is asked. Each request bears the id ``r``. Not here: bodies of one protocol alone, which its own tests read
