@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from io import BytesIO
 
 from registry.edge.errand import in_task
@@ -67,6 +69,16 @@ class BodyReader:
         except (HeadgateError, ClientGoneError, asyncio.CancelledError):
             self.free(held[0])
             raise
+
+    @asynccontextmanager
+    async def whole(self, headers: Mapping[str, str], receive: Receive) -> AsyncIterator[bytes]:
+        """Give a framework route its request's body, and take its share back afterwards; raise as ``read`` does."""
+        length, encoding = (headers.get(name, "").encode("latin-1") for name in ("content-length", "content-encoding"))
+        body = await self.read(length, encoding, receive)
+        try:
+            yield body
+        finally:
+            self.free(len(body))
 
     def take(self, body: bytes) -> bytes:
         """Return a whole body that came without an encoding; raise as ``read`` does. Give it back with ``free``."""

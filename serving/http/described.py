@@ -15,8 +15,8 @@ from typing import Any
 from registry.records import parse_model_name, parse_version
 from registry.signature import Param, Schema
 from serving.http import shapes
-from serving.http.openapi import PREDICT_STATUS, answer_headers, header_parameters
-from serving.http.view import NodeView
+from serving.http.openapi import PREDICT_STATUS, TABLES, answer_headers, header_parameters
+from serving.http.view import NodeView, choose_settled
 from serving.pool.state import State
 from serving.protocols.example import read_example
 from serving.protocols.json_body import load_json
@@ -24,13 +24,11 @@ from serving.protocols.limits import Limits
 from serving.protocols.made_up import made_up_body
 from serving.protocols.native import schema_for
 from serving.protocols.schemas import body_schemas, predictions_schema
-from serving.routing.choose import Ask, choose
-from serving.routing.split import Decision
+from serving.routing.choose import Ask
 from serving.sources.examples import Saved, SavedExamples
 
 NOT_TAKEN = "the example saved with this version is no request that its signature takes"
 MADE_UP = "made up from the signature"
-_TABLES = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")
 _ANSWER_TABLES = ("text/csv", "application/vnd.apache.arrow.stream")
 
 
@@ -73,7 +71,8 @@ async def describe(node: NodeView, examples: SavedExamples, name: str, version: 
 
     Raises as ``choose`` does: InvalidRequest ``invalid_name``, NotFound, Conflict ``not_ready``.
     """
-    decision = _decide(node, name, version)
+    asked = Ask(parse_model_name(name), version=None if version is None else parse_version(version))
+    decision = choose_settled(node, asked)
     servable, signature = decision.chosen.servable, decision.chosen.signature
     status = node.pool.status(servable)
     inputs = schema_for(signature, status.graph_inputs)
@@ -94,16 +93,6 @@ async def describe(node: NodeView, examples: SavedExamples, name: str, version: 
         example=example,
         origin=origin,
     )
-
-
-def _decide(node: NodeView, name: str, version: str | None) -> Decision:
-    model = parse_model_name(name)
-    if version is not None:
-        return choose(node.routes.table, Ask(model, version=parse_version(version)))
-    known = node.routes.table.models.get(model)
-    if known is not None and known.split is not None:
-        return known.split.stable
-    return choose(node.routes.table, Ask(model))
 
 
 def _example(
@@ -172,7 +161,7 @@ def _request(described: Described) -> dict[str, Any]:
     if described.example is not None:
         body["example"] = described.example
     content = {"application/json": body}
-    content |= {table: {"schema": {"type": "string", "format": "binary"}} for table in _TABLES}
+    content |= {table: {"schema": {"type": "string", "format": "binary"}} for table in TABLES}
     about = f"Example: {described.origin}." if described.origin else ""
     return {"required": True, "description": about, "content": content}
 

@@ -53,15 +53,11 @@ def feedback_routes(desk: FeedbackDesk, bodies: BodyReader, limits: Limits) -> A
         "/models/{name}/feedback", status_code=202, summary="Say what turned out to be true", openapi_extra=_BODY
     )
     async def feedback(name: str, request: Request) -> shapes.FeedbackTaken:
-        model, headers = parse_model_name(name), request.headers
-        _require_json(headers.get("content-type", JSON))
-        length, encoding = (headers.get(key, "").encode("latin-1") for key in ("content-length", "content-encoding"))
-        body = await bodies.read(length, encoding, request.receive)
-        try:
+        model = parse_model_name(name)
+        _require_json(request.headers.get("content-type", JSON))
+        async with bodies.whole(request.headers, request.receive) as body:
             document, _ = await asyncio.to_thread(load_json, body, limits)
             return shapes.FeedbackTaken.model_validate(await desk.take(model, document))
-        finally:
-            bodies.free(len(body))
 
     return routes
 

@@ -167,14 +167,8 @@ def _add_repository(routes: APIRouter, node: NodeView, bodies: BodyReader, limit
 
 
 async def _read(request: Request, bodies: BodyReader, limits: Limits) -> Mapping[str, Any]:
-    length, encoding = (
-        request.headers.get(key, "").encode("latin-1") for key in ("content-length", "content-encoding")
-    )
-    body = await bodies.read(length, encoding, request.receive)
-    try:
+    async with bodies.whole(request.headers, request.receive) as body:
         return await asyncio.to_thread(read_order, body, limits)
-    finally:
-        bodies.free(len(body))
 
 
 def _answer(shape: BaseModel, status: int = 200) -> Response:

@@ -5,25 +5,38 @@ Not here: the routes that FastAPI describes by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-PREDICT_STATUS = {
-    "400": "The body or a name is malformed.",
+from serving.protocols.native import FORMS
+
+_ANY_STATUS = {
     "404": "There is no such model, version, alias or plan.",
-    "406": "What the model answered is none of what is accepted.",
     "408": "The body did not arrive in time.",
     "409": "The version is still being checked.",
     "413": "The body, or what it holds, is too large.",
-    "415": "The content type or encoding is not read here.",
-    "422": "The input does not fit the version's signature, or the version may not serve.",
     "429": "Too much at once; see Retry-After.",
     "500": "The model failed.",
     "503": "The version cannot answer now; see Retry-After.",
     "504": "The model took too long.",
 }
+
+
+def lane_statuses(own: Mapping[str, str]) -> dict[str, str]:
+    """Return what each status of a lane route means, in order: what it means to all protocols, and ``own``."""
+    return dict(sorted({**_ANY_STATUS, **own}.items()))
+
+
+PREDICT_STATUS = lane_statuses(
+    {
+        "400": "The body or a name is malformed.",
+        "406": "What the model answered is none of what is accepted.",
+        "415": "The content type or encoding is not read here.",
+        "422": "The input does not fit the version's signature, or the version may not serve.",
+    }
+)
+TABLES = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_TABLES = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")
 _MEDIA = ("image/*", "application/octet-stream")
 
 
@@ -71,7 +84,6 @@ def _item(operation: str, summary: str, parameters: list[dict[str, Any]]) -> dic
 
 
 def _request() -> dict[str, Any]:
-    forms = ("dataframe_split", "dataframe_records", "instances", "inputs")
     schema = {
         "type": "object",
         "properties": {
@@ -81,7 +93,7 @@ def _request() -> dict[str, Any]:
             "inputs": {"description": "one array, or an object of named arrays"},
             "params": {"type": "object", "description": "inference parameters of the signature"},
         },
-        "oneOf": [{"required": [form]} for form in forms],
+        "oneOf": [{"required": [form]} for form in FORMS],
         "additionalProperties": False,
     }
     examples = {
@@ -91,7 +103,7 @@ def _request() -> dict[str, Any]:
         "instances": {"value": {"instances": [[5.1, 3.5, 1.4, 0.2]], "params": {"threshold": 0.5}}},
     }
     content: dict[str, Any] = {"application/json": {"schema": schema, "examples": examples}}
-    content |= dict.fromkeys((*_TABLES, *_MEDIA), _BINARY)
+    content |= dict.fromkeys((*TABLES, *_MEDIA), _BINARY)
     return {"required": True, "content": content | {"multipart/form-data": _form()}}
 
 

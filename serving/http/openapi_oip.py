@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-_STATUS = {
-    "400": "The body is malformed, or does not fit the version.",
-    "404": "There is no such model, version or plan.",
-    "408": "The body did not arrive in time.",
-    "409": "The version is still being checked.",
-    "413": "The body, or what it holds, is too large.",
-    "415": "The content encoding is not read here.",
-    "429": "Too much at once; see Retry-After.",
-    "500": "The model failed.",
-    "503": "The version cannot answer now; see Retry-After.",
-    "504": "The model took too long.",
-}
+from serving.http.openapi import in_path, lane_statuses
+
+_STATUS = lane_statuses(
+    {
+        "400": "The body is malformed, or does not fit the version.",
+        "404": "There is no such model, version or plan.",
+        "415": "The content encoding is not read here.",
+    }
+)
 _PARAMETERS = {"type": "object", "additionalProperties": True}
 _DATATYPE = {
     "type": "string",
@@ -43,8 +40,8 @@ _ID = {"type": "string", "description": "The caller's name for the request; echo
 
 def oip_paths() -> dict[str, Any]:
     """Return the OpenAPI path items of the infer routes."""
-    name = _in_path("name", "The model's name.")
-    version = _in_path("version", "The version's number.")
+    name = in_path("name", "The model's name.")
+    version = in_path("version", "The version's number.")
     return {
         "/v2/models/{name}/infer": _item("infer", "Infer with the version that the plan chooses", [name]),
         "/v2/models/{name}/versions/{version}/infer": _item("infer_version", "Infer with one version", [name, version]),
@@ -121,7 +118,3 @@ def _answer() -> dict[str, Any]:
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
-
-
-def _in_path(name: str, text: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "description": text, "schema": {"type": "string"}}

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.http.openapi import in_path
+from serving.http.openapi import in_path, lane_statuses
+from serving.protocols.native import FORMS
 
-_STATUS = {
-    "400": "The body is malformed, or does not fit the version's signature.",
-    "404": "There is no such model, version, alias or plan; at the root: no default model.",
-    "408": "The body did not arrive in time.",
-    "409": "The version is still being checked.",
-    "413": "The body, or what it holds, is too large.",
-    "429": "Too much at once; see Retry-After.",
-    "500": "The model failed.",
-    "503": "The version cannot answer now; see Retry-After.",
-    "504": "The model took too long.",
-}
-_FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs", "messages", "prompt", "input")
+_STATUS = lane_statuses(
+    {
+        "400": "The body is malformed, or does not fit the version's signature.",
+        "404": "There is no such model, version, alias or plan; at the root: no default model.",
+    }
+)
+_FORMS = (*FORMS, "messages", "prompt", "input")
 _ERROR = {
     "type": "object",
     "required": ["error_code", "message"],

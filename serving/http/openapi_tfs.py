@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from serving.http.openapi import in_path
+
 _PREFIXES = {
     "/v1/models/{name}": ("", "with the version that the plan chooses"),
     "/v1/models/{name}/versions/{version}": ("_version", "with one version"),
@@ -54,11 +56,7 @@ def tfs_lane_paths() -> dict[str, Any]:
 
 
 def _item(path: str, operation: str, summary: str, asked: dict[str, Any], answered: dict[str, Any]) -> dict[str, Any]:
-    parameters = [
-        {"name": name, "in": "path", "required": True, "description": text, "schema": {"type": "string"}}
-        for name, text in _PARAMETERS.items()
-        if f"{{{name}}}" in path
-    ]
+    parameters = [in_path(name, text) for name, text in _PARAMETERS.items() if f"{{{name}}}" in path]
     return {
         "post": {
             "operationId": operation,

@@ -23,12 +23,12 @@ from registry.errors import NotFound, quote
 from registry.records import ModelName, VersionNumber, VersionState, parse_model_name
 from registry.signature import Schema
 from registry.snapshots import ServableVersion
-from serving.http.view import NodeView, choose_version, load_here, tell_siblings, unload_here
+from serving.http.view import NodeView, choose_settled, choose_version, load_here, tell_siblings, unload_here
 from serving.pool.state import State
 from serving.protocols.oip.metadata import describe
 from serving.protocols.oip.server import platform_of
 from serving.protocols.oip.values import ModelMetadata
-from serving.routing.choose import Ask, choose
+from serving.routing.choose import Ask
 from serving.routing.split import Decision
 from serving.routing.table import RoutedModel
 
@@ -65,7 +65,7 @@ class VersionStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class ModelFacts:
     """What a model is: of which kind, in which versions (oldest first), and what one of them takes and answers.
 
     ``served`` are the versions that its plan asks, or the one that was asked for; ``instances`` the processes of each.
@@ -90,8 +90,7 @@ def decided(node: NodeView, name: str, version: str = "") -> Decision:
     """
     if version:
         return choose_version(node, name, version)
-    split = model_of(node, name).split
-    return split.stable if split is not None else choose(node.routes.table, Ask(parse_model_name(name)))
+    return choose_settled(node, Ask(model_of(node, name).name))
 
 
 def model_of(node: NodeView, name: str) -> RoutedModel:
@@ -194,7 +193,7 @@ def _newest(model: RoutedModel) -> VersionNumber:
 # ---- what a model is ----------------------------------------------------------------------------------------------
 
 
-async def describe_model(node: NodeView, name: str, version: str = "") -> Described:
+async def describe_model(node: NodeView, name: str, version: str = "") -> ModelFacts:
     """Return what a model is, by one version of it; raise as ``choose`` and ``Pool.lease`` do.
 
     Where only its ONNX graph says what it takes, it is loaded for that.
@@ -202,7 +201,7 @@ async def describe_model(node: NodeView, name: str, version: str = "") -> Descri
     decision = decided(node, name, version)
     model, servable, signature = model_of(node, name), decision.chosen.servable, decision.chosen.signature
     graph = await _graph_inputs(node, decision) if signature.inputs is None else None
-    return Described(
+    return ModelFacts(
         model=model.name,
         versions=tuple(sorted(model.versions, key=int)[-MAX_VERSIONS:]),
         served=(decision.version,) if version else asked_by_plan(model),

@@ -17,12 +17,11 @@ from registry.errors import Conflict, InvalidRequest, NotFound, Unavailable, quo
 from registry.records import ModelName, parse_model_name, parse_target
 from serving.http import shapes
 from serving.http.body import BodyReader
-from serving.http.view import NodeView, load_here, tell_siblings, unload_here
+from serving.http.view import NodeView, choose_settled, load_here, tell_siblings, unload_here
 from serving.pool.state import State
 from serving.protocols.json_body import load_json
 from serving.protocols.limits import Limits
-from serving.routing.choose import Ask, choose
-from serving.routing.split import Decision
+from serving.routing.choose import Ask
 
 SCHEME = "models:/"
 NO_MEMORY = 507
@@ -59,7 +58,7 @@ def sagemaker_routes(node: NodeView, bodies: BodyReader, limits: Limits) -> APIR
     )
     async def load(request: Request) -> Any:
         ask = _asked(await _document(request, bodies, limits))
-        decision = _settled(choose(node.routes.table, ask))
+        decision = choose_settled(node, ask)
         if node.pool.state(decision.chosen.servable) is State.READY:
             raise Conflict("already_exists", f"version {decision.version} of {decision.model} is loaded here")
         try:
@@ -94,12 +93,8 @@ def url_of(model: str, version: str = "") -> str:
 
 
 async def _document(request: Request, bodies: BodyReader, limits: Limits) -> Any:
-    length, encoding = (request.headers.get(k, "").encode("latin-1") for k in ("content-length", "content-encoding"))
-    body = await bodies.read(length, encoding, request.receive)
-    try:
+    async with bodies.whole(request.headers, request.receive) as body:
         return (await asyncio.to_thread(load_json, body, limits))[0]
-    finally:
-        bodies.free(len(body))
 
 
 def _asked(document: Any) -> Ask:
@@ -116,10 +111,6 @@ def _asked(document: Any) -> Ask:
     if ask.model != model:
         raise InvalidRequest("invalid_argument", f"url names {quote(ask.model)}, and model_name {quote(model)}")
     return ask
-
-
-def _settled(decision: Decision) -> Decision:
-    return decision if decision.stable is None else decision.fallen_back()
 
 
 def _loaded(node: NodeView, model: ModelName) -> list[str]:

@@ -12,10 +12,10 @@ from fastapi import APIRouter, Request, Response
 
 from registry.errors import Conflict, HeadgateError, InvalidRequest, ModelFault, NotFound, Unavailable
 from serving.http.spoken import NO_DEFAULT, ask_native
-from serving.http.view import NodeView
+from serving.http.view import NodeView, choose_settled, why_not_ready
 from serving.pool.state import State
 from serving.protocols.mlflow.answer import PROTOCOL_VERSION
-from serving.routing.choose import Ask, choose
+from serving.routing.choose import Ask
 from serving.routing.split import Decision
 
 JSON = "application/json"
@@ -37,7 +37,10 @@ def scoring_routes(node: NodeView, default: Ask | None) -> APIRouter:
         return default
 
     async def ping(request: Request) -> Response:
-        check_answers(node, asked(request))
+        if default is None and not request.url.path.startswith("/models/"):
+            check_serves(node)
+        else:
+            check_answers(node, asked(request))
         return Response("\n", media_type=JSON)
 
     async def version(request: Request) -> Response:
@@ -61,6 +64,16 @@ def scoring_routes(node: NodeView, default: Ask | None) -> APIRouter:
             responses=_NOBODY,
         )
     return routes
+
+
+def check_serves(node: NodeView) -> None:
+    """Raise Unavailable unless the node can serve: what a container of many models, and none at its root, is asked."""
+    reason = why_not_ready(node)
+    if not reason:
+        return
+    if node.stopping() or node.broken():
+        raise Unavailable("shutting_down", reason)
+    raise Unavailable("loading" if node.routes.table.known else "registry_unavailable", reason)
 
 
 def check_answers(node: NodeView, ask: Ask) -> None:
@@ -91,13 +104,11 @@ def _why(state: State, failure: HeadgateError | None) -> str:
 
 
 def _decide(node: NodeView, ask: Ask) -> Decision:
-    table = node.routes.table
-    if not table.known:
+    if not node.routes.table.known:
         raise Unavailable("registry_unavailable", "the registry has not answered yet, and no snapshot is on disk")
     try:
-        decision = choose(table, ask)
+        return choose_settled(node, ask)
     except Conflict as error:
         raise Unavailable("loading", error.message) from None
     except InvalidRequest as error:
         raise NotFound("unknown_version", error.message) from None
-    return decision if decision.stable is None else decision.fallen_back()

@@ -11,10 +11,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from registry.errors import NotFound, quote
+from registry.errors import NotFound
 from registry.records import VersionNumber
 from serving.http import tfs_shapes as shapes
-from serving.http.repository import describe_model, model_names, standing_of
+from serving.http.repository import describe_model, model_names, model_of, standing_of
 from serving.http.spoken import ask_tfs
 from serving.http.view import NodeView
 from serving.protocols.tfs.errors import error_body
@@ -62,7 +62,7 @@ def _add_status(router: APIRouter, node: NodeView) -> None:
         },
     )
     async def status(name: Name, response: Response) -> shapes.ModelStatus:
-        model = _known(node, _ask(name, ""))
+        model = model_of(node, _ask(name, "").model)
         ready = model.split is not None and standing_of(node, model.name).ready
         response.status_code = 200 if ready else 503
         return shapes.ModelStatus(model_version_status=_statuses(node, model), name=model.name, ready=ready)
@@ -115,15 +115,8 @@ def _ask(name: str, rest: str) -> Ask:
     return ask_tfs(f"/v1/models/{name}{rest}", "GET")
 
 
-def _known(node: NodeView, ask: Ask) -> RoutedModel:
-    model = node.routes.table.models.get(ask.model)
-    if model is None:
-        raise NotFound("unknown_model", f"no model is called {quote(ask.model)}")
-    return model
-
-
 def _one_status(node: NodeView, ask: Ask) -> shapes.VersionStatuses:
-    model, number = _known(node, ask), _number(node, ask)
+    model, number = model_of(node, ask.model), _number(node, ask)
     if number not in model.versions and model.others.get(number) not in SHOWN:
         raise NotFound("unknown_version", f"{model.name} has no version {number}; {model.listing}")
     return shapes.VersionStatuses(model_version_status=[_status(node, model, number)])

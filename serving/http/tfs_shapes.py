@@ -63,9 +63,3 @@ class ModelMetadata(BaseModel):
 
     model_spec: ModelSpec
     metadata: dict[str, Any] = Field(description="signature_def, with the signature serving_default.")
-
-
-class TfsError(BaseModel):
-    """TensorFlow Serving's error body."""
-
-    error: str

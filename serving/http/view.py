@@ -113,3 +113,10 @@ async def tell_siblings(node: NodeView, op: str, decision: Decision) -> None:
 def choose_version(node: NodeView, name: str, version: str) -> Decision:
     """Return what asking for one version means; raise for what is no name, and for who is not known."""
     return choose(node.routes.table, Ask(parse_model_name(name), version=parse_version(version)))
+
+
+def choose_settled(node: NodeView, ask: Ask) -> Decision:
+    """Return what asking means where no request is made: where a plan has a canary or rules, its stable version, so
+    that the same question gets the same answer each time. Raise as ``choose`` does."""
+    decision = choose(node.routes.table, ask)
+    return decision if decision.stable is None else decision.fallen_back()

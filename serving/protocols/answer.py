@@ -12,7 +12,7 @@ from registry.errors import InvalidRequest, quote
 from serving.exchange import Output
 from serving.protocols.answer_json import check_length, jsonable, write_json
 from serving.protocols.limits import Limits
-from serving.protocols.media_answer import ANSWERED, Wish, encode_media
+from serving.protocols.media_answer import ANSWERED, MediaWish, encode_media
 from serving.protocols.request import Encoded
 from serving.protocols.sse import MEDIA_TYPE
 
@@ -45,7 +45,7 @@ def accept_events(accept: str | None) -> Format:
     )
 
 
-def choose_format(accept: str | None) -> Format | Wish:
+def choose_format(accept: str | None) -> Format | MediaWish:
     """Return what to answer with, by the Accept header (RFC 9110 §12.5.1); raise InvalidRequest ``not_acceptable``.
 
     A wish is for pictures or bytes, of which only the answer shows which it can be.
@@ -70,7 +70,7 @@ def choose_format(accept: str | None) -> Format | Wish:
     texts = [kind for kind in ordered if kind in _OFFERED]
     if texts and texts[0] == ordered[0]:
         return texts[0]
-    return Wish(tuple(kind for kind in ordered if kind in ANSWERED), texts[0] if texts else None)
+    return MediaWish(tuple(kind for kind in ordered if kind in ANSWERED), texts[0] if texts else None)
 
 
 def _media_range(part: str) -> tuple[str, float]:
@@ -95,7 +95,7 @@ def _matches(media: str, offered: str) -> bool:
 
 
 def encode_answer(
-    output: Output, fmt: Format | Wish, limits: Limits, *, model: str, version: str, request_id: str
+    output: Output, fmt: Format | MediaWish, limits: Limits, *, model: str, version: str, request_id: str
 ) -> Encoded:
     """Write an answer.
 
@@ -110,7 +110,7 @@ def encode_answer(
     Raises ModelFault ``model_output_invalid`` for output that cannot be written, and InvalidRequest
     ``not_acceptable`` for output that is no table or picture where one was asked for.
     """
-    if isinstance(fmt, Wish):
+    if isinstance(fmt, MediaWish):
         encoded = encode_media(output, fmt, limits)
         if encoded is not None:
             check_length(encoded.body, limits)

@@ -30,7 +30,6 @@ from serving.protocols.limits import Limits
 from serving.protocols.refusals import Where, too_many_values, wrong_value
 from serving.protocols.tensors import column_kinds
 
-# What pandas reads as missing by default.
 # pyarrow's reader keeps 10 kB a column, however short the file.
 _MAX_COLUMNS = 16_384
 # Line breaks inside of quoted names are legal, but nobody has many.

@@ -34,7 +34,7 @@ _AS_SAID = b"x-content-type-options: nosniff\r\n"
 
 
 @value
-class Wish:
+class MediaWish:
     """What is accepted beside text: media types, the best first; and what the answer is where the model gives none of
     them: nothing, where that is None."""
 
@@ -42,7 +42,7 @@ class Wish:
     otherwise: str | None
 
 
-def encode_media(output: Output, wish: Wish, limits: Limits) -> Encoded | None:
+def encode_media(output: Output, wish: MediaWish, limits: Limits) -> Encoded | None:
     """Write an answer as one of ``wish.kinds``; None where it is none of them and ``wish.otherwise`` is to be written.
 
     Raises InvalidRequest ``not_acceptable``.
@@ -55,7 +55,7 @@ def encode_media(output: Output, wish: Wish, limits: Limits) -> Encoded | None:
     return encoded
 
 
-def _raw(raw: bytes, wish: Wish) -> tuple[Encoded | None, str]:
+def _raw(raw: bytes, wish: MediaWish) -> tuple[Encoded | None, str]:
     found = sniffed(raw)
     for kind in wish.kinds:
         if kind in (found, OCTETS):
@@ -81,7 +81,7 @@ def _arrays_of(output: ArrayOutput | TableOutput | TensorsOutput) -> tuple[Array
     return output.table.arrays if isinstance(output, TableOutput) else tuple(output.arrays.values())
 
 
-def _drawn(output: Output, wish: Wish, limits: Limits) -> tuple[Encoded | None, str]:
+def _drawn(output: Output, wish: MediaWish, limits: Limits) -> tuple[Encoded | None, str]:
     arrays = () if isinstance(output, JsonOutput | TableOutput) else _arrays_of(output)
     if len(arrays) != 1:
         return None, "the model answered neither bytes nor one array of pixels"

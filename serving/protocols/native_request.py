@@ -6,7 +6,7 @@ from registry.signature import Schema, Signature
 from serving.exchange import Call, Output, Priority
 from serving.protocols.answer import Format, accept_events, choose_format, encode_answer
 from serving.protocols.limits import Limits
-from serving.protocols.media_answer import Wish
+from serving.protocols.media_answer import MediaWish
 from serving.protocols.native import JSON, Parsed, parse_body, shape
 from serving.protocols.request import Encoded, Head, Told
 from serving.values import value
@@ -17,7 +17,7 @@ class NativeRequest:
     """A body whose syntax is right, and what its caller accepts as an answer; binds ``Request``."""
 
     parsed: Parsed
-    form: Format | Wish
+    form: Format | MediaWish
     seconds: float | None = None
     priority: Priority | None = None
 

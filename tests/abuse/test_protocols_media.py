@@ -17,11 +17,12 @@ from PIL import Image
 
 from registry.errors import HeadgateError
 from serving.exchange import TensorInput
+from serving.protocols.images import FORMATS
 from serving.protocols.limits import Limits
 from serving.protocols.media import OCTETS
 from serving.protocols.native import parse_body
 from serving.reader.reader import ReaderBounds
-from tests.support.pictures import FORMATS, drawn, form, huge_png, huge_webp, pixels
+from tests.support.pictures import drawn, form, huge_png, huge_webp, pixels
 from tests.support.table_reader import Tables, table_reader, tables
 from tests.unit.protocols.signatures import signed, tensor
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.control import Control
-from tests.e2e.oip_model import HALVES, SCORES, SHOUTED, serve, told
+from tests.e2e.oip_model import HALVES, SCORES, SHOUTED, serve, serve_others, told
 from tests.support.models import SavedModels
 
 pytestmark = pytest.mark.e2e
@@ -25,9 +25,12 @@ def where(control: Control, saved_models: SavedModels, tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="module")
-def triton(where: str) -> dict[str, Any]:
+def triton(
+    control: Control, saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory, where: str
+) -> dict[str, Any]:
     """What ``tritonclient.http`` got."""
-    return told("tritonclient", "triton_http.py", where, MODEL)
+    others = serve_others(control, saved_models, tmp_path_factory.mktemp("others"), MODEL)
+    return told("tritonclient", "triton_http.py", where, MODEL, *others)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,21 @@ def test_triton_predicts_in_every_form(triton: dict[str, Any]) -> None:
     assert [text.split(":")[1] for text in values] == ["1", "1", "1"]
 
 
+def test_triton_sends_every_other_kind(triton: dict[str, Any]) -> None:
+    """BF16 is answered as the 32-bit floats that it becomes, BOOL and INT64 as they are, and no elements as none."""
+    for form in ("binary", "json"):
+        found = triton["kinds"][form]
+        assert found["w"] == ["FP32", [2, 1], [2.0, -5.0]], form
+        assert found["flag"] == ["BOOL", [2, 1], [False, True]], form
+        assert found["n"] == ["INT64", [2, 1], [2**62 - 1, -4]], form
+        assert found["none"] == ["FP32", [0, 4], []], form
+
+
+def test_triton_sends_a_tensor_without_a_word_of_json(triton: dict[str, Any]) -> None:
+    """The raw binary request: a header length of 0, and the one tensor's bytes."""
+    assert triton["raw"]["sum"] == ["FP32", [1], [3.5]]
+
+
 def test_triton_counts_what_was_asked(triton: dict[str, Any]) -> None:
     """Statistics of all, of a model and of a version say the same; each request is in them."""
     statistics = triton["statistics"]
@@ -98,7 +116,9 @@ def test_triton_loads_and_unloads(triton: dict[str, Any]) -> None:
         assert repository[step] == [True, ["READY"]], step
     ready, (state,) = repository["unloaded"]
     assert (ready, state in ("UNLOADING", "UNAVAILABLE")) == (False, True)
-    assert repository["config"][0] == "400"
+    for asked in ("config", "files"):
+        assert repository[asked][0] == "400"
+        assert "version never changes" in repository[asked][1]
     assert repository["unknown"][0] == "404"
 
 

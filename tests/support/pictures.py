@@ -12,14 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-FORMATS = {
-    "image/png": "PNG",
-    "image/jpeg": "JPEG",
-    "image/webp": "WEBP",
-    "image/gif": "GIF",
-    "image/bmp": "BMP",
-    "image/tiff": "TIFF",
-}
+from serving.protocols.images import FORMATS
+
 EXACT = ("image/png", "image/bmp", "image/tiff")
 """Those that keep every value of an RGB picture."""
 BOUNDARY = "a boundary of 1"

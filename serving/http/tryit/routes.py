@@ -25,21 +25,29 @@ _DOCUMENT = {
 
 
 def tryit_routes(node: NodeView, examples: SavedExamples, platform_version: str) -> APIRouter:
-    """Return the four routes, bound to ``node``."""
+    """Return the routes, bound to ``node``: of a model and of a version, page and document, and the same below ``/v2``
+    where MLServer has them."""
     routes = APIRouter(tags=["documents"], default_response_class=Response)
 
     @routes.get(
         "/models/{name}/docs", summary="Show a model's stable version, with a form to try it", openapi_extra=_PAGE
     )
+    @routes.get("/v2/models/{name}/docs", summary="Show the same, where MLServer has it", openapi_extra=_PAGE)
     async def model_page(name: str, request: Request) -> Response:
         return await page_answer(await describe(node, examples, name), request)
 
     @routes.get("/models/{name}/openapi.json", summary="Describe a model's predict route", openapi_extra=_DOCUMENT)
+    @routes.get(
+        "/v2/models/{name}/docs/dataplane.json", summary="Give the same, where MLServer has it", openapi_extra=_DOCUMENT
+    )
     async def model_document(name: str) -> Response:
         return await document_answer(await describe(node, examples, name), platform_version)
 
     @routes.get(
         "/models/{name}/versions/{version}/docs", summary="Show a version, with a form to try it", openapi_extra=_PAGE
+    )
+    @routes.get(
+        "/v2/models/{name}/versions/{version}/docs", summary="Show the same, where MLServer has it", openapi_extra=_PAGE
     )
     async def version_page(name: str, version: str, request: Request) -> Response:
         return await page_answer(await describe(node, examples, name, version), request)
@@ -47,6 +55,11 @@ def tryit_routes(node: NodeView, examples: SavedExamples, platform_version: str)
     @routes.get(
         "/models/{name}/versions/{version}/openapi.json",
         summary="Describe a version's predict route",
+        openapi_extra=_DOCUMENT,
+    )
+    @routes.get(
+        "/v2/models/{name}/versions/{version}/docs/dataplane.json",
+        summary="Give the same, where MLServer has it",
         openapi_extra=_DOCUMENT,
     )
     async def version_document(name: str, version: str) -> Response:

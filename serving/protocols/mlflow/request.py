@@ -35,7 +35,6 @@ MLFLOW = "mlflow"
 
 TYPES = (CSV, JSON, PARQUET)
 TARGET_MODEL = b"x-amzn-sagemaker-target-model"
-_QUICK_BYTES = 16_384
 _BARE = ("messages", "prompt", "input")
 """What an object has at its top that is itself the model's input: a chat, a completion, texts to embed."""
 _USAGE = f"It has exactly one of {', '.join(FORMS)}, and optionally params; or {', '.join(_BARE[:-1])} or {_BARE[-1]}"
@@ -96,10 +95,9 @@ def read_scoring(body: bytes, head: Head, limits: Limits) -> ScoringRequest:
         if not body:
             raise InvalidRequest("invalid_argument", "the body is empty; send a table")
         return ScoringRequest(Parsed("csv" if media == CSV else "parquet", body, drops_unknown=True))
-    if len(body) <= _QUICK_BYTES:
-        quick = only_numbers(body, limits)
-        if quick is not None:
-            return ScoringRequest(quick)
+    quick = only_numbers(body, limits)
+    if quick is not None:
+        return ScoringRequest(quick)
     document, marks = load_json_or_nan(body, limits)
     if type(document) is not dict:
         got = describe(document)

@@ -18,18 +18,17 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from kserve.protocol.infer_type import RequestedOutput
 
-ROWS = 3
+from tests.e2e.clients.cases import arrays, as_told
 
 
 def request(model: str, *, raw: bool, wanted: bool = False) -> InferRequest:
     """Return a request for all outputs, or for one; FP16 travels raw only."""
-    x = np.arange(1, 1 + 2 * ROWS, dtype=np.float32).reshape(ROWS, 2)
-    h = np.linspace(0.5, 1.5, ROWS, dtype=np.float16 if raw else np.float32).reshape(ROWS, 1)
-    words = np.array([["a"], [""], ["köln"]], dtype=object)
     tensors = []
-    for name, datatype, array in (("x", "FP32", x), ("h", "FP16" if raw else "FP32", h), ("words", "BYTES", words)):
+    for name, told, array in arrays():
+        datatype = told if raw or told != "FP16" else "FP32"
+        values = array if datatype == told else array.astype(np.float32)
         tensor = InferInput(name, list(array.shape), datatype)
-        tensor.set_data_from_numpy(array, binary_data=raw)
+        tensor.set_data_from_numpy(values, binary_data=raw)
         tensors.append(tensor)
     outputs = [RequestedOutput("scores")] if wanted else None
     return InferRequest(model, tensors, request_id="mine", request_outputs=outputs)
@@ -37,9 +36,7 @@ def request(model: str, *, raw: bool, wanted: bool = False) -> InferRequest:
 
 def shown(output: InferOutput) -> list[Any]:
     """Return what an output holds, as JSON has it."""
-    array = output.as_numpy()
-    values = [v.decode() if isinstance(v, bytes) else v for v in array.reshape(-1).tolist()]
-    return [output.datatype, list(array.shape), values]
+    return as_told(output.datatype, output.as_numpy())
 
 
 async def refused(call: Awaitable[Any]) -> list[str]:

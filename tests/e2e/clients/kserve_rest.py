@@ -8,24 +8,19 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable
 from typing import Any
 
-import httpx
-import numpy as np
 from kserve import InferenceRESTClient, InferInput, InferOutput, InferRequest, RESTConfig
 from kserve.protocol.infer_type import RequestedOutput
 
-ROWS = 3
+from tests.e2e.clients.cases import arrays, as_told
+from tests.e2e.clients.kserve_refusals import refused
 
 
 def request(model: str, *, binary: bool, wanted: bool = False) -> InferRequest:
     """Return a request for all outputs, or for one; FP16 has no form in JSON."""
-    x = np.arange(1, 1 + 2 * ROWS, dtype=np.float32).reshape(ROWS, 2)
-    h = np.linspace(0.5, 1.5, ROWS, dtype=np.float16).reshape(ROWS, 1)
-    words = np.array([["a"], [""], ["köln"]], dtype=object)
     tensors = []
-    for name, datatype, array in (("x", "FP32", x), ("h", "FP16", h), ("words", "BYTES", words)):
+    for name, datatype, array in arrays():
         tensor = InferInput(name, list(array.shape), datatype)
         tensor.set_data_from_numpy(array, binary_data=binary or datatype == "FP16")
         tensors.append(tensor)
@@ -36,19 +31,7 @@ def request(model: str, *, binary: bool, wanted: bool = False) -> InferRequest:
 
 def shown(output: InferOutput) -> list[Any]:
     """Return what an output holds, as JSON has it."""
-    array = output.as_numpy()
-    values = [v.decode() if isinstance(v, bytes) else v for v in array.reshape(-1).tolist()]
-    return [output.datatype, list(array.shape), values]
-
-
-async def refused(call: Awaitable[Any]) -> list[Any]:
-    """Return status and message of the refusal that a call must end with."""
-    try:
-        return ["no refusal", str(await call)]
-    except httpx.HTTPStatusError as error:
-        return [error.response.status_code, str(error)]
-    except Exception as error:  # whatever the client raises by itself is shown as it is
-        return [type(error).__name__, str(error)]
+    return as_told(output.datatype, output.as_numpy())
 
 
 async def main() -> None:

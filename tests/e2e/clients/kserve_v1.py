@@ -8,21 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable
 from typing import Any
 
-import httpx
 from kserve import InferenceRESTClient, RESTConfig
 
-
-async def refused(call: Awaitable[Any]) -> list[Any]:
-    """Return status and message of the refusal that a call must end with."""
-    try:
-        return ["no refusal", str(await call)]
-    except httpx.HTTPStatusError as error:
-        return [error.response.status_code, str(error)]
-    except Exception as error:  # whatever the client raises by itself is shown as it is
-        return [type(error).__name__, str(error)]
+from tests.e2e.clients.kserve_refusals import refused
 
 
 async def main() -> None:

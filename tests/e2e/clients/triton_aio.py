@@ -8,21 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable
 from typing import Any
 
 from tritonclient.http import aio
-from tritonclient.utils import InferenceServerException
 
 from tests.e2e.clients.triton_http import inputs, outputs, shown
-
-
-async def refused(call: Awaitable[Any]) -> list[str]:
-    """Return status and message of the refusal that a call must end with."""
-    try:
-        return ["no refusal", str(await call)]
-    except InferenceServerException as error:
-        return [str(error.status()), error.message()]
+from tests.e2e.clients.triton_refusals import refused_later
 
 
 async def main() -> None:
@@ -53,18 +44,18 @@ async def main() -> None:
         await client.unload_model(model)
         found["unloaded"] = await client.is_model_ready(model)
         found["refusals"] = {
-            "unknown": await refused(client.infer("nobody", inputs())),
-            "missing": await refused(client.infer(model, inputs()[:1])),
-            "trace": await refused(client.get_trace_settings()),
-            "trace_set": await refused(client.update_trace_settings(settings={"trace_rate": "1"})),
-            "log": await refused(client.get_log_settings()),
-            "log_set": await refused(client.update_log_settings({"log_info": True})),
-            "shared": await refused(client.get_system_shared_memory_status()),
-            "share": await refused(client.register_system_shared_memory("mine", "/mine", 64)),
-            "unshare": await refused(client.unregister_system_shared_memory()),
-            "cuda": await refused(client.get_cuda_shared_memory_status()),
-            "cuda_share": await refused(client.register_cuda_shared_memory("mine", b"handle", 0, 64)),
-            "cuda_unshare": await refused(client.unregister_cuda_shared_memory()),
+            "unknown": await refused_later(client.infer("nobody", inputs())),
+            "missing": await refused_later(client.infer(model, inputs()[:1])),
+            "trace": await refused_later(client.get_trace_settings()),
+            "trace_set": await refused_later(client.update_trace_settings(settings={"trace_rate": "1"})),
+            "log": await refused_later(client.get_log_settings()),
+            "log_set": await refused_later(client.update_log_settings({"log_info": True})),
+            "shared": await refused_later(client.get_system_shared_memory_status()),
+            "share": await refused_later(client.register_system_shared_memory("mine", "/mine", 64)),
+            "unshare": await refused_later(client.unregister_system_shared_memory()),
+            "cuda": await refused_later(client.get_cuda_shared_memory_status()),
+            "cuda_share": await refused_later(client.register_cuda_shared_memory("mine", b"handle", 0, 64)),
+            "cuda_unshare": await refused_later(client.unregister_cuda_shared_memory()),
         }
     print(json.dumps(found))
 

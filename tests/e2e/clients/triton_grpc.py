@@ -8,24 +8,19 @@ from __future__ import annotations
 import json
 import queue
 import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import tritonclient.grpc as rpc
-from tritonclient.utils import InferenceServerException
 
-ROWS = 3
+from tests.e2e.clients.cases import arrays, as_told
+from tests.e2e.clients.triton_refusals import refused
 
 
 def inputs(first: float = 1.0) -> list[Any]:
     """Return the model's tensors: numbers, half numbers, words."""
-    x = np.arange(first, first + 2 * ROWS, dtype=np.float32).reshape(ROWS, 2)
-    h = np.linspace(0.5, 1.5, ROWS, dtype=np.float16).reshape(ROWS, 1)
-    words = np.array([["a"], [""], ["köln"]], dtype=object)
     made = []
-    for name, datatype, array in (("x", "FP32", x), ("h", "FP16", h), ("words", "BYTES", words)):
+    for name, datatype, array in arrays(first):
         tensor = rpc.InferInput(name, list(array.shape), datatype)
         tensor.set_data_from_numpy(array)
         made.append(tensor)
@@ -42,18 +37,8 @@ def shown(result: Any) -> dict[str, Any]:
     response = result.get_response(as_json=True)
     found: dict[str, Any] = {key: response.get(key, "") for key in ("model_name", "model_version", "id")}
     for output in response["outputs"]:
-        array = result.as_numpy(output["name"])
-        values = [v.decode() if isinstance(v, bytes) else v for v in array.reshape(-1).tolist()]
-        found[output["name"]] = [output["datatype"], list(array.shape), values]
+        found[output["name"]] = as_told(output["datatype"], result.as_numpy(output["name"]))
     return found
-
-
-def refused(call: Callable[[], Any]) -> list[str]:
-    """Return status and message of the refusal that a call must end with."""
-    try:
-        return ["no refusal", str(call())]
-    except InferenceServerException as error:
-        return [str(error.status()), error.message()]
 
 
 def about(client: Any, model: str) -> dict[str, Any]:

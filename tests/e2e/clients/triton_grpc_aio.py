@@ -8,21 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from tritonclient.grpc import aio
-from tritonclient.utils import InferenceServerException
 
 from tests.e2e.clients.triton_grpc import inputs, outputs, shown
-
-
-async def refused(call: Awaitable[Any]) -> list[str]:
-    """Return status and message of the refusal that a call must end with."""
-    try:
-        return ["no refusal", str(await call)]
-    except InferenceServerException as error:
-        return [str(error.status()), error.message()]
+from tests.e2e.clients.triton_refusals import refused_later
 
 
 async def stream(client: Any, model: str) -> list[Any]:
@@ -64,13 +56,13 @@ async def main() -> None:
         found["unloaded"] = await client.is_model_ready(model)
         await client.load_model(model)
         found["refusals"] = {
-            "unknown": await refused(client.infer("nobody", inputs())),
-            "missing": await refused(client.infer(model, inputs()[:1])),
-            "deadline": await refused(client.infer(model, inputs(first=-9.0), client_timeout=0.2)),
-            "trace": await refused(client.get_trace_settings()),
-            "log": await refused(client.get_log_settings()),
-            "shared": await refused(client.get_system_shared_memory_status()),
-            "cuda": await refused(client.get_cuda_shared_memory_status()),
+            "unknown": await refused_later(client.infer("nobody", inputs())),
+            "missing": await refused_later(client.infer(model, inputs()[:1])),
+            "deadline": await refused_later(client.infer(model, inputs(first=-9.0), client_timeout=0.2)),
+            "trace": await refused_later(client.get_trace_settings()),
+            "log": await refused_later(client.get_log_settings()),
+            "shared": await refused_later(client.get_system_shared_memory_status()),
+            "cuda": await refused_later(client.get_cuda_shared_memory_status()),
         }
     print(json.dumps(found))
 

@@ -1,29 +1,27 @@
 """Calls every method of ``tritonclient.http.InferenceServerClient``, and prints what each gave as one JSON object.
 
-Runs in an environment of its own. Arguments: the server's host and port, the model's name.
+Runs in an environment of its own. Arguments: the server's host and port, the names of the model, of that
+of other datatypes, and of that of one tensor.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from ml_dtypes import bfloat16
 from tritonclient import http
-from tritonclient.utils import InferenceServerException
 
-ROWS = 3
+from tests.e2e.clients.cases import arrays, as_told
+from tests.e2e.clients.triton_refusals import refused
 
 
 def inputs(*, binary: bool = True, first: float = 1.0) -> list[Any]:
     """Return the model's tensors: numbers, half numbers, words. Only words and numbers have a form in JSON."""
-    x = np.arange(first, first + 2 * ROWS, dtype=np.float32).reshape(ROWS, 2)
-    h = np.linspace(0.5, 1.5, ROWS, dtype=np.float16).reshape(ROWS, 1)
-    words = np.array([["a"], [""], ["köln"]], dtype=object)
     made = []
-    for name, datatype, array in (("x", "FP32", x), ("h", "FP16", h), ("words", "BYTES", words)):
+    for name, datatype, array in arrays(first):
         tensor = http.InferInput(name, list(array.shape), datatype)
         tensor.set_data_from_numpy(array, binary_data=binary or datatype == "FP16")
         made.append(tensor)
@@ -43,18 +41,8 @@ def shown(result: Any) -> dict[str, Any]:
     response = result.get_response()
     found: dict[str, Any] = {key: response.get(key) for key in ("model_name", "model_version", "id")}
     for output in response["outputs"]:
-        array = result.as_numpy(output["name"])
-        values = [v.decode() if isinstance(v, bytes) else v for v in array.reshape(-1).tolist()]
-        found[output["name"]] = [output["datatype"], list(array.shape), values]
+        found[output["name"]] = as_told(output["datatype"], result.as_numpy(output["name"]))
     return found
-
-
-def refused(call: Callable[[], Any]) -> list[str]:
-    """Return status and message of the refusal that a call must end with."""
-    try:
-        return ["no refusal", str(call())]
-    except InferenceServerException as error:
-        return [str(error.status()), error.message()]
 
 
 def about(client: Any, model: str) -> dict[str, Any]:
@@ -100,6 +88,32 @@ def infer(client: Any, model: str) -> dict[str, Any]:
     return {name: shown(result) for name, result in {**found, "by_hand": parsed}.items()}
 
 
+def kinds(client: Any, model: str) -> dict[str, Any]:
+    """Predict with the datatypes that the first model has not, in binary and, but for BF16, in JSON."""
+    found = {}
+    for form in ("binary", "json"):
+        made = []
+        for name, datatype, array in (
+            ("w", "BF16", np.array([[1.0], [-2.5]], bfloat16)),
+            ("flag", "BOOL", np.array([[True], [False]])),
+            ("n", "INT64", np.array([[2**62], [-3]], np.int64)),
+        ):
+            tensor = http.InferInput(name, list(array.shape), datatype)
+            tensor.set_data_from_numpy(array, binary_data=form == "binary" or datatype == "BF16")
+            made.append(tensor)
+        wanted = [http.InferRequestedOutput(name, binary_data=form == "binary") for name in ("w", "flag", "n", "none")]
+        found[form] = shown(client.infer(model, made, outputs=wanted))
+    return found
+
+
+def raw(client: Any, model: str) -> dict[str, Any]:
+    """Send a tensor's bytes and nothing else; read what comes back as an answer."""
+    values = np.array([[1.0, 2.5]], np.float32).tobytes()
+    answer = client._post(f"v2/models/{model}/infer", values, {"Inference-Header-Content-Length": 0}, None)
+    size = int(answer.get("Inference-Header-Content-Length"))
+    return shown(http.InferenceServerClient.parse_response_body(answer.read(), header_length=size))
+
+
 def repository(client: Any, model: str) -> dict[str, Any]:
     """Load, unload, and look at the index each time."""
 
@@ -117,6 +131,7 @@ def repository(client: Any, model: str) -> dict[str, Any]:
     client.infer(model, inputs())
     found["asked"] = standing()
     found["config"] = refused(lambda: client.load_model(model, config="{}"))
+    found["files"] = refused(lambda: client.load_model(model, config="{}", files={"file:1/model.onnx": b"x"}))
     found["unknown"] = refused(lambda: client.load_model("nobody"))
     return found
 
@@ -150,7 +165,7 @@ def refusals(client: Any, model: str) -> dict[str, Any]:
 
 def main() -> None:
     """Call everything."""
-    where, model = sys.argv[1:]
+    where, model, other, single = sys.argv[1:]
     with http.InferenceServerClient(where, concurrency=4) as client:
         found = {"about": about(client, model), "infer": infer(client, model)}
         found["statistics"] = {
@@ -158,6 +173,7 @@ def main() -> None:
             "model": client.get_inference_statistics(model),
             "version": client.get_inference_statistics(model, "1"),
         }
+        found |= {"kinds": kinds(client, other), "raw": raw(client, single)}
         found["repository"] = repository(client, model)
         found["refusals"] = refusals(client, model)
     print(json.dumps(found))

@@ -79,7 +79,7 @@ async def test_who_is_not_there_is_a_404_in_mlflows_words(
 ) -> None:
     """Of invocations and of ping alike; at the root as long as no model is set."""
     assert scoring_error(await world.client.post(f"{path}/invocations", json=BODY)) == expected
-    for ending in ("ping", "version"):
+    for ending in ("ping", "version") if path else ("version",):
         assert scoring_error(await world.client.get(f"{path}/{ending}")) == expected
 
 
@@ -94,6 +94,16 @@ async def test_ping_says_why_a_version_cannot_answer(world: FakeWorld) -> None:
     assert "its weights are gone" in failed.json()["message"]
     world.node.leave()
     assert scoring_error(await world.client.get("/models/churn/ping")) == (503, "TEMPORARILY_UNAVAILABLE")
+
+
+async def test_ping_at_a_root_without_a_model_tells_of_the_node(world: FakeWorld) -> None:
+    """A host of many models pings the container before it has named one: 200 while the node can serve, else 503."""
+    for path in ("/ping", "/health"):
+        answer = await world.client.get(path)
+        assert (answer.status_code, answer.text, answer.headers["content-type"]) == (200, "\n", "application/json")
+    world.node.leave()
+    for path in ("/ping", "/health"):
+        assert scoring_error(await world.client.get(path)) == (503, "TEMPORARILY_UNAVAILABLE")
 
 
 async def test_ping_asks_for_the_version_that_stands_behind_a_canary(world: FakeWorld) -> None:

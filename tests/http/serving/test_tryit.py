@@ -130,6 +130,18 @@ async def test_the_plans_document_describes_the_stable_version(world: FakeWorld)
     assert found["components"]["schemas"]["Answer"]["properties"]["model_version"] == {"type": "string"}
 
 
+@pytest.mark.parametrize("there", ["/models/churn", "/models/churn/versions/1"])
+async def test_page_and_document_stand_where_mlserver_has_them(world: FakeWorld, there: str) -> None:
+    """Below /v2 they are the same bytes; who is not there is an error of that protocol."""
+    for ours, theirs in (("docs", "docs"), ("openapi.json", "docs/dataplane.json")):
+        same = await world.client.get(f"{there}/{ours}")
+        answer = await world.client.get(f"/v2{there}/{theirs}")
+        assert (answer.status_code, answer.content) == (200, same.content)
+        assert answer.headers["content-type"] == same.headers["content-type"]
+    missing = await world.client.get("/v2/models/nobody/docs/dataplane.json")
+    assert (missing.status_code, list(missing.json())) == (404, ["error"])
+
+
 @pytest.mark.parametrize("number", ["2", "3", "4", "5"])
 async def test_any_version_has_a_valid_document(world: FakeWorld, number: str) -> None:
     """Hostile names, tensors, nothing known, a broken example: the document is valid, and its example is taken."""

@@ -191,7 +191,20 @@ def test_predictions_are_plain_json(client: Any, fake: FakePlatform) -> None:
     assert refused(client.predict, "churn")[0] == "INVALID_PARAMETER_VALUE"
     assert refused(client.predict, "churn", pd.DataFrame({"x": [float("inf")]}))[0] == "INVALID_PARAMETER_VALUE"
     assert refused(client.explain, "churn", frame)[0] == "NOT_IMPLEMENTED"
-    assert refused(client.predict_stream, "churn", {})[0] == "NOT_IMPLEMENTED"
+
+
+def test_predictions_stream(client: Any, fake: FakePlatform) -> None:
+    """Pieces come as the model yields them; what ends a stream is MLflow's exception, after the pieces before it."""
+    words = [f'data: {{"predictions": "{word}"}}\n\n'.encode() for word in ("to", "be")]
+    fake.situation.chunks = [*words, b'event: done\ndata: {"pieces":2}\n\n']
+    assert list(client.predict_stream("churn", {"inputs": ["x"]})) == ["to", "be"]
+    assert list(client.predict_stream(endpoint="churn", inputs=pd.DataFrame({"text": ["x"]}))) == ["to", "be"]
+    assert [path for _, path, _ in fake.situation.requests[-2:]] == ["/models/churn/predict_stream"] * 2
+    fake.situation.chunks = words[:1]
+    pieces = client.predict_stream("churn", {"inputs": ["x"]})
+    assert next(pieces) == "to"
+    assert refused(next, pieces)[0] == "TEMPORARILY_UNAVAILABLE"
+    assert refused(client.predict_stream, "churn")[0] == "INVALID_PARAMETER_VALUE"
 
 
 def test_an_endpoint_is_a_split_of_traffic(client: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from tests.integration.mlflow.conftest import Server
 from tests.integration.mlflow.test_rules import register
+from tests.support.browser import chromium
 
 pytestmark = pytest.mark.integration
 
@@ -19,12 +19,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def browser() -> str:
     """Chromium; without it these tests are skipped, and fail where CI must have it."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("chromium is not installed; .ci/run installs it")
-        pytest.skip("chromium is not installed")
-    return found
+    return chromium()
 
 
 def render(browser: str, server: Server, page: str, folder: Path) -> str:

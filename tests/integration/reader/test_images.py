@@ -10,10 +10,11 @@ import pytest
 
 from registry.errors import InvalidRequest
 from serving.exchange import Call, TensorInput, TensorsInput
+from serving.protocols.images import FORMATS
 from serving.protocols.limits import Limits
 from serving.protocols.media import OCTETS
 from serving.reader.reader import ReaderBounds
-from tests.support.pictures import EXACT, FORMATS, drawn, form, huge_png, huge_webp, pixels
+from tests.support.pictures import EXACT, drawn, form, huge_png, huge_webp, pixels
 from tests.support.table_reader import Tables, table_reader
 from tests.unit.protocols.signatures import column, signed, tensor
 

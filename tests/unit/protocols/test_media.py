@@ -13,11 +13,12 @@ from PIL import Image
 from registry.errors import InvalidRequest
 from registry.signature import Signature
 from serving.exchange import JsonInput, Table, TensorInput, TensorsInput
+from serving.protocols.images import FORMATS
 from serving.protocols.limits import Limits
 from serving.protocols.media import OCTETS, sniffed
 from serving.protocols.native import parse_body, schema_for, shape
 from tests.support.mutation import CASES, mutated
-from tests.support.pictures import EXACT, FORMATS, drawn, form, huge_png, huge_webp, pixels
+from tests.support.pictures import EXACT, drawn, form, huge_png, huge_webp, pixels
 from tests.unit.protocols.signatures import LIMITS, NOTHING, column, signed, tensor
 
 PNG = "image/png"

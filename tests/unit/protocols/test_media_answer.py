@@ -13,11 +13,12 @@ from hypothesis.extra import numpy as hnp
 from registry.errors import HeadgateError, InvalidRequest, ModelFault
 from serving.exchange import ArrayOutput, JsonOutput, Output, Table, TableOutput, TensorsOutput
 from serving.protocols.answer import choose_format, encode_answer
+from serving.protocols.images import FORMATS
 from serving.protocols.limits import Limits
 from serving.protocols.media import OCTETS, sniffed
-from serving.protocols.media_answer import ANSWERED, JPEG, PNG, Wish
+from serving.protocols.media_answer import ANSWERED, JPEG, PNG, MediaWish
 from serving.protocols.request import Encoded
-from tests.support.pictures import FORMATS, drawn, opened, pixels
+from tests.support.pictures import drawn, opened, pixels
 
 LIMITS = Limits()
 PICTURE = ArrayOutput(pixels())
@@ -59,7 +60,7 @@ def cell(data: object) -> np.ndarray[Any, Any]:
 )  # fmt: skip
 def test_pictures_are_wished_for(accept: str, kinds: tuple[str, ...], otherwise: str | None) -> None:
     """The best come first, in our order where they are equal; text is kept for models that draw nothing."""
-    assert choose_format(accept) == Wish(kinds, otherwise)
+    assert choose_format(accept) == MediaWish(kinds, otherwise)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from registry.edge.gate import Message, Receive
-from registry.errors import HeadgateError
+from registry.errors import HeadgateError, InvalidRequest
 from serving.http.body import MAX_BODIES_AT_ONCE, MAX_PIECES, QUICK_BYTES, BodyReader, ClientGoneError
 
 pytestmark = pytest.mark.anyio
@@ -166,3 +166,23 @@ async def test_large_bodies_are_refused_as_small_ones_are(body: bytes, code: str
     with pytest.raises(HeadgateError) as error:
         await BodyReader(4 * QUICK_BYTES).read(b"", b"gzip", Sender([body]).receive)
     assert error.value.code == code
+
+
+@pytest.mark.parametrize("fault", [None, InvalidRequest("invalid_argument", "no")])
+async def test_a_routes_body_is_given_back_whatever_becomes_of_it(fault: HeadgateError | None) -> None:
+    """It is held while it is worked on, and free afterwards, errors included."""
+    reader, packed = BodyReader(LIMIT), gzip.compress(b"abcdef")
+    headers = {"content-length": str(len(packed)), "content-encoding": "gzip"}
+
+    async def work() -> None:
+        async with reader.whole(headers, Sender([packed]).receive) as body:
+            assert (body, reader.budget - reader.free_bytes) == (b"abcdef", 6)
+            if fault is not None:
+                raise fault
+
+    if fault is None:
+        await work()
+    else:
+        with pytest.raises(HeadgateError):
+            await work()
+    assert reader.free_bytes == reader.budget

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, NoReturn
 
 from mlflow.deployments import BaseDeploymentClient, PredictionsResponse
@@ -184,22 +184,24 @@ class HeadgateDeploymentClient(BaseDeploymentClient):
             endpoint: Instead of ``deployment_name``.
         """
         with _translated():
-            name = deployment_name if deployment_name is not None else endpoint
-            if name is None:
-                raise errors.InvalidRequest("name the deployment to ask")
-            _same(model_name(name), endpoint)
-            if inputs is None:
-                raise errors.InvalidRequest("give inputs: a DataFrame, an array, records or a dict")
-            answer = self._client.predict_body(name, encode(inputs).body)
+            name, body = _question(deployment_name, inputs, endpoint)
+            answer = self._client.predict_body(name, body)
         # As JSON said them, since MLflow's command line writes them with json.dump.
         told = {"model_name": answer.model, "model_version": answer.version, "arm": answer.arm}
         return PredictionsResponse({"predictions": answer.data, **told, "request_id": answer.request_id})
 
     def predict_stream(
         self, deployment_name: str | None = None, inputs: Data = None, endpoint: str | None = None
-    ) -> NoReturn:
-        """Raise: answers come whole."""
-        raise MlflowException("this client reads no streams; predict gives the whole answer", codes.NOT_IMPLEMENTED)
+    ) -> Iterator[Any]:
+        """Yield a deployment's predictions as they are made, for a model that has ``predict_stream``.
+
+        The arguments are those of ``predict``, of one row. A piece is what the model yields, as JSON says it. Close
+        the generator, or leave its loop, to hang up.
+        """
+        with _translated():
+            name, body = _question(deployment_name, inputs, endpoint)
+            pieces = self._client.predict_stream(name, body)
+        return _translated_pieces(pieces)
 
     def explain(self, deployment_name: str | None = None, df: Data = None, endpoint: str | None = None) -> NoReturn:
         """Raise: Headgate explains no predictions."""
@@ -334,6 +336,22 @@ def _translated() -> Iterator[None]:
         parts = [error.message, reasons if reasons not in error.message else ""]
         parts.append(f"(request {error.request_id})" if error.request_id else "")
         raise MlflowException(" ".join(part for part in parts if part), error_code=code) from error
+
+
+def _question(deployment_name: str | None, inputs: Data, endpoint: str | None) -> tuple[str, bytes]:
+    """Return whom to ask, and the body."""
+    name = deployment_name if deployment_name is not None else endpoint
+    if name is None:
+        raise errors.InvalidRequest("name the deployment to ask")
+    _same(model_name(name), endpoint)
+    if inputs is None:
+        raise errors.InvalidRequest("give inputs: a DataFrame, an array, records or a dict")
+    return name, encode(inputs).body
+
+
+def _translated_pieces(pieces: Generator[Any, None, None]) -> Iterator[Any]:
+    with _translated(), closing(pieces):
+        yield from pieces
 
 
 def _same(name: str, endpoint: str | None) -> None:

@@ -48,6 +48,9 @@ def answer(case: dict[str, Any], signature: Signature, takes: bool = True) -> En
     """Read the case's request, check what the model gets, and write its answer."""
     fields = {name.encode(): text.encode() for name, text in case["headers"].items()}
     request = read_oip(joined(case["body"]), Head(None, None, fields), LIMITS)
+    if "asks" in case:
+        first = None if request.priority is None else request.priority.name
+        assert {"priority": first, "seconds": request.seconds} == case["asks"]
     data = request.shape(signature, None, LIMITS).data
     if takes:
         if isinstance(data, TensorInput):
