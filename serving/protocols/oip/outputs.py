@@ -9,6 +9,7 @@ own may be asked for as well.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -33,14 +34,19 @@ def outputs_of(output: Output, inference: Inference, signature: Signature, limit
     """Return all tensors, or those that were asked for, in the order in which they were.
 
     Raises ModelFault ``model_output_invalid`` for what no tensor can hold, and InvalidRequest ``invalid_argument`` for
-    an output that is not there.
+    an output that is not there, or asked for twice.
     """
     own = _arrays(output)
-    check_size(sum([array.size for array in own.values()]), limits)
     named = _renamed(own, output, signature)
-    if not inference.outputs:
+    wanted = inference.outputs
+    if not wanted:
+        check_size(sum([array.size for array in own.values()]), limits)
         return [_tensor(name, array) for name, array in named.items()]
-    return [_wanted(each, named, own) for each in inference.outputs]
+    if len({each.name for each in wanted}) != len(wanted):
+        raise _asked_twice(wanted)
+    chosen = [_named(each.name, named, own) for each in wanted]
+    check_size(sum([array.size for array in chosen]), limits)
+    return [_answered(each, array) for each, array in zip(wanted, chosen, strict=True)]
 
 
 def raw_of(tensor: OutputTensor) -> bytes | memoryview:
@@ -84,13 +90,23 @@ def _renamed(own: dict[str, Array], output: Output, signature: Signature) -> dic
     return own
 
 
-def _wanted(wanted: WantedOutput, named: Mapping[str, Array], own: Mapping[str, Array]) -> OutputTensor:
-    array = named.get(wanted.name)
+def _asked_twice(wanted: Sequence[WantedOutput]) -> InvalidRequest:
+    counts = Counter(each.name for each in wanted)
+    name = quote(next(name for name, count in counts.items() if count > 1))
+    return InvalidRequest("invalid_argument", f"output '{name}' is asked for more than once", {"output": name})
+
+
+def _named(name: str, named: Mapping[str, Array], own: Mapping[str, Array]) -> Array:
+    array = named.get(name)
     if array is None:
-        array = own.get(wanted.name)
-    if array is None or not wanted.name:
-        message = f"the model has no output '{quote(wanted.name)}'; it has {name_some(list(named))}"
-        raise InvalidRequest("invalid_argument", message, {"output": quote(wanted.name)})
+        array = own.get(name)
+    if array is None or not name:
+        message = f"the model has no output '{quote(name)}'; it has {name_some(list(named))}"
+        raise InvalidRequest("invalid_argument", message, {"output": quote(name)})
+    return array
+
+
+def _answered(wanted: WantedOutput, array: Array) -> OutputTensor:
     if wanted.classes:
         return OutputTensor(wanted.name, BYTES, largest(array, wanted.classes, wanted.name))
     return _tensor(wanted.name, array)

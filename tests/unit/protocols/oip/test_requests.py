@@ -178,6 +178,13 @@ def test_codings(accepted: bytes | None, coding: str | None) -> None:
     assert choose_coding(accepted) == coding
 
 
+def test_classes_are_written_aside() -> None:
+    """Sorting and spelling them takes far longer than their numbers would."""
+    assert not read({"inputs": [X], "outputs": [{"name": "y"}]}).encodes_aside
+    wanted = [{"name": "z"}, {"name": "y", "parameters": {"classification": 2}}]
+    assert read({"inputs": [X], "outputs": wanted}).encodes_aside
+
+
 def test_numbers_in_binary_weigh_little() -> None:
     """Bodies of them are read at once; those with BYTES, or an escape that may hide it, count in full."""
 
