@@ -1,8 +1,8 @@
 """An answer that comes piece by piece, as the predictor hands it to a transport.
 
 The lease is held, the request goes on and nothing is observed until it has ended: with its last piece, an error, or
-``aclose``, which whoever took it calls in any case. What makes the pieces is closed first: it may use what is leased. Not here: how it began (``predictor.py``), how pieces travel
-(``http/events.py``).
+``aclose``, which whoever took it calls in any case. What makes the pieces is closed first: it may use what is leased.
+Not here: how it began (``predictor.py``), how pieces travel (``http/events.py``).
 """
 
 from __future__ import annotations

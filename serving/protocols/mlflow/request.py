@@ -100,7 +100,7 @@ def read_scoring(body: bytes, head: Head, limits: Limits) -> ScoringRequest:
         quick = only_numbers(body, limits)
         if quick is not None:
             return ScoringRequest(quick)
-    document, marks = load_json_or_nan(body, limits)
+    document, marks = load_json_or_nan(body, limits, nan=None)
     if type(document) is not dict:
         got = describe(document)
         raise InvalidRequest("invalid_argument", f"the body must be a JSON object, got {got}. {_USAGE}")

@@ -84,7 +84,7 @@ def read_oip(body: bytes, head: Head, limits: Limits) -> OipRequest:
     fields = head.fields
     inference = read_inference(body, fields.get(HEADER_LENGTH), limits)
     coding = choose_coding(fields.get(b"accept-encoding"))
-    aside = (coding is not None and len(body) > _LONG_BODY) or any([each.classes for each in inference.outputs])
+    aside = (coding is not None and len(body) > _LONG_BODY) or any(each.classes for each in inference.outputs)
     parameters = inference.parameters
     if not parameters:
         return OipRequest(inference, None, None, coding, aside, inference.unnamed)
