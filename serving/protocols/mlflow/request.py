@@ -25,7 +25,7 @@ from serving.protocols.limits import Limits
 from serving.protocols.mlflow.answer import encode_scores
 from serving.protocols.mlflow.easing import fit_easily
 from serving.protocols.native import CSV, FORMS, JSON, PARQUET, Parsed, only_numbers, schema_for
-from serving.protocols.params import enforce_params
+from serving.protocols.params import declared_only, enforce_params
 from serving.protocols.refusals import describe, name_some
 from serving.protocols.request import Encoded, Head, Told
 from serving.values import value
@@ -72,7 +72,7 @@ class ScoringRequest:
         schema = schema_for(signature, graph_inputs)
         if self.bare:
             body: Mapping[str, Any] = self.parsed.value
-            given = _declared(body, signature)
+            given = declared_only(body, signature.params)
             data = _bare_input({key: part for key, part in body.items() if key not in given}, schema, limits)
             return Call(data, _params(given, signature))
         params = _params(self.params, signature)
@@ -161,15 +161,9 @@ def _params(given: Any, signature: Signature) -> dict[str, Any]:
     if given is not None and type(given) is not dict:
         message = f"params must be an object, got {describe(given)}"
         raise InvalidRequest("invalid_argument", message, {"path": "params"})
-    known = _declared(given or {}, signature)
+    known = declared_only(given or {}, signature.params)
     found = enforce_params(known, signature.params)
     return {name: found[name] for name in dict.fromkeys((*known, *found))}
-
-
-def _declared(given: Mapping[str, Any], signature: Signature) -> dict[str, Any]:
-    """Return those of the given values that the signature has parameters for."""
-    known = {param.name for param in signature.params or ()}
-    return {name: part for name, part in given.items() if name in known}
 
 
 _HINTED = {"object": dict, "map": dict, "array": list}

@@ -54,7 +54,7 @@ def fit_inference(inference: Inference, signature: Signature, graph_inputs: Sche
     """
     schema = schema_for(signature, graph_inputs)
     tensors = (named(inference.inputs[0], schema),) if inference.unnamed else inference.inputs
-    params = enforce_params(model_params(inference.parameters), signature.params)
+    params = enforce_params(model_params(inference.parameters, signature.params), signature.params)
     if schema is not None and schema.tensors and len(tensors) == 1 == len(schema.tensors):
         return Call(_single(tensors[0], schema.tensors[0], limits), params)
     sent = _arrays(tensors, limits)
