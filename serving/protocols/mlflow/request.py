@@ -22,6 +22,7 @@ from registry.signature import Schema, Signature
 from serving.exchange import Call, Input, JsonInput, Output, Priority, Table
 from serving.protocols.json_body import load_json_or_nan
 from serving.protocols.limits import Limits
+from serving.protocols.media import UTF_8, split_type
 from serving.protocols.mlflow.answer import encode_scores
 from serving.protocols.mlflow.easing import fit_easily
 from serving.protocols.native import CSV, FORMS, JSON, PARQUET, Parsed, only_numbers, schema_for
@@ -137,13 +138,12 @@ def media_type(content_type: str) -> str:
 
     No parameter but ``charset`` is known: those of MLflow 1 (``format=pandas-split``) meant another body.
     """
-    media, *rest = (part.strip() for part in content_type.split(";"))
-    media = media.lower() or JSON
-    for part in filter(None, rest):
-        name, _, text = part.partition("=")
-        if name.strip().lower() != "charset":
+    media, parameters = split_type(content_type)
+    media = media or JSON
+    for name, text in parameters:
+        if name != "charset":
             raise _unsupported(f"the content type parameter '{quote(name)}' is not known here; send none but charset")
-        if text.strip().strip('"').lower() not in ("utf-8", "utf8"):
+        if text.lower() not in UTF_8:
             raise _unsupported(f"charset '{quote(text)}' is not supported; send UTF-8")
     if media not in TYPES:
         raise _unsupported(f"content type '{quote(content_type)}' is not supported; send one of {', '.join(TYPES)}")

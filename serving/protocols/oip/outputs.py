@@ -17,9 +17,9 @@ import numpy as np
 from registry.errors import InvalidRequest, ModelFault, quote
 from registry.signature import Signature
 from serving.exchange import Array, ArrayOutput, Output, TableOutput, TensorsOutput
-from serving.protocols.answer_json import check_size, iso_times
+from serving.protocols.answer_json import check_columns, check_size, iso_times
 from serving.protocols.limits import Limits
-from serving.protocols.oip.byte_strings import write_byte_strings
+from serving.protocols.oip.byte_strings import objects_of, write_byte_strings
 from serving.protocols.oip.classes import largest
 from serving.protocols.oip.datatypes import BYTES, DATATYPES, name_of
 from serving.protocols.oip.loose import array_of, column, columns_of
@@ -68,8 +68,7 @@ def _arrays(output: Output) -> dict[str, Array]:
         return {str(name): array for name, array in output.arrays.items()}
     if isinstance(output, TableOutput):
         table = output.table
-        if len(set(table.names)) != len(table.names):
-            raise _invalid("two of the table's columns have the same name")
+        check_columns(table)
         return dict(zip(table.names, table.arrays, strict=True))
     return columns_of(output.value) or {"": array_of(output.value)}
 
@@ -128,7 +127,7 @@ def _sent(array: Array) -> Array:
     if kind == "O":
         return column(array.reshape(-1).tolist()).reshape(array.shape)
     if kind == "M":
-        return _objects(iso_times(array.reshape(-1)), array.shape)
+        return objects_of(iso_times(array.reshape(-1)), array.shape)
     if kind in "US":
         return array.astype(object)
     if kind == "f" and array.dtype.itemsize > 8:
@@ -136,10 +135,6 @@ def _sent(array: Array) -> Array:
     if kind in "fiub" and name_of(array.dtype) is not None:
         return array.astype(array.dtype.newbyteorder("="))
     raise _invalid(f"an array of {quote(array.dtype)} is no tensor")
-
-
-def _objects(values: Sequence[object], shape: tuple[int, ...]) -> Array:
-    return np.fromiter(values, dtype=object, count=len(values)).reshape(shape)
 
 
 def _invalid(reason: str) -> ModelFault:

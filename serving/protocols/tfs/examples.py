@@ -69,7 +69,7 @@ class ExamplesRequest:
         named = named_outputs(output, told.signature, rows)
         results = _RESULTS[self.verb]({} if named is None else listed(named, limits), rows)
         body = write_json({"results": results}, limits)
-        check_length(body, limits)
+        check_length(len(body), limits)
         return Encoded(JSON, body)
 
 

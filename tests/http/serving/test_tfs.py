@@ -144,7 +144,9 @@ async def test_the_list_of_models_is_made_beside_the_loop() -> None:
             return super().values()
 
     named = [SimpleNamespace(name=name) for name in ("half", "churn")]
-    node: Any = SimpleNamespace(routes=SimpleNamespace(table=SimpleNamespace(models=Models(enumerate(named)))))
+    node: Any = SimpleNamespace(
+        routes=SimpleNamespace(table=SimpleNamespace(models=Models({each.name: each for each in named})))
+    )
     app = FastAPI()
     app.include_router(tfs_routes(node))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
