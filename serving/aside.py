@@ -16,14 +16,19 @@ from registry.edge.errand import in_task
 from registry.errors import ModelFault
 
 T = TypeVar("T")
+COLLECT_SECONDS = 5.0
+"""For how long the collector rests at a stretch where heavy work never ends."""
 
 
 class Aside:
     """Does work in threads. For one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, collect_seconds: float = COLLECT_SECONDS) -> None:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="heavy")
         self._heavy = 0
+        self._collect_seconds = collect_seconds
+        self._rested_since = 0.0
+        self._collections = 0
 
     async def do(self, until: float, work: Callable[[], T]) -> T:
         """Return what ``work`` does; raise ModelFault ``model_timeout`` at ``until``, as ``perf_counter`` counts."""
@@ -35,12 +40,14 @@ class Aside:
             async with asyncio.timeout(max(0.0, until - perf_counter())):
                 return await running
         except TimeoutError:
-            raise ModelFault("model_timeout", "the time for this request was over while others were read") from None
+            raise ModelFault("model_timeout", "the time for this request was over before it was worked on") from None
 
     def _rest_collector(self) -> None:
         # A large body may be millions of small lists, and each few hundred wake the collector, which looks at all the
         # others again and holds the interpreter meanwhile: the event loop would stand still for seconds. There are no
         # cycles in what is read and written here.
+        if not self._heavy:
+            self._rested_since = perf_counter()
         self._heavy += 1
         gc.disable()
 
@@ -48,6 +55,12 @@ class Aside:
         self._heavy -= 1
         if not self._heavy:
             gc.enable()
+        elif perf_counter() - self._rested_since >= self._collect_seconds:
+            # Else the cycles of all other requests would pile up for as long as some heavy work is always under way.
+            # The older ones are looked at as seldom as the collector itself would.
+            self._collections += 1
+            gc.collect(2 if self._collections % 100 == 0 else 1 if self._collections % 10 == 0 else 0)
+            self._rested_since = perf_counter()
 
     def close(self) -> None:
         """End the threads; they are idle by then."""

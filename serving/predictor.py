@@ -33,6 +33,7 @@ from serving.pool.slot import Lease
 from serving.pool.state import State
 from serving.ports import Streaming
 from serving.protocols.limits import HEAVY_BYTES, Limits
+from serving.protocols.native import schema_for
 from serving.protocols.request import Encoded, Read, Request, Told
 from serving.reader.reader import TableReader
 from serving.routing.choose import Ask, choose
@@ -177,8 +178,10 @@ class Predictor:
         try:
             ready = None if first is None else await encode(first)
         except BaseException as error:
-            ended(error)
-            await pieces.aclose()
+            try:
+                await pieces.aclose()
+            finally:
+                ended(error)
             raise
         return Streamed(decision, ready, pieces, encode, most=self._limits.stream_seconds, ended=ended)
 
@@ -197,8 +200,9 @@ class Predictor:
         encoded = await self._encode(output, decision, turn, turn.until)
         done.encode = perf_counter() - predicted
         if decision.shadows:
-            body, read, request_id = question.body, question.read, question.request_id
-            answered = Answered(body, question.content_type, request_id, output, done.predict, read, done.protocol)
+            body, read, request_id, weight = question.body, question.read, question.request_id, question.weight or 0
+            media, seconds = question.content_type, done.predict
+            answered = Answered(body, media, request_id, output, seconds, read, done.protocol, weight)
             self._shadows.offer(decision, answered)
         return Answer(encoded, decision)
 
@@ -259,9 +263,11 @@ class Predictor:
             first = await anext(pieces, None)
             done.predict = perf_counter() - shaped
         except BaseException:
-            lease.release()
-            if pieces is not None:
-                await pieces.aclose()
+            try:
+                if pieces is not None:
+                    await pieces.aclose()
+            finally:
+                lease.release()
             raise
         done.rows = call.data.rows
         return lease, pieces, first
@@ -275,7 +281,7 @@ class Predictor:
     async def _shape(self, lease: Lease, decision: Decision, turn: _Turn, done: Finished) -> Call:
         leased, request, limits = perf_counter(), turn.request, self._limits
         signature, inputs, table = decision.chosen.signature, lease.loaded.graph_inputs, request.table
-        if table is not None:
+        if table is not None and table.reads_apart(schema_for(signature, inputs)):
             await in_task()
             left = _left(turn, leased)
             call = await self._tables.read(table, signature, inputs, seconds=left)

@@ -1,8 +1,8 @@
 """An answer that comes piece by piece, as the predictor hands it to a transport.
 
 The lease is held, the request goes on and nothing is observed until it has ended: with its last piece, an error, or
-``aclose``, which whoever took it calls in any case. Not here: how it began (``predictor.py``), how pieces travel
-(``http/events.py``).
+``aclose``, which whoever took it calls in any case. What makes the pieces is closed first: it may use what is leased.
+Not here: how it began (``predictor.py``), how pieces travel (``http/events.py``).
 """
 
 from __future__ import annotations
@@ -64,14 +64,18 @@ class Streamed:
             self._end(None)
             raise
         except BaseException as error:
-            self._end(error)
-            await self._rest.aclose()
+            await self._close(error)
             raise
 
     async def aclose(self) -> None:
         """Give up the rest; nobody waits for it. Idempotent."""
-        self._end(asyncio.CancelledError())
-        await self._rest.aclose()
+        await self._close(asyncio.CancelledError())
+
+    async def _close(self, error: BaseException) -> None:
+        try:
+            await self._rest.aclose()
+        finally:
+            self._end(error)
 
     async def _make(self) -> Encoded:
         try:

@@ -125,14 +125,11 @@ class PredictLane:
             done.code = error.code
             self._observe(done)
             raise
-        request_id, head_of_body = scope["headgate.request_id"], wish.head
-        read, media = partial(wish.spoken.read, body, head_of_body), head_of_body.content_type
-        weigh, fields = wish.spoken.weigh, head_of_body.fields
-        weight = None if weigh is None else weigh(body, head_of_body)
-        question = Question(wish.ask, body, read, media, request_id, wish.seconds, wish.priority, fields, weight)
+        request_id = scope["headgate.request_id"]
         if (events := wish.spoken.events) is not None:
-            return await self._stream(scope, direct, question, done, events)
+            return await self._stream(scope, direct, (wish, body, events), done)
         try:
+            question = _question(wish, body, request_id)
             with Hangup(direct):
                 answer = await self._predictor.predict(question, done)
         finally:
@@ -142,10 +139,12 @@ class PredictLane:
         return Reply(self._head(answer) + named, encoded.body)
 
     async def _stream(
-        self, scope: Scope, direct: Direct | None, question: Question, done: Finished, events: Framing
+        self, scope: Scope, direct: Direct | None, asked: tuple[Wish, bytes, Framing], done: Finished
     ) -> EventReply:
-        size, path, request_id = len(question.body), scope["path"], question.request_id
+        wish, body, events = asked
+        size, path, request_id = len(body), scope["path"], scope["headgate.request_id"]
         try:
+            question = _question(wish, body, request_id)
             with Hangup(direct):
                 await in_task()
                 streamed = await self._predictor.stream(question, done)
@@ -204,6 +203,15 @@ class Reply(NamedTuple):
         """Return the header lines as ASGI takes them, with the length."""
         lines = [line.partition(b": ") for line in self.head.splitlines()]
         return [*((name, value) for name, _, value in lines), (b"content-length", b"%d" % len(self.body))]
+
+
+def _question(wish: Wish, body: bytes, request_id: str) -> Question:
+    head, spoken = wish.head, wish.spoken
+    weight = None if spoken.weigh is None else spoken.weigh(body, head)
+    read = partial(spoken.read, body, head)
+    return Question(
+        wish.ask, body, read, head.content_type, request_id, wish.seconds, wish.priority, head.fields, weight
+    )
 
 
 def _told(decision: Decision) -> bytes:

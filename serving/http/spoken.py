@@ -17,7 +17,7 @@ from serving.protocols.native_request import read_native, read_native_stream
 from serving.protocols.oip.request import OIP, read_oip, read_oip_stream, weigh_oip
 from serving.protocols.request import NATIVE, Head, Request
 from serving.protocols.sse import BARE, NAMED, Framing
-from serving.protocols.tfs.examples import read_examples
+from serving.protocols.tfs.examples import read_examples, weigh_examples
 from serving.protocols.tfs.paths import PREFIX as TFS_PREFIX
 from serving.protocols.tfs.paths import read_path
 from serving.protocols.tfs.predict import read_predict
@@ -31,6 +31,7 @@ NO_DEFAULT = (
 # MLServer has both names for both.
 INFERS, STREAMS = ("/infer", "/generate"), ("/infer_stream", "/generate_stream")
 ReadBody = Callable[[bytes, Head, Limits], Request]
+Weigh = Callable[[bytes, Head], int]
 
 
 @value
@@ -56,7 +57,7 @@ class Spoken:
     takes_query: bool = False
     any_case: bool = False
     events: Framing | None = None
-    weigh: Callable[[bytes, Head], int] | None = None
+    weigh: Weigh | None = None
 
     def speaks(self, path: str) -> bool:
         """Tell whether a path is one of its own."""
@@ -126,15 +127,15 @@ def all_spoken(default: Ask | None = None) -> tuple[Spoken, ...]:
         Spoken(OIP, "/v2/models/", INFERS, ask_oip, read_oip, takes_query=True, weigh=weigh_oip),
         Spoken(OIP, "/v2/models/", STREAMS, ask_oip, read_oip_stream, takes_query=True, events=BARE, weigh=weigh_oip),
         _tfs(":predict", read_predict),
-        _tfs(":classify", partial(read_examples, "classify")),
-        _tfs(":regress", partial(read_examples, "regress")),
+        _tfs(":classify", partial(read_examples, "classify"), weigh_examples),
+        _tfs(":regress", partial(read_examples, "regress"), weigh_examples),
         Spoken(MLFLOW, "/models/", scored, ask_native, read_scoring, takes_query=True),
         Spoken(MLFLOW, ROOT, (ROOT,), ask_at_root(default), read_scoring_at_root, takes_query=True),
     )
 
 
-def _tfs(verb: str, read: ReadBody) -> Spoken:
-    return Spoken("tfs", TFS_PREFIX, (verb,), ask_tfs, read, takes_query=True, any_case=True)
+def _tfs(verb: str, read: ReadBody, weigh: Weigh | None = None) -> Spoken:
+    return Spoken("tfs", TFS_PREFIX, (verb,), ask_tfs, read, takes_query=True, any_case=True, weigh=weigh)
 
 
 def endings_of(spoken: Sequence[Spoken]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Literal, cast
 from registry.errors import InvalidRequest, quote
 from serving.exchange import Output
 from serving.protocols.answer_json import check_length, jsonable, write_json
+from serving.protocols.compression import read_quality
 from serving.protocols.limits import Limits
 from serving.protocols.media_answer import ANSWERED, MediaWish, encode_media
 from serving.protocols.request import Encoded
@@ -79,10 +80,7 @@ def _media_range(part: str) -> tuple[str, float]:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
-            try:
-                quality = max(0.0, min(1.0, float(value)))  # in this order NaN becomes 1
-            except ValueError:
-                quality = 0.0
+            quality = read_quality(value)
     return media, quality
 
 
@@ -113,7 +111,7 @@ def encode_answer(
     if isinstance(fmt, MediaWish):
         encoded = encode_media(output, fmt, limits)
         if encoded is not None:
-            check_length(encoded.body, limits)
+            check_length(len(encoded.body), limits)
             return encoded
         fmt = cast("Format", fmt.otherwise)
     if fmt == _JSON:
@@ -130,5 +128,5 @@ def encode_answer(
         from serving.protocols.answer_table import write_arrow, write_csv
 
         body = write_arrow(output, limits) if fmt == _ARROW else write_csv(output, limits)
-    check_length(body, limits)
+    check_length(len(body), limits)
     return Encoded(fmt, body)

@@ -16,12 +16,13 @@ import orjson
 
 from registry.errors import InvalidRequest, ModelFault, quote
 from serving.exchange import Array, ArrayOutput, Output, Table, TableOutput, TensorsOutput
+from serving.protocols.cells import objects
 from serving.protocols.json_scan import scan
 from serving.protocols.limits import Limits
 
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-# What orjson writes straight from an array's memory.
-_NATIVE = {np.dtype(name) for name in ("f8", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "bool")}
+DIRECT = frozenset(np.dtype(name) for name in ("f8", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "bool"))
+"""What orjson writes straight from an array's memory."""
 
 _PLAIN = frozenset("?bBhHiIlLqQefd")
 """The letters of numpy's types that Python has numbers for, exactly."""
@@ -77,15 +78,21 @@ def check_size(values: int, limits: Limits) -> None:
         raise invalid(f"{values:,} values take more than the {limits.response_bytes:,} bytes that are sent at most")
 
 
-def check_length(body: bytes, limits: Limits) -> None:
-    """Refuse an answer that is too long to be sent."""
-    if len(body) > limits.response_bytes:
+def check_length(size: int, limits: Limits) -> None:
+    """Refuse an answer of ``size`` bytes that is too long to be sent."""
+    if size > limits.response_bytes:
         raise ModelFault(
             "model_output_invalid",
-            f"the model's answer is {len(body):,} bytes long; at most {limits.response_bytes:,} are sent. "
+            f"the model's answer is {size:,} bytes long; at most {limits.response_bytes:,} are sent. "
             "Send fewer rows at once",
             {"limit": limits.response_bytes},
         )
+
+
+def check_columns(table: Table) -> None:
+    """Refuse a table that cannot be told by its columns' names."""
+    if len(set(table.names)) != len(table.names):
+        raise invalid("two of the table's columns have the same name")
 
 
 def _write_keys(answer: Mapping[str, Any]) -> bytes:
@@ -154,7 +161,7 @@ def _array(array: Array) -> Any:
             array = array.astype(np.float64)
         if array.dtype != np.float64 or array.ndim == 0:
             return array.tolist()
-    if array.dtype in _NATIVE and array.ndim and array.dtype.isnative:
+    if array.dtype in DIRECT and array.ndim and array.dtype.isnative:
         return np.ascontiguousarray(array)
     if kind == "M":
         return _nested(iso_times(array.ravel()), array.shape)
@@ -173,7 +180,7 @@ def _listed(array: Array) -> Any:
 
 
 def _nested(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
-    return np.fromiter(values, dtype=object, count=len(values)).reshape(shape).tolist()
+    return objects(values).reshape(shape).tolist()
 
 
 def iso_times(times: Array) -> list[str | None]:
@@ -189,9 +196,7 @@ def _trimmed(text: str) -> str:
 
 
 def _records(table: Table, limits: Limits) -> Any:
-    names = table.names
-    check_size(table.rows * len(names), limits)
-    if len(set(names)) != len(names):
-        raise invalid("two of the table's columns have the same name")
+    check_size(table.rows * len(table.names), limits)
+    check_columns(table)
     columns = [_listed(array) for array in table.arrays]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return [dict(zip(table.names, row, strict=True)) for row in zip(*columns, strict=True)]

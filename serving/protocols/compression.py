@@ -31,8 +31,11 @@ def choose_coding(accepted: bytes | None) -> Coding | None:
 
 def _weight(parameters: str) -> float:
     name, _, value = parameters.partition("=")
-    if name.strip() != "q":
-        return 1.0
+    return read_quality(value) if name.strip() == "q" else 1.0
+
+
+def read_quality(value: str) -> float:
+    """Return what follows ``q=`` in a header of what is accepted: from 0 to 1 (RFC 9110 §12.4.2); 0 for no number."""
     try:
         return max(0.0, min(1.0, float(value)))  # in this order NaN becomes 1
     except ValueError:

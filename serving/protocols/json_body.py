@@ -54,31 +54,62 @@ def load_value(body: bytes, limits: Limits) -> Any:
     return load_json(body, limits)[0]
 
 
-def load_json_or_nan(body: bytes, limits: Limits) -> tuple[Any, Marks]:
-    """Parse a body as ``load_json`` does, but take what Python's own encoder writes for floats that JSON has no word
-    for: NaN is null, Infinity is infinite.
+def load_json_or_nan(body: bytes, limits: Limits, *, nan: float | None, short: bool = False) -> tuple[Any, Marks]:
+    """Parse a body as ``load_json`` does, but let floats also be NaN, Infinity and -Infinity, as Python's own encoder
+    writes what JSON has no word for.
 
-    Raises InvalidRequest ``malformed_json``, ``too_deep``, ``duplicate_key``, ``too_many_values``.
+    Only a body that cannot be read otherwise, and has such a word, is read again: with zeros for the words, as strictly
+    as before, and then as it is. So nothing else that is wrong gets through.
+
+    Args:
+        body: The whole of it.
+        limits: The same as for ``load_json``.
+        nan: What NaN becomes: itself, or None for a missing value.
+        short: Whether Inf, -Inf and -NaN are such words too.
+
+    Raises InvalidRequest as ``load_json`` does.
     """
     try:
         return load_json(body, limits)
     except InvalidRequest as error:
-        if error.code != "non_finite_number":
+        if error.code not in ("non_finite_number", "malformed_json") or not (b"NaN" in body or b"Inf" in body):
             raise
-    marks = scan(body, limits)
-    try:
-        value = json.loads(body, parse_constant=_CONSTANTS.__getitem__, parse_int=_int)
-        if b"\\u" in body:
-            json.dumps(value, ensure_ascii=False).encode()  # refuses half a character
-    except (ValueError, RecursionError):
-        raise InvalidRequest("malformed_json", "the body is not valid JSON") from None
-    if not _all_keys_kept(value, marks.members):
-        _refuse_duplicate(body)
-    return value, Marks(marks.members, marks.strings, literals=True)
+    words = _SHORT_WORDS if short else _WORDS
+    _, marks = load_json(words.sub(_zero, body), limits)
+    if short:
+        body = words.sub(_longer, body)
+    constants = {"NaN": nan, "Infinity": math.inf, "-Infinity": -math.inf}
+    value = json.loads(body, parse_constant=constants.__getitem__, parse_int=_int)
+    return value, marks if nan is not None else Marks(marks.members, marks.strings, literals=True)
 
 
-_CONSTANTS = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}
+# Strings are consumed whole, so that words inside of them are left alone, and nothing is ever tried twice. What stands
+# before a word is looked at once its first letter is found: the search goes from one such letter to the next.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
+_ALONE = rb"(?<![A-Za-z0-9.+-]%b)%b(?![A-Za-z0-9])"
+
+
+def _pattern(*words: tuple[bytes, bytes]) -> re.Pattern[bytes]:
+    return re.compile(b"|".join((_STRING, *(first + _ALONE % (first, rest) for first, rest in words))), re.DOTALL)
+
+
+_WORDS = _pattern((b"N", b"aN"), (b"I", b"nfinity"), (b"-", b"Infinity"))
+_SHORT_WORDS = _pattern((b"N", b"aN"), (b"I", b"nf(?:inity)?+"), (b"-", b"(?:NaN|Inf(?:inity)?+)"))
+# As long as the words, so that places in messages are right.
+_ZEROS = {
+    word: (b"-0" if word[:1] == b"-" else b"0").ljust(len(word))
+    for word in (b"NaN", b"-NaN", b"Inf", b"-Inf", b"Infinity", b"-Infinity")
+}
+_LONGER = {b"-NaN": b"NaN", b"Inf": b"Infinity", b"-Inf": b"-Infinity"}
 _LONGEST_INT = 20
+
+
+def _zero(found: re.Match[bytes]) -> bytes:
+    return _ZEROS.get(found[0], found[0])
+
+
+def _longer(found: re.Match[bytes]) -> bytes:
+    return _LONGER.get(found[0], found[0])
 
 
 def _int(digits: str) -> int | float:

@@ -12,6 +12,7 @@ from typing import Any
 
 from registry.signature import Schema, Tensor
 from serving.protocols.kinds import column_kind, tensor_kind
+from serving.protocols.schemas import part_of
 
 MOST_CELLS = 4096
 """What a made-up tensor may have; a larger one helps nobody to see its shape."""
@@ -71,15 +72,10 @@ def _cell(spec: Mapping[str, Any], depth: int) -> Any:
     if name == "sparkml_vector":
         return [0.5]
     if name == "array":
-        return [_cell(_part(spec, "items"), depth + 1)]
+        return [_cell(part_of(spec, "items"), depth + 1)]
     if name == "map":
-        return {"key": _cell(_part(spec, "values"), depth + 1)}
+        return {"key": _cell(part_of(spec, "values"), depth + 1)}
     if name == "object":
-        parts = _part(spec, "properties")
+        parts = part_of(spec, "properties")
         return {str(key): _cell(part, depth + 1) for key, part in parts.items() if isinstance(part, Mapping)}
     return "text"
-
-
-def _part(spec: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    part = spec.get(key)
-    return part if isinstance(part, Mapping) else {}

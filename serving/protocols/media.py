@@ -87,6 +87,16 @@ def _params(parts: Sequence[Part], limits: Limits) -> Mapping[str, Any] | None:
     return value
 
 
+UTF_8 = ("utf-8", "utf8")
+
+
+def split_type(content_type: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return what a Content-Type header names, in small letters, and its parameters, without their quotes."""
+    media, *rest = (part.strip() for part in content_type.split(";"))
+    pairs = [part.partition("=") for part in rest if part]
+    return media.lower(), [(name.strip().lower(), text.strip().strip('"')) for name, _, text in pairs]
+
+
 def json_of(part: Part, limits: Limits) -> Any:
     """Return the JSON value that a part is; raise as ``load_json`` does."""
     if len(part.data) > HEAVY_BYTES:

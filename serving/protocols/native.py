@@ -30,7 +30,7 @@ from serving.protocols.frames import (
 )
 from serving.protocols.json_body import load_json
 from serving.protocols.limits import Limits
-from serving.protocols.media import MEDIA, is_media, read_media
+from serving.protocols.media import MEDIA, UTF_8, is_media, read_media, split_type
 from serving.protocols.media_input import decodes, fit_parts
 from serving.protocols.params import enforce_params
 from serving.protocols.refusals import describe, name_some
@@ -162,8 +162,8 @@ def _refuse_keys(value: Mapping[str, Any], forms: list[str]) -> None:
 
 
 def _media_type(content_type: str) -> str:
-    media, *rest = (part.strip() for part in content_type.split(";"))
-    media = media.lower() or JSON
+    media, parameters = split_type(content_type)
+    media = media or JSON
     if is_media(media):
         return media
     if media != JSON and media not in _TABLES:
@@ -173,9 +173,8 @@ def _media_type(content_type: str) -> str:
             f"content type '{quote(content_type)}' is not supported; send one of {supported}",
             {"supported": [JSON, *_TABLES, *MEDIA]},
         )
-    for part in rest:
-        name, _, text = part.partition("=")
-        if name.strip().lower() == "charset" and text.strip().strip('"').lower() not in ("utf-8", "utf8"):
+    for name, text in parameters:
+        if name == "charset" and text.lower() not in UTF_8:
             raise InvalidRequest(
                 "unsupported_media_type",
                 f"charset '{quote(text)}' is not supported; send UTF-8",

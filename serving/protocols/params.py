@@ -1,7 +1,8 @@
 """Inference parameters, checked against the signature. Pure.
 
 A parameter that the signature does not have is refused: MLflow ignores it with a warning in the server's log, which for
-the caller is a misspelt parameter that silently has no effect. Absent ones get their default.
+the caller is a misspelt parameter that silently has no effect. Absent ones get their default. Other systems' protocols
+leave unknown ones out first (``declared_only``), because their servers do and their clients count on it.
 
 Source: ``_enforce_params_schema`` and ``ParamSpec`` of MLflow.
 """
@@ -33,6 +34,12 @@ def enforce_params(given: Mapping[str, Any] | None, declared: Sequence[Param] | 
         has = f"it has {name_some(known)}" if known else "its signature has none"
         raise wrong_columns(f"unknown parameter {name_some(unknown)}; {has}", columns=unknown, reason="unknown")
     return {param.name: _value(param, given.get(param.name, param.default)) for param in declared}
+
+
+def declared_only(given: Mapping[str, Any], declared: Sequence[Param] | None) -> dict[str, Any]:
+    """Return those of the given values that the signature has parameters for."""
+    known = {param.name for param in declared or ()}
+    return {name: part for name, part in given.items() if name in known}
 
 
 def _value(param: Param, value: Any) -> Any:

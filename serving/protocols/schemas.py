@@ -176,11 +176,11 @@ def _cell(spec: Mapping[str, Any], required: bool, depth: int) -> Json:
     if name == "sparkml_vector":
         cell = {"type": "array", "items": {"type": ["number", "null"]}}
     elif name == "array":
-        cell = {"type": "array", "items": _cell(_part(spec, "items"), True, depth + 1)}
+        cell = {"type": "array", "items": _cell(part_of(spec, "items"), True, depth + 1)}
     elif name == "map":
-        cell = {"type": "object", "additionalProperties": _cell(_part(spec, "values"), True, depth + 1)}
+        cell = {"type": "object", "additionalProperties": _cell(part_of(spec, "values"), True, depth + 1)}
     elif name == "object":
-        parts = {str(key): part for key, part in _part(spec, "properties").items() if isinstance(part, Mapping)}
+        parts = {str(key): part for key, part in part_of(spec, "properties").items() if isinstance(part, Mapping)}
         cell = {
             "type": "object",
             "properties": {k: _cell(p, bool(p.get("required", True)), depth + 1) for k, p in parts.items()},
@@ -190,7 +190,8 @@ def _cell(spec: Mapping[str, Any], required: bool, depth: int) -> Json:
     return cell if required or not cell else _nullable(cell)
 
 
-def _part(spec: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def part_of(spec: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return what a column's type says of its parts; nothing where that is no object."""
     part = spec.get(key)
     return part if isinstance(part, Mapping) else {}
 
@@ -260,9 +261,9 @@ def _type_words(spec: Mapping[str, Any], depth: int) -> str:
     if depth >= MOST_DEPTH:
         return "…"
     if name == "array":
-        return f"array of {_type_words(_part(spec, 'items'), depth + 1)}"
+        return f"array of {_type_words(part_of(spec, 'items'), depth + 1)}"
     if name == "map":
-        return f"map of {_type_words(_part(spec, 'values'), depth + 1)}"
+        return f"map of {_type_words(part_of(spec, 'values'), depth + 1)}"
     if name == "object":
-        return f"object with {', '.join(map(str, _part(spec, 'properties')))}"
+        return f"object with {', '.join(map(str, part_of(spec, 'properties')))}"
     return name

@@ -30,6 +30,7 @@ class Answered:
         request_id: The request's.
         output: What was answered.
         seconds: How long the model took.
+        weight: How many bytes of JSON take as long to read, where that may be more than its length.
     """
 
     body: bytes
@@ -39,6 +40,7 @@ class Answered:
     seconds: float
     read: Read
     protocol: str = NATIVE
+    weight: int = 0
 
 
 @value

@@ -269,7 +269,7 @@ class Shadows:
         signature, limits, seconds = copy.routed.signature, self._limits, self._bounds.seconds
         answered = copy.answered
         try:
-            if len(answered.body) > HEAVY_BYTES:
+            if max(len(answered.body), answered.weight) > HEAVY_BYTES:
                 if _is_json(answered):
                     return await self._reader.read_json(answered.body, signature, graph_inputs, seconds=seconds)
                 request = await asyncio.to_thread(answered.read, limits)

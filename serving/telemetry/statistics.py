@@ -15,7 +15,7 @@ triton-inference-server/server.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from serving.telemetry.tally import Tally
@@ -31,6 +31,10 @@ class Timed:
     def plus(self, other: Timed) -> Timed:
         """Return both together."""
         return Timed(self.count + other.count, self.ns + other.ns)
+
+    def to_json(self) -> dict[str, int]:
+        """Return both by their names."""
+        return {"count": self.count, "ns": self.ns}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,20 @@ class Statistics:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form in which siblings tell one another."""
-        return asdict(self)
+        """Return the form in which siblings tell one another: that of ``asdict``, which is many times slower, and a
+        node may have a thousand versions."""
+        return {
+            "last_inference": self.last_inference,
+            "inferences": self.inferences,
+            "executions": self.executions,
+            "success": self.success.to_json(),
+            "fail": self.fail.to_json(),
+            "queue": self.queue.to_json(),
+            "compute_input": self.compute_input.to_json(),
+            "compute_infer": self.compute_infer.to_json(),
+            "compute_output": self.compute_output.to_json(),
+            "batches": [{"rows": each.rows, "ran": each.ran.to_json()} for each in self.batches],
+        }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Statistics:

@@ -130,7 +130,6 @@ STATUS = {
     "unknown_statistics": "404",
     "missing_input": "400",
     "unknown_output": "400",
-    "unknown_parameter": "400",
     "timeout": "504",
 }
 

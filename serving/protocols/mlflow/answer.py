@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from registry.errors import ModelFault
 from serving.exchange import Array, ArrayOutput, Output, TableOutput, TensorsOutput
-from serving.protocols.answer_json import check_size, invalid, iso_times
+from serving.protocols.answer_json import check_columns, check_length, check_size, invalid, iso_times
+from serving.protocols.cells import objects
 from serving.protocols.limits import Limits
 
 PROTOCOL_VERSION = "3.17.2"
@@ -41,13 +41,7 @@ def encode_scores(output: Output, limits: Limits, *, bare: bool = False) -> byte
         text = _write(document)
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid(type(error).__name__) from None
-    if len(text) > limits.response_bytes:
-        raise ModelFault(
-            "model_output_invalid",
-            f"the model's answer is {len(text):,} bytes long; at most {limits.response_bytes:,} are sent. "
-            "Send fewer rows at once",
-            {"limit": limits.response_bytes},
-        )
+    check_length(len(text), limits)
     return text.encode("ascii")
 
 
@@ -67,8 +61,7 @@ def _jsonable(output: Output, limits: Limits) -> Any:
     if isinstance(output, TableOutput):
         table = output.table
         check_size(table.rows * len(table.names), limits)
-        if len(set(table.names)) != len(table.names):
-            raise invalid("two of the table's columns have the same name")
+        check_columns(table)
         columns = [_listed(array) for array in table.arrays]
         return [dict(zip(table.names, row, strict=True)) for row in zip(*columns, strict=True)]
     if isinstance(output, TensorsOutput):
@@ -81,8 +74,7 @@ def _listed(array: Array) -> Any:
     """Return an array as nested lists of Python's own values, or as the one value that it is."""
     kind = array.dtype.kind
     if kind == "M":
-        times = iso_times(array.ravel())
-        return np.fromiter(times, dtype=object, count=len(times)).reshape(array.shape).tolist()
+        return objects(iso_times(array.ravel())).reshape(array.shape).tolist()
     if kind == "f" and array.dtype.itemsize > 8:
         return array.astype(np.float64).tolist()
     if kind in "biufUSO":

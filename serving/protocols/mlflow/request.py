@@ -22,10 +22,11 @@ from registry.signature import Schema, Signature
 from serving.exchange import Call, Input, JsonInput, Output, Priority, Table
 from serving.protocols.json_body import load_json_or_nan
 from serving.protocols.limits import Limits
+from serving.protocols.media import UTF_8, split_type
 from serving.protocols.mlflow.answer import encode_scores
 from serving.protocols.mlflow.easing import fit_easily
 from serving.protocols.native import CSV, FORMS, JSON, PARQUET, Parsed, only_numbers, schema_for
-from serving.protocols.params import enforce_params
+from serving.protocols.params import declared_only, enforce_params
 from serving.protocols.refusals import describe, name_some
 from serving.protocols.request import Encoded, Head, Told
 from serving.values import value
@@ -71,7 +72,7 @@ class ScoringRequest:
         schema = schema_for(signature, graph_inputs)
         if self.bare:
             body: Mapping[str, Any] = self.parsed.value
-            given = _declared(body, signature)
+            given = declared_only(body, signature.params)
             data = _bare_input({key: part for key, part in body.items() if key not in given}, schema, limits)
             return Call(data, _params(given, signature))
         params = _params(self.params, signature)
@@ -98,7 +99,7 @@ def read_scoring(body: bytes, head: Head, limits: Limits) -> ScoringRequest:
     quick = only_numbers(body, limits)
     if quick is not None:
         return ScoringRequest(quick)
-    document, marks = load_json_or_nan(body, limits)
+    document, marks = load_json_or_nan(body, limits, nan=None)
     if type(document) is not dict:
         got = describe(document)
         raise InvalidRequest("invalid_argument", f"the body must be a JSON object, got {got}. {_USAGE}")
@@ -135,13 +136,12 @@ def media_type(content_type: str) -> str:
 
     No parameter but ``charset`` is known: those of MLflow 1 (``format=pandas-split``) meant another body.
     """
-    media, *rest = (part.strip() for part in content_type.split(";"))
-    media = media.lower() or JSON
-    for part in filter(None, rest):
-        name, _, text = part.partition("=")
-        if name.strip().lower() != "charset":
+    media, parameters = split_type(content_type)
+    media = media or JSON
+    for name, text in parameters:
+        if name != "charset":
             raise _unsupported(f"the content type parameter '{quote(name)}' is not known here; send none but charset")
-        if text.strip().strip('"').lower() not in ("utf-8", "utf8"):
+        if text.lower() not in UTF_8:
             raise _unsupported(f"charset '{quote(text)}' is not supported; send UTF-8")
     if media not in TYPES:
         raise _unsupported(f"content type '{quote(content_type)}' is not supported; send one of {', '.join(TYPES)}")
@@ -159,15 +159,9 @@ def _params(given: Any, signature: Signature) -> dict[str, Any]:
     if given is not None and type(given) is not dict:
         message = f"params must be an object, got {describe(given)}"
         raise InvalidRequest("invalid_argument", message, {"path": "params"})
-    known = _declared(given or {}, signature)
+    known = declared_only(given or {}, signature.params)
     found = enforce_params(known, signature.params)
     return {name: found[name] for name in dict.fromkeys((*known, *found))}
-
-
-def _declared(given: Mapping[str, Any], signature: Signature) -> dict[str, Any]:
-    """Return those of the given values that the signature has parameters for."""
-    known = {param.name for param in signature.params or ()}
-    return {name: part for name, part in given.items() if name in known}
 
 
 _HINTED = {"object": dict, "map": dict, "array": list}

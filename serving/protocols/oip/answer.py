@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from registry.errors import InvalidRequest, ModelFault, quote
+from registry.errors import InvalidRequest, quote
 from serving.exchange import Array
-from serving.protocols.answer_json import invalid
+from serving.protocols.answer_json import DIRECT, check_length, invalid
 from serving.protocols.limits import Limits
 from serving.protocols.oip.byte_strings import as_base64
 from serving.protocols.oip.datatypes import BYTES, DATATYPES
@@ -23,8 +23,6 @@ from serving.protocols.oip.values import Inference, OutputTensor
 from serving.protocols.request import Told
 
 _SMALL = 256
-_NATIVE = frozenset(np.dtype(name) for name in ("f8", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "bool"))
-"""What orjson writes straight from an array's memory."""
 
 
 def write_answer(
@@ -68,14 +66,7 @@ def write_answer(
         header = orjson.dumps(document, None, orjson.OPT_SERIALIZE_NUMPY)
     except (TypeError, ValueError) as error:
         raise invalid(quote(error)) from None
-    length = len(header) + sum(map(len, blobs))
-    if length > limits.response_bytes:
-        raise ModelFault(
-            "model_output_invalid",
-            f"the model's answer is {length:,} bytes long; at most {limits.response_bytes:,} are sent. "
-            "Send fewer rows at once",
-            {"limit": limits.response_bytes},
-        )
+    check_length(len(header) + sum(map(len, blobs)), limits)
     if True not in binary:
         return header, None
     return b"".join((header, *blobs)), len(header)
@@ -104,7 +95,7 @@ def _data(tensor: OutputTensor) -> tuple[Any, dict[str, str]]:
         return array.reshape(-1).tolist(), {}
     if array.dtype == np.float32:
         array = array.astype(np.float64)
-    if array.dtype not in _NATIVE:
+    if array.dtype not in DIRECT:
         return array.reshape(-1).tolist(), {}
     return np.ascontiguousarray(array).reshape(-1), {}
 

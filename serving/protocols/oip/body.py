@@ -1,7 +1,8 @@
 """A request's bytes as an Inference: JSON, JSON with binary tensors behind it, or one raw tensor. Pure.
 
 Keys that the protocol does not have are left out, and so is a ``model_name``, which some clients put there: the path
-says which model. null stands for a key that is not there. Not here: what datatypes and shapes mean (``elements.py``),
+says which model. null stands for a key that is not there. Floats may be NaN, Infinity and -Infinity, which clients in
+Python write. Not here: what datatypes and shapes mean (``elements.py``),
 and what the model takes (``inputs.py``).
 
 Source: kserve/open-inference-protocol, ``inference_rest.md``; triton-inference-server, ``extension_binary_data.md`` and
@@ -10,12 +11,13 @@ Source: kserve/open-inference-protocol, ``inference_rest.md``; triton-inference-
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from registry.errors import InvalidRequest, quote
-from serving.protocols.json_body import load_value
+from serving.protocols.json_body import load_json_or_nan, load_value
 from serving.protocols.limits import MAX_COLUMNS, Limits
 from serving.protocols.oip.parameters import check_memory, flag, wrong_parameter
 from serving.protocols.oip.values import Inference, InferTensor, Parameters, WantedOutput
@@ -24,6 +26,7 @@ from serving.protocols.refusals import describe
 HEADER_LENGTH = b"inference-header-content-length"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _NONE: Parameters = {}
+_SCALARS = frozenset((int, float, str, bool))
 
 
 def read_inference(body: bytes, header_length: bytes | None, limits: Limits) -> Inference:
@@ -37,11 +40,20 @@ def read_inference(body: bytes, header_length: bytes | None, limits: Limits) -> 
     Raises InvalidRequest ``malformed_json`` and the others of ``load_json``, ``invalid_argument``, ``invalid_input``.
     """
     if header_length is None:
-        return _inference(load_value(body, limits), None)
+        return _inference(_document(body, limits), None)
     size = _json_length(header_length, len(body))
     if not size:
         return Inference((InferTensor("", "", (), memoryview(body), raw=True),), unnamed=True)
-    return _inference(load_value(body[:size], limits), memoryview(body)[size:])
+    return _inference(_document(body[:size], limits), memoryview(body)[size:])
+
+
+def _document(body: bytes, limits: Limits) -> Any:
+    try:
+        return load_value(body, limits)
+    except InvalidRequest as error:
+        if error.code != "non_finite_number":
+            raise
+    return load_json_or_nan(body, limits, nan=math.nan)[0]
 
 
 def _json_length(given: bytes, total: int) -> int:
@@ -104,7 +116,9 @@ def _tensor(given: Any, place: int, rest: memoryview | None, at: int) -> tuple[I
         if told:
             check_memory(told, name)
         if type(data) is not list:
-            raise _wrong(f"inputs[{place}].data", "a list of values, or parameters.binary_data_size", data)
+            if type(data) not in _SCALARS or math.prod(shape) != 1:
+                raise _wrong(f"inputs[{place}].data", "a list of values, or parameters.binary_data_size", data)
+            data = [data]  # MLServer takes one value without a list
         return InferTensor(name, datatype, tuple(shape), data, False, told), at
     return InferTensor(name, datatype, tuple(shape), _blob(size, data, place, rest, at), True, told), at + int(size)
 

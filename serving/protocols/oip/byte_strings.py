@@ -9,10 +9,9 @@ import base64
 import struct
 from collections.abc import Sequence
 
-import numpy as np
-
 from registry.errors import InvalidRequest, ModelFault, quote
 from serving.exchange import Array
+from serving.protocols.cells import objects
 
 _LENGTH = struct.Struct("<I")
 _MOST = 2**32 - 1
@@ -66,7 +65,7 @@ def as_base64(value: object) -> str:
 
 def objects_of(values: Sequence[object], shape: tuple[int, ...]) -> Array:
     """Return values as an array of objects."""
-    return np.fromiter(values, dtype=object, count=len(values)).reshape(shape)
+    return objects(values).reshape(shape)
 
 
 def _cut_short(tensor: str, found: int, count: int) -> InvalidRequest:

@@ -11,6 +11,7 @@ import numpy as np
 
 from registry.errors import InvalidRequest, quote
 from serving.exchange import Array
+from serving.protocols.oip.byte_strings import objects_of
 
 
 def largest(array: Array, most: int, name: str) -> Array:
@@ -31,7 +32,7 @@ def largest(array: Array, most: int, name: str) -> Array:
         for line, places in zip(values.tolist(), descending.tolist(), strict=True)
         for value, index in zip(_said(line, array), places, strict=True)
     ]
-    return np.fromiter(texts, dtype=object, count=len(texts)).reshape(len(rows), count)
+    return objects_of(texts, (len(rows), count))
 
 
 def _falling(rows: Array) -> Array:

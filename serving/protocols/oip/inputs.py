@@ -20,7 +20,7 @@ import numpy as np
 from registry.errors import InvalidRequest, quote
 from registry.signature import Column, Schema, Signature, Tensor
 from serving.exchange import Array, Call, Input, Table, TensorInput, TensorsInput
-from serving.protocols.cells import convert
+from serving.protocols.cells import convert, objects
 from serving.protocols.columns import ColumnPlan, enforce_columns
 from serving.protocols.frames import Frame
 from serving.protocols.json_body import load_json
@@ -54,7 +54,7 @@ def fit_inference(inference: Inference, signature: Signature, graph_inputs: Sche
     """
     schema = schema_for(signature, graph_inputs)
     tensors = (named(inference.inputs[0], schema),) if inference.unnamed else inference.inputs
-    params = enforce_params(model_params(inference.parameters), signature.params)
+    params = enforce_params(model_params(inference.parameters, signature.params), signature.params)
     if schema is not None and schema.tensors and len(tensors) == 1 == len(schema.tensors):
         return Call(_single(tensors[0], schema.tensors[0], limits), params)
     sent = _arrays(tensors, limits)
@@ -138,9 +138,9 @@ def _converted(tensor: InferTensor, array: Array, kind: Kind, *, required: bool 
         return convert_typed(flat, kind, where)
     if flat.dtype == object:
         if kind.family == "string":
-            return _objects([_text(value, where, at) for at, value in enumerate(flat)])
+            return objects([_text(value, where, at) for at, value in enumerate(flat)])
         if kind.family == "binary":
-            return _objects([value.encode() if type(value) is str else value for value in flat])
+            return objects([value.encode() if type(value) is str else value for value in flat])
         if kind.family == "datetime":
             return convert([_text(value, where, at) for at, value in enumerate(flat)], kind, where, required=required)
     expected = "BYTES with ISO 8601 dates" if kind.family == "datetime" else str(name_of(kind.dtype))
@@ -155,10 +155,6 @@ def _text(value: Any, where: Where, at: int) -> Any:
         return value.decode()
     except UnicodeDecodeError:
         raise wrong_value(where, at, expected="UTF-8 text", value=value) from None
-
-
-def _objects(values: Sequence[Any]) -> Array:
-    return np.fromiter(values, dtype=object, count=len(values))
 
 
 # ---- columns ----------------------------------------------------------------------------------------------------
@@ -231,7 +227,7 @@ def _cells(
         texts = [_text(value, where, at) for at, value in enumerate(array.reshape(-1))]
         if column.type != "any" and array.ndim == 1:
             return [None if text is None else load_json(text.encode(), limits)[0] for text in texts]
-        cells: list[Any] = _objects(texts).reshape(array.shape).tolist()
+        cells: list[Any] = objects(texts).reshape(array.shape).tolist()
         return cells
     if column.type == "any" and array.ndim == 1:
         return infer_column(array.tolist())
@@ -265,7 +261,7 @@ def _readable(array: Array) -> Array:
         texts = [value.decode() if type(value) is bytes else value for value in values]
     except UnicodeDecodeError:
         texts = [value.encode() if type(value) is str else value for value in values]
-    return _objects(texts).reshape(array.shape)
+    return objects(texts).reshape(array.shape)
 
 
 def _table(sent: _Sent, arrays: dict[str, Array]) -> Table:

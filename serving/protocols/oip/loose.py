@@ -14,6 +14,7 @@ import orjson
 from registry.errors import ModelFault, quote
 from serving.exchange import Array
 from serving.protocols.answer_json import jsonable_text
+from serving.protocols.cells import objects
 
 _NONE = type(None)
 _INT64 = np.iinfo(np.int64)
@@ -73,12 +74,12 @@ def _flat(values: Sequence[Any]) -> Array:
         except OverflowError:
             return _texts(values)
     if types <= {str, bytes, _NONE}:
-        return np.fromiter(values, dtype=object, count=len(values))
+        return objects(values)
     return _texts(values)
 
 
 def _texts(values: Sequence[Any]) -> Array:
-    return np.fromiter([_json(value) for value in values], dtype=object, count=len(values))
+    return objects([_json(value) for value in values])
 
 
 def _json(value: Any) -> str:

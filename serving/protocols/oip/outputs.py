@@ -9,6 +9,7 @@ own may be asked for as well.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,9 +17,9 @@ import numpy as np
 from registry.errors import InvalidRequest, ModelFault, quote
 from registry.signature import Signature
 from serving.exchange import Array, ArrayOutput, Output, TableOutput, TensorsOutput
-from serving.protocols.answer_json import check_size, iso_times
+from serving.protocols.answer_json import check_columns, check_size, iso_times
 from serving.protocols.limits import Limits
-from serving.protocols.oip.byte_strings import write_byte_strings
+from serving.protocols.oip.byte_strings import objects_of, write_byte_strings
 from serving.protocols.oip.classes import largest
 from serving.protocols.oip.datatypes import BYTES, DATATYPES, name_of
 from serving.protocols.oip.loose import array_of, column, columns_of
@@ -33,14 +34,19 @@ def outputs_of(output: Output, inference: Inference, signature: Signature, limit
     """Return all tensors, or those that were asked for, in the order in which they were.
 
     Raises ModelFault ``model_output_invalid`` for what no tensor can hold, and InvalidRequest ``invalid_argument`` for
-    an output that is not there.
+    an output that is not there, or asked for twice.
     """
     own = _arrays(output)
-    check_size(sum([array.size for array in own.values()]), limits)
     named = _renamed(own, output, signature)
-    if not inference.outputs:
+    wanted = inference.outputs
+    if not wanted:
+        check_size(sum([array.size for array in own.values()]), limits)
         return [_tensor(name, array) for name, array in named.items()]
-    return [_wanted(each, named, own) for each in inference.outputs]
+    if len({each.name for each in wanted}) != len(wanted):
+        raise _asked_twice(wanted)
+    chosen = [_named(each.name, named, own) for each in wanted]
+    check_size(sum([array.size for array in chosen]), limits)
+    return [_answered(each, array) for each, array in zip(wanted, chosen, strict=True)]
 
 
 def raw_of(tensor: OutputTensor) -> bytes | memoryview:
@@ -62,8 +68,7 @@ def _arrays(output: Output) -> dict[str, Array]:
         return {str(name): array for name, array in output.arrays.items()}
     if isinstance(output, TableOutput):
         table = output.table
-        if len(set(table.names)) != len(table.names):
-            raise _invalid("two of the table's columns have the same name")
+        check_columns(table)
         return dict(zip(table.names, table.arrays, strict=True))
     return columns_of(output.value) or {"": array_of(output.value)}
 
@@ -84,13 +89,23 @@ def _renamed(own: dict[str, Array], output: Output, signature: Signature) -> dic
     return own
 
 
-def _wanted(wanted: WantedOutput, named: Mapping[str, Array], own: Mapping[str, Array]) -> OutputTensor:
-    array = named.get(wanted.name)
+def _asked_twice(wanted: Sequence[WantedOutput]) -> InvalidRequest:
+    counts = Counter(each.name for each in wanted)
+    name = quote(next(name for name, count in counts.items() if count > 1))
+    return InvalidRequest("invalid_argument", f"output '{name}' is asked for more than once", {"output": name})
+
+
+def _named(name: str, named: Mapping[str, Array], own: Mapping[str, Array]) -> Array:
+    array = named.get(name)
     if array is None:
-        array = own.get(wanted.name)
-    if array is None or not wanted.name:
-        message = f"the model has no output '{quote(wanted.name)}'; it has {name_some(list(named))}"
-        raise InvalidRequest("invalid_argument", message, {"output": quote(wanted.name)})
+        array = own.get(name)
+    if array is None or not name:
+        message = f"the model has no output '{quote(name)}'; it has {name_some(list(named))}"
+        raise InvalidRequest("invalid_argument", message, {"output": quote(name)})
+    return array
+
+
+def _answered(wanted: WantedOutput, array: Array) -> OutputTensor:
     if wanted.classes:
         return OutputTensor(wanted.name, BYTES, largest(array, wanted.classes, wanted.name))
     return _tensor(wanted.name, array)
@@ -112,7 +127,7 @@ def _sent(array: Array) -> Array:
     if kind == "O":
         return column(array.reshape(-1).tolist()).reshape(array.shape)
     if kind == "M":
-        return _objects(iso_times(array.reshape(-1)), array.shape)
+        return objects_of(iso_times(array.reshape(-1)), array.shape)
     if kind in "US":
         return array.astype(object)
     if kind == "f" and array.dtype.itemsize > 8:
@@ -120,10 +135,6 @@ def _sent(array: Array) -> Array:
     if kind in "fiub" and name_of(array.dtype) is not None:
         return array.astype(array.dtype.newbyteorder("="))
     raise _invalid(f"an array of {quote(array.dtype)} is no tensor")
-
-
-def _objects(values: Sequence[object], shape: tuple[int, ...]) -> Array:
-    return np.fromiter(values, dtype=object, count=len(values)).reshape(shape)
 
 
 def _invalid(reason: str) -> ModelFault:

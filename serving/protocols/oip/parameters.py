@@ -10,12 +10,14 @@ Source: triton-inference-server, ``extension_parameters.md`` and ``extension_sch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from registry.errors import InvalidRequest, quote
+from registry.signature import Param
 from serving.exchange import Priority
 from serving.protocols.oip.values import Parameters
+from serving.protocols.params import declared_only
 from serving.protocols.refusals import describe
 
 RESERVED = frozenset(
@@ -54,11 +56,15 @@ def priority_of(parameters: Parameters) -> Priority | None:
     return Priority.HIGH if given == 1 else Priority.NORMAL if given == 2 else Priority.LOW
 
 
-def model_params(parameters: Parameters) -> Mapping[str, Any] | None:
-    """Return what is meant for the model; None for nothing."""
-    if not parameters:
+def model_params(parameters: Parameters, declared: Sequence[Param] | None) -> Mapping[str, Any] | None:
+    """Return what is meant for the model: those that its signature declares; None for nothing.
+
+    Others are left out, as other servers of the protocol do.
+    """
+    if not parameters or not declared:
         return None
-    return {k: v for k, v in parameters.items() if k not in RESERVED and not k.startswith("triton_")} or None
+    found = declared_only(parameters, declared)
+    return {k: v for k, v in found.items() if k not in RESERVED and not k.startswith("triton_")} or None
 
 
 def flag(parameters: Mapping[str, Any], name: str) -> bool | None:

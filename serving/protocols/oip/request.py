@@ -40,7 +40,7 @@ class OipRequest:
         priority: By its ``priority``.
         coding: How the answer may be compressed.
         encodes_aside: Whether writing the answer may take long: a long request is likely to have a long answer, and to
-            compress that is slow.
+            compress that is slow; so is the text of classes.
         binary: Whether outputs that do not say otherwise go behind the JSON.
     """
 
@@ -84,7 +84,7 @@ def read_oip(body: bytes, head: Head, limits: Limits) -> OipRequest:
     fields = head.fields
     inference = read_inference(body, fields.get(HEADER_LENGTH), limits)
     coding = choose_coding(fields.get(b"accept-encoding"))
-    aside = coding is not None and len(body) > _LONG_BODY
+    aside = (coding is not None and len(body) > _LONG_BODY) or any(each.classes for each in inference.outputs)
     parameters = inference.parameters
     if not parameters:
         return OipRequest(inference, None, None, coding, aside, inference.unnamed)

@@ -1,18 +1,20 @@
 """What all of TensorFlow Serving's request bodies have in common: an object of which they know some keys. Pure.
 
-Whatever else stands in it is left alone, as theirs does; so is the content type, which theirs does not look at.
+Whatever else stands in it is left alone, as theirs does; so is the content type, which theirs does not look at. Floats
+may be NaN, Infinity and -Infinity.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from registry.errors import InvalidRequest, quote
+from serving.protocols.json_body import load_json_or_nan
 from serving.protocols.json_scan import Marks
 from serving.protocols.limits import Limits
 from serving.protocols.refusals import describe
-from serving.protocols.tfs.tokens import load_tolerant
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -29,7 +31,7 @@ def load_object(body: bytes, limits: Limits, signatures: Sequence[str]) -> tuple
 
     Raises InvalidRequest, as ``load_json`` does and ``invalid_argument``.
     """
-    value, marks = load_tolerant(body, limits)
+    value, marks = load_json_or_nan(body, limits, nan=math.nan, short=True)
     if type(value) is not dict:
         raise InvalidRequest("invalid_argument", f"the body must be a JSON object, got {describe(value)}")
     strings = marks.strings - marks.members

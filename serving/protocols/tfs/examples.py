@@ -40,12 +40,14 @@ class ExamplesRequest:
 
     Attributes:
         verb: What is asked of them.
-        parsed: The examples with their context, as rows of our own protocol.
+        parsed: The examples, as rows of our own protocol.
+        context: What belongs to each of them; joined to them only while they are fitted, as it may multiply them.
         has_base64: Whether ``{"b64": …}`` may be among them.
     """
 
     verb: Verb
     parsed: Parsed
+    context: Mapping[str, Any]
     has_base64: bool = False
     table: Parsed | None = None
     seconds: float | None = None
@@ -54,7 +56,10 @@ class ExamplesRequest:
 
     def shape(self, signature: Signature, graph_inputs: Schema | None, limits: Limits) -> Call:
         """Fit them to what the model takes; raise as ``native.shape`` does."""
-        rows = _as_cells(self.parsed.value, schema_for(signature, graph_inputs))
+        context, rows = self.context, self.parsed.value
+        if context:
+            rows = [{**context, **example} for example in rows]
+        rows = _as_cells(rows, schema_for(signature, graph_inputs))
         return fit_call(replace(self.parsed, value=rows), self.has_base64, signature, graph_inputs, limits)
 
     def encode(self, output: Output, told: Told, limits: Limits) -> Encoded:
@@ -64,7 +69,7 @@ class ExamplesRequest:
         named = named_outputs(output, told.signature, rows)
         results = _RESULTS[self.verb]({} if named is None else listed(named, limits), rows)
         body = write_json({"results": results}, limits)
-        check_length(body, limits)
+        check_length(len(body), limits)
         return Encoded(JSON, body)
 
 
@@ -80,17 +85,39 @@ def read_examples(verb: Verb, body: bytes, head: Head, limits: Limits) -> Exampl
         raise _invalid("'examples' value is an empty array; send at least one")
     if type(context) is not dict:
         raise _invalid(f"'context' must be a JSON object, got {describe(context)}")
+    if _count_values(context) * len(examples) > limits.values:
+        raise InvalidRequest("too_many_values", "the context makes of these examples more values than are accepted")
     for at, example in enumerate(examples):
         if type(example) is not dict:
             raise _invalid(f"examples[{at}] must be a JSON object, got {describe(example)}")
-        twice = [name for name in context if name in example]
+        twice = [name for name in example if name in context]
         if twice:
             raise _invalid(f"examples[{at}] has {name_some(twice)}, which the context has too; leave it out of one")
-    rows = [{**context, **example} for example in examples] if context else examples
-    if len(context) * len(rows) > limits.values:
-        raise InvalidRequest("too_many_values", "the context makes of these examples more values than are accepted")
-    parsed = Parsed("instances", rows, None, strings, marks.literals)
-    return ExamplesRequest(verb, parsed, b'"b64"' in body)
+    parsed = Parsed("instances", examples, None, strings, marks.literals)
+    return ExamplesRequest(verb, parsed, context, b'"b64"' in body)
+
+
+def weigh_examples(body: bytes, head: Head) -> int:
+    """Return how many bytes of JSON take as long to read and fit: with a context, as many as it may make of them."""
+    # The word may be spelt with escapes. There are at most as many examples as there are braces, but for the outermost
+    # and the context's own.
+    if b'"context"' not in body and b"\\u" not in body:
+        return len(body)
+    return len(body) * max(1, body.count(b"{") - 2)
+
+
+def _count_values(value: Any) -> int:
+    """Return how many values, lists and objects a value holds, at every level."""
+    count, waiting = 0, [value]
+    while waiting:
+        current = waiting.pop()
+        if type(current) is dict:
+            current = current.values()
+        elif type(current) is not list:
+            continue
+        count += len(current)
+        waiting.extend([part for part in current if type(part) is dict or type(part) is list])
+    return count
 
 
 def _invalid(message: str) -> InvalidRequest:

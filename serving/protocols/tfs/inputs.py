@@ -21,6 +21,7 @@ import numpy as np
 from registry.errors import InvalidRequest, quote
 from registry.signature import Column, Schema, Signature, Tensor
 from serving.exchange import Array, Call, TensorInput, TensorsInput
+from serving.protocols.cells import objects
 from serving.protocols.kinds import STRING, column_kind, tensor_kind
 from serving.protocols.limits import Limits
 from serving.protocols.native import Parsed, schema_for, shape
@@ -65,7 +66,7 @@ def _unmarked(array: Array) -> Array:
     cells = [
         cell[1:].encode("latin-1") if type(cell) is str and cell.startswith(_MARK) else cell for cell in array.flat
     ]
-    return np.fromiter(cells, dtype=object, count=len(cells)).reshape(array.shape)
+    return objects(cells).reshape(array.shape)
 
 
 def translate(parsed: Parsed, schema: Schema | None, has_base64: bool) -> Parsed:

@@ -14,7 +14,7 @@ import numpy as np
 
 from registry.signature import Signature
 from serving.exchange import Array, ArrayOutput, JsonOutput, Output, TableOutput, TensorsOutput
-from serving.protocols.answer_json import check_size, invalid, jsonable
+from serving.protocols.answer_json import check_columns, check_size, invalid, jsonable
 from serving.protocols.limits import Limits
 
 BYTES_SUFFIX = "_bytes"
@@ -36,10 +36,8 @@ def named_outputs(output: Output, signature: Signature, rows: int | None) -> Nam
     if isinstance(output, TensorsOutput):
         return output.arrays
     if isinstance(output, TableOutput):
-        names = output.table.names
-        if len(set(names)) != len(names):
-            raise invalid("two of the table's columns have the same name")
-        return dict(zip(names, output.table.arrays, strict=True))
+        check_columns(output.table)
+        return dict(zip(output.table.names, output.table.arrays, strict=True))
     return _of_json(output, signature, rows)
 
 

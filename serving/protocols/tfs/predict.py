@@ -62,7 +62,7 @@ class PredictRequest:
         else:
             answer = listed(named, limits)
         body = write_json({"predictions" if by_row else "outputs": answer}, limits)
-        check_length(body, limits)
+        check_length(len(body), limits)
         return Encoded(JSON, body)
 
 

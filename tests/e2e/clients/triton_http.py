@@ -72,7 +72,7 @@ def infer(client: Any, model: str) -> dict[str, Any]:
         "classes": client.infer(model, inputs(), outputs=outputs(binary=True, classes=1)),
         "priority": client.infer(model, inputs(), priority=1, timeout=60_000_000),
         "sequence": client.infer(model, inputs(), sequence_id=7, sequence_start=True, sequence_end=True),
-        "factor": client.infer(model, inputs(), parameters={"factor": 3.0}),
+        "factor": client.infer(model, inputs(), parameters={"factor": 3.0, "mine": 1}),
     }
     for way in ("gzip", "deflate"):
         found[way] = client.infer(
@@ -147,7 +147,6 @@ def refusals(client: Any, model: str) -> dict[str, Any]:
         "unknown_statistics": refused(lambda: client.get_inference_statistics("nobody")),
         "missing_input": refused(lambda: client.infer(model, good[:1])),
         "unknown_output": refused(lambda: client.infer(model, good, outputs=[http.InferRequestedOutput("y")])),
-        "unknown_parameter": refused(lambda: client.infer(model, good, parameters={"mine": 1})),
         "timeout": refused(lambda: client.infer(model, inputs(first=-9.0), timeout=200_000)),
         "trace_get": refused(client.get_trace_settings),
         "trace_model": refused(lambda: client.get_trace_settings(model)),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import httpx
@@ -12,10 +14,16 @@ import numpy as np
 import pytest
 
 from registry.plans import Plan, Shadow
-from registry.records import VersionNumber
+from registry.records import ModelName, VersionNumber
+from registry.signature import Schema, Signature
 from registry.snapshots import ModelSnapshot
 from serving.exchange import ArrayOutput, Call, JsonInput, JsonOutput, Output, Table
-from serving.protocols.limits import HEAVY_BYTES
+from serving.predictor import Question
+from serving.protocols.limits import HEAVY_BYTES, Limits
+from serving.protocols.native_request import NativeRequest, read_native
+from serving.protocols.request import Head
+from serving.routing.choose import Ask
+from serving.telemetry.finished import Finished
 from tests.support.pictures import drawn, form, opened, pixels
 from tests.support.serving_fakes import FakeLoaded, eventually, servable, snapshot
 from tests.support.serving_node import FakeWorld, running
@@ -82,6 +90,25 @@ async def test_bytes_come_and_go(world: FakeWorld) -> None:
         assert answer.content == (large if len(body) > HEAVY_BYTES else PICTURE)
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["x-headgate-version"] == "2"
+
+
+async def test_large_bytes_that_need_no_decoding_are_fitted_beside_the_loop(world: FakeWorld) -> None:
+    """A large form holds up nobody else; a small one is not worth a thread."""
+    threads: list[str] = []
+
+    class Noted(NativeRequest):
+        def shape(self, signature: Signature, graph_inputs: Schema | None, limits: Limits) -> Call:
+            threads.append(current_thread().name)
+            return super().shape(signature, graph_inputs, limits)
+
+    def read(body: bytes, limits: Limits) -> NativeRequest:
+        found = read_native(body, Head("image/png"), limits)
+        return Noted(found.parsed, found.form)
+
+    for body in (PICTURE, PICTURE + bytes(2 * HEAVY_BYTES)):
+        question = Question(Ask(ModelName("churn")), body, partial(read, body), "image/png", "r", 5.0)
+        await world.node._predictor.predict(question, Finished())
+    assert [name.partition("_")[0] for name in threads] == [current_thread().name, "heavy"]
 
 
 async def test_what_the_caller_accepts_decides(world: FakeWorld) -> None:

@@ -149,7 +149,6 @@ async def test_a_compressed_request_with_binary_tensors(world: FakeWorld) -> Non
         (INFER, {"inputs": [A, dict(B, data=[1.0])]}, 400, "tensor 'b'"),
         (INFER, {**ROWS, "outputs": [{"name": "other"}]}, 400, "no output 'other'"),
         (INFER, {**ROWS, "parameters": {"timeout": -1}}, 400, "timeout"),
-        (INFER, {**ROWS, "parameters": {"depth": 1}}, 400, "unknown parameter 'depth'"),
         ("/v2/models/nobody/infer", ROWS, 404, "no model"),
         ("/v2/models/churn/versions/99/infer", ROWS, 404, "99"),
         ("/v2/models/churn/versions/01/infer", ROWS, 404, "01"),
@@ -166,6 +165,11 @@ async def test_every_refusal_is_one_text(
     """Whatever is wrong, the answer is an object with one text, and a status that clients of the protocol expect."""
     found, text = refused(await post(world, body, path))
     assert (found, said in text) == (status, True), (found, text)
+
+
+async def test_parameters_that_nobody_knows_are_left_out(world: FakeWorld) -> None:
+    """Triton and MLServer take any, and clients add their own."""
+    assert (await post(world, {**ROWS, "parameters": {"depth": 1, "trace": "x"}})).status_code == 200
 
 
 @pytest.mark.parametrize("path", [INFER, "/v2/models/churn/versions/1/infer"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from registry.errors import ModelFault, Refused
 from registry.plans import WHOLE, Canary, Plan
 from registry.records import VersionNumber
-from serving.exchange import ArrayOutput, JsonOutput, Output
+from serving.exchange import ArrayOutput, Call, JsonOutput, Output, Priority
 from serving.routing.ejection import FAILURES
 from tests.http.serving.test_wire import Wire
 from tests.support.collector import attributes, collecting
@@ -122,6 +122,22 @@ async def test_a_model_that_fails_at_once_answers_an_error(world: FakeWorld) -> 
     answer = await world.client.post(URL, json=ROW)
     assert (answer.status_code, answer.json()["error"]["message"]) == (500, FAULT.message)
     assert copy.closed_streams == ["error"]
+
+
+async def test_a_stream_that_cannot_begin_is_closed_before_its_version_may_go(world: FakeWorld) -> None:
+    """The model still has its lease while its generator is closed."""
+    copy = await load(world, "2")
+    leases: list[int] = []
+
+    async def stream(call: Call, seconds: float, priority: Priority = Priority.NORMAL) -> AsyncGenerator[Output, None]:
+        try:
+            yield JsonOutput(object())
+        finally:
+            leases.append((await world.client.get("/models/churn/versions/2")).json()["leases"])
+
+    copy.stream = stream  # type: ignore[method-assign]  # a test's own
+    assert (await world.client.post(URL, json=ROW)).status_code == 500
+    assert leases == [1]
 
 
 async def test_a_model_that_fails_in_the_middle_ends_with_an_error_event(world: FakeWorld) -> None:

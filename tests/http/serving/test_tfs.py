@@ -6,10 +6,16 @@ import gzip
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import current_thread
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from registry.errors import ModelFault, Refused, Unavailable
+from serving.http.tfs import tfs_routes
 from serving.pool.state import State
 from tests.support.serving_fakes import FakeLoaded, servable, snapshot
 from tests.support.serving_node import FakeWorld, churn, running
@@ -126,3 +132,24 @@ async def test_the_document_has_their_paths_and_errors(world: FakeWorld) -> None
         (operation,) = paths[path].values()
         error = operation["responses"]["default"]["content"]["application/json"]["schema"]
         assert list(error["properties"]) == ["error"]
+
+
+async def test_the_list_of_models_is_made_beside_the_loop() -> None:
+    """There may be 100,000 of them, which nobody else's request waits for."""
+    threads: list[str] = []
+
+    class Models(dict[str, Any]):
+        def values(self) -> Any:
+            threads.append(current_thread().name)
+            return super().values()
+
+    named = [SimpleNamespace(name=name) for name in ("half", "churn")]
+    node: Any = SimpleNamespace(
+        routes=SimpleNamespace(table=SimpleNamespace(models=Models({each.name: each for each in named})))
+    )
+    app = FastAPI()
+    app.include_router(tfs_routes(node))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        answer = await client.get("/v1/models")
+    assert answer.json() == {"models": ["churn", "half"]}
+    assert threads[0] != current_thread().name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.errors import InvalidRequest
-from serving.protocols.json_body import load_json
+from serving.protocols.json_body import load_json, load_json_or_nan
 from serving.protocols.json_scan import scan
 from serving.protocols.limits import Limits
 
@@ -110,3 +111,35 @@ def test_a_duplicate_put_anywhere_is_found(value: Any, draw: st.DataObject) -> N
     if body.count(b"HERE"):
         return
     assert code_of(body) == "duplicate_key"
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b"[NaN, -Infinity,Infinity]", "[None, -inf, inf]"),
+        (b'{"NaN": "a \\"NaN, Infinity", "b": [NaN]}', "{'NaN': 'a \"NaN, Infinity', 'b': [None]}"),
+        (b"[18446744073709551616, NaN]", "[1.8446744073709552e+19, None]"),
+    ],
+)
+def test_words_for_floats_are_read_where_a_protocol_lets_them(body: bytes, value: str) -> None:
+    """NaN is what the caller makes of it, and there may then be literals among the values."""
+    found, marks = load_json_or_nan(body, LIMITS, nan=None)
+    assert (repr(found), marks.literals) == (value, True)
+    found, _ = load_json_or_nan(body, LIMITS, nan=math.nan)
+    assert repr(found) == value.replace("None", "nan")
+
+
+@pytest.mark.parametrize("word", ["Inf", "-Inf", "-NaN"])
+def test_words_that_python_does_not_write_are_for_those_who_ask(word: str) -> None:
+    """TensorFlow Serving reads them, MLflow does not."""
+    body = f"[{word}, 1]".encode()
+    with pytest.raises(InvalidRequest):
+        load_json_or_nan(body, LIMITS, nan=None)
+    assert repr(load_json_or_nan(body, LIMITS, nan=math.nan, short=True)[0][0]) == word.lower().replace("-nan", "nan")
+
+
+@pytest.mark.parametrize("body", [b"[NaN, 1e999]", b"[NaN, nan]", b"[1NaN]", b"[-NaN]", b'[NaN, "\\ud800"]', b"[NaN"])
+def test_nothing_else_gets_through_beside_nan(body: bytes) -> None:
+    """What is wrong without it is wrong with it."""
+    with pytest.raises(InvalidRequest):
+        load_json_or_nan(body, LIMITS, nan=None)

@@ -41,7 +41,8 @@ def output(said: dict[str, Any]) -> Output:
 def same(got: Array, said: dict[str, Any]) -> bool:
     """Tell whether an array is the one that a file describes, type and shape included."""
     wanted = array(said)
-    return (got.dtype, got.shape, got.tolist()) == (wanted.dtype, wanted.shape, wanted.tolist())
+    # As text: NaN equals nothing.
+    return (got.dtype, got.shape, repr(got.tolist())) == (wanted.dtype, wanted.shape, repr(wanted.tolist()))
 
 
 def answer(case: dict[str, Any], signature: Signature, takes: bool = True) -> Encoded:

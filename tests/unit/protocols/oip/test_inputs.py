@@ -229,11 +229,15 @@ class TestNothingKnown:
 
 
 def test_params_are_what_is_not_reserved() -> None:
-    """The signature's params get the request's parameters; the protocol's own do not reach the model."""
+    """The signature's params get the request's parameters; its own and unknown ones go no further."""
     signature = Signature(params=(Param("k", "long", 3, None), Param("s", "string", "x", None)))
     given: Parameters = {"k": 5, "timeout": 1000, "sequence_id": 7, "triton_enable_empty_final_response": True}
-    inference = Inference((tensor("x", "FP32", (1,), [1]),), parameters=given)
+    inference = Inference((tensor("x", "FP32", (1,), [1]),), parameters={**given, "unknown": "left out"})
     assert fit_inference(inference, signature, None, LIMITS).params == {"k": 5, "s": "x"}
+    assert fit_inference(inference, Signature(), None, LIMITS).params == {}
+    wrong = Inference(inference.inputs, parameters={"k": "five"})
+    with pytest.raises(InvalidRequest, match=r"params\.k"):
+        fit_inference(wrong, signature, None, LIMITS)
 
 
 def test_shared_memory_is_refused() -> None:

@@ -134,6 +134,29 @@ def test_the_wanted_ones_in_their_order() -> None:
         tensors(output, None, WantedOutput("c"))
 
 
+def test_an_output_is_asked_for_once() -> None:
+    """A short request for the same output again and again would have a very long answer."""
+    output = TensorsOutput({"a": np.zeros(1), "b": np.ones(1)})
+    with pytest.raises(InvalidRequest, match=r"output 'b' is asked for more than once"):
+        tensors(output, None, WantedOutput("b"), WantedOutput("a"), WantedOutput("b", classes=1))
+
+
+def test_what_was_chosen_must_fit_into_an_answer() -> None:
+    """One small output of a large answer can be had; a large one by two names is counted twice."""
+    limits = Limits(response_bytes=100)
+    output = TensorsOutput({"large": np.zeros(1000), "small": np.zeros(2)})
+    asked = Inference((), (WantedOutput("small"),))
+    assert [each.name for each in outputs_of(output, asked, Signature(), limits)] == ["small"]
+    alone, signature = TensorsOutput({"own": np.zeros(40)}), Signature(outputs=columns("y"))
+    for names, fits in ((("y",), True), (("y", "own"), False)):
+        asked = Inference((), tuple(map(WantedOutput, names)))
+        if fits:
+            outputs_of(alone, asked, signature, limits)
+        else:
+            with pytest.raises(ModelFault, match="80 values"):
+                outputs_of(alone, asked, signature, limits)
+
+
 @pytest.mark.parametrize(
     ("array", "most", "shape", "values"),
     [

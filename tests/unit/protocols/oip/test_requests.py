@@ -12,7 +12,7 @@ import pytest
 
 from registry.errors import HeadgateError, InvalidRequest, ModelFault
 from registry.signature import Column, Schema, Signature, Tensor
-from serving.exchange import ArrayOutput, Priority, TensorsOutput
+from serving.exchange import ArrayOutput, Priority, TensorInput, TensorsOutput
 from serving.protocols.compression import choose_coding, compress
 from serving.protocols.limits import Limits
 from serving.protocols.oip.body import HEADER_LENGTH
@@ -38,7 +38,9 @@ def read(document: Any, **fields: str) -> OipRequest:
     [
         (b"", "malformed_json", "empty"),
         (b"{", "malformed_json", "not valid JSON"),
-        (b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [NaN]}]}', "non_finite_number", "NaN"),
+        (b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [nan]}]}', "non_finite_number", "NaN"),
+        (b'{"inputs": [{"name": "x", "shape": [NaN], "datatype": "FP64", "data": []}]}', "invalid_argument", "shape"),
+        (b'{"inputs": [NaN], "inputs": []}', "duplicate_key", "inputs"),
         (b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1e999]}]}', "non_finite_number", ""),
         (b'{"inputs": [], "inputs": []}', "duplicate_key", "inputs"),
         (b'{"inputs": [{"name": "x", "name": "y"}]}', "duplicate_key", "name"),
@@ -52,7 +54,9 @@ def read(document: Any, **fields: str) -> OipRequest:
         ({"inputs": [dict(X, shape=[-1])]}, "invalid_argument", "inputs[0].shape"),
         ({"inputs": [dict(X, shape=[True])]}, "invalid_argument", "inputs[0].shape"),
         ({"inputs": [dict(X, datatype=1)]}, "invalid_argument", "inputs[0].datatype"),
-        ({"inputs": [dict(X, data=1)]}, "invalid_argument", "inputs[0].data"),
+        ({"inputs": [dict(X, data={})]}, "invalid_argument", "inputs[0].data"),
+        ({"inputs": [dict(X, data=None)]}, "invalid_argument", "inputs[0].data"),
+        ({"inputs": [dict(X, data=1.0, shape=[2])]}, "invalid_argument", "inputs[0].data"),
         ({"inputs": [dict(X, parameters=[])]}, "invalid_argument", "inputs[0].parameters"),
         ({"inputs": [dict(X, parameters={"binary_data_size": 1})]}, "invalid_argument", "both"),
         ({"inputs": [dict(X, data=None, parameters={"binary_data_size": 8})]}, "invalid_argument", "Content-Length"),
@@ -84,6 +88,23 @@ def test_what_is_no_request(document: Any, code: str, said: str) -> None:
         read(document)
     assert refused.value.code == code
     assert said in refused.value.message
+
+
+@pytest.mark.parametrize("datatype", ["INT64", "UINT8", "BOOL", "BYTES"])
+def test_only_floats_are_not_a_number(datatype: str) -> None:
+    """NaN in a tensor of anything else is refused, by its place."""
+    request = read({"inputs": [dict(X, datatype=datatype, data=[float("nan")])]})
+    with pytest.raises(InvalidRequest) as refused:
+        request.shape(Signature(), None, LIMITS)
+    assert (refused.value.code, refused.value.details["path"]) == ("invalid_input", "inputs.x[0]")
+
+
+@pytest.mark.parametrize("shape", [[], [1], [1, 1]])
+def test_one_value_needs_no_list(shape: list[int]) -> None:
+    """As MLServer takes it, whatever the shape of one element."""
+    data = read({"inputs": [dict(X, shape=shape, data=2.5)]}).shape(Signature(), None, LIMITS).data
+    assert isinstance(data, TensorInput)
+    assert (data.array.shape, data.array.item()) == (tuple(shape), 2.5)
 
 
 def test_null_stands_for_what_is_not_there() -> None:
@@ -176,6 +197,13 @@ def test_answers_are_compressed_when_worth_it() -> None:
 def test_codings(accepted: bytes | None, coding: str | None) -> None:
     """The header's weights decide; what is not named is not sent."""
     assert choose_coding(accepted) == coding
+
+
+def test_classes_are_written_aside() -> None:
+    """Sorting and spelling them takes far longer than their numbers would."""
+    assert not read({"inputs": [X], "outputs": [{"name": "y"}]}).encodes_aside
+    wanted = [{"name": "z"}, {"name": "y", "parameters": {"classification": 2}}]
+    assert read({"inputs": [X], "outputs": wanted}).encodes_aside
 
 
 def test_numbers_in_binary_weigh_little() -> None:

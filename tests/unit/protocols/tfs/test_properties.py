@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from registry.errors import HeadgateError, InvalidRequest
 from registry.signature import Signature, parse_signature
 from serving.exchange import ArrayOutput, JsonOutput, Output, TensorInput, TensorsInput, TensorsOutput
-from serving.protocols.json_body import load_json
+from serving.protocols.json_body import load_json, load_json_or_nan
 from serving.protocols.limits import Limits
 from serving.protocols.native import parse_body, shape
 from serving.protocols.request import Head, Request, Told
@@ -28,7 +28,6 @@ from serving.protocols.tfs.examples import read_examples
 from serving.protocols.tfs.paths import read_path
 from serving.protocols.tfs.predict import read_predict
 from serving.protocols.tfs.results import classifications, regressions
-from serving.protocols.tfs.tokens import load_tolerant
 from tests.support.mutation import mutated
 
 WIRE = Path(__file__).resolve().parents[3] / "wire" / "tfs"
@@ -52,6 +51,7 @@ OUTPUTS: tuple[Output, ...] = (
     JsonOutput([[1, "a"], {"b": None}]),
 )
 _FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
+load_tolerant = partial(load_json_or_nan, nan=math.nan, short=True)
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc") | st.just("b64"), inner),
