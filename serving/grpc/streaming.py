@@ -81,8 +81,7 @@ class _Stream:
 
     async def close(self) -> None:
         """Give up what was not sent."""
-        for request in self._owed:
-            await request.close("client_gone")
+        await asyncio.gather(*(request.close("client_gone") for request in self._owed), return_exceptions=True)
 
     async def _begin_all(self, group: asyncio.TaskGroup) -> None:
         context, call, count = self._context, self._call, 0
