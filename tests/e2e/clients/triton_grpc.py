@@ -1,7 +1,6 @@
 """Calls every method of ``tritonclient.grpc.InferenceServerClient``, and prints what each gave as one JSON object.
 
-Runs in an environment of its own. Arguments: the server's host and port, the model's name, and that of one that
-answers piece by piece.
+Runs in an environment of its own. Arguments: the server's host and port, the model's name.
 """
 
 from __future__ import annotations
@@ -104,28 +103,6 @@ def stream(client: Any, model: str) -> list[Any]:
     return found
 
 
-def pieces(client: Any, model: str) -> list[Any]:
-    """Ask a model for three pieces; return what came until the last answer, as Triton's clients know it."""
-    tensors = []
-    for name, number in (("most", 3), ("bytes", 2)):
-        tensors.append(rpc.InferInput(name, [1], "INT64"))
-        tensors[-1].set_data_from_numpy(np.array([number]))
-    answers: queue.Queue[Any] = queue.Queue()
-    client.start_stream(callback=lambda result, error: answers.put(error or result))
-    client.async_stream_infer(model, tensors, request_id="p", enable_empty_final_response=True)
-    found: list[Any] = []
-    final = False
-    while not final:
-        answer = answers.get(timeout=60)
-        if isinstance(answer, InferenceServerException):
-            raise answer
-        response = answer.get_response()
-        final = response.parameters["triton_final_response"].bool_param
-        found.append([response.id, [output.name for output in response.outputs], final])
-    client.stop_stream()
-    return found
-
-
 def repository(client: Any, model: str) -> dict[str, Any]:
     """Load, unload, and look at the index each time."""
 
@@ -175,10 +152,9 @@ def refusals(client: Any, model: str) -> dict[str, Any]:
 
 def main() -> None:
     """Call everything."""
-    where, model, streaming = sys.argv[1:]
+    where, model = sys.argv[1:]
     with rpc.InferenceServerClient(where) as client:
         found = {"infer": infer(client, model), "stream": stream(client, model), "about": about(client, model)}
-        found["pieces"] = pieces(client, streaming)
         found["repository"] = repository(client, model)
         found["refusals"] = refusals(client, model)
     print(json.dumps(found))
