@@ -31,7 +31,7 @@ from serving.exchange import Call, Output, Priority
 from serving.pool.pool import Pool
 from serving.pool.slot import Lease
 from serving.pool.state import State
-from serving.ports import Streaming
+from serving.ports import LoadedVersion, Streaming
 from serving.protocols.limits import HEAVY_BYTES, Limits
 from serving.protocols.native import schema_for
 from serving.protocols.request import Encoded, Read, Request, Told
@@ -146,6 +146,25 @@ class Predictor:
         finally:
             done.seconds = perf_counter() - begun
             self._observe(done)
+
+    async def streams(self, question: Question) -> bool:
+        """Tell whether who would answer does so piece by piece; for that it is loaded, within the question's time.
+
+        False where that cannot be told: ``predict`` says why.
+        """
+        try:
+            decision = self._decide(question, Finished())
+            servable = decision.chosen.servable
+            slot = self._pool.find(servable)
+            if slot is not None and slot.state is State.READY and slot.residence is not None:
+                return _streams(slot.residence.loaded)
+            lease = await self._pool.lease(decision.model, servable, question.seconds)
+        except HeadgateError:
+            return False
+        try:
+            return _streams(lease.loaded)
+        finally:
+            lease.release()
 
     async def stream(self, question: Question, done: Finished) -> Streamed:
         """Begin to answer piece by piece; return once there is a first piece, and raise as ``predict`` does until then.
@@ -340,6 +359,10 @@ class Predictor:
     def close(self) -> None:
         """End what works beside the loop; it is idle by then."""
         self._aside.close()
+
+
+def _streams(loaded: LoadedVersion) -> bool:
+    return isinstance(loaded, Streaming) and loaded.streams
 
 
 def _priority(turn: _Turn) -> Priority:

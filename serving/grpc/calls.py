@@ -40,6 +40,7 @@ class Call:
         request_id: The caller's ``x-request-id``, or one of our own.
         left: Seconds until its caller's deadline; None without one.
         trailing: What the answer's metadata say beside the request's id.
+        message_id: What its caller calls its message, once that has been read; empty for nothing.
         done: How its predict went; for those that have none, nothing.
     """
 
@@ -48,6 +49,7 @@ class Call:
     request_id: str
     left: float | None
     trailing: Metadata = ()
+    message_id: str = ""
     done: Finished = field(default_factory=Finished)
 
 
@@ -68,7 +70,7 @@ class Edge:
             except Exception as error:  # noqa: BLE001  # the edge of the process: a status instead of a traceback
                 await refuse(context, call, as_known(error, call), begun)
             context.set_trailing_metadata((("x-request-id", call.request_id), *call.trailing))
-            _note(call, 0, 200, begun)
+            note(call, 0, 200, begun)
             return reply
 
         # Bytes as they came: who reads them decides how much of them is copied.
@@ -88,6 +90,7 @@ class Edge:
             except Exception as error:  # noqa: BLE001  # the edge of the process: a status instead of a traceback
                 await refuse(context, call, as_known(error, call), begun)
             context.set_trailing_metadata((("x-request-id", call.request_id),))
+            note(call, 0, 200, begun)
 
         return grpc.stream_stream_rpc_method_handler(handle)
 
@@ -114,7 +117,7 @@ def as_known(error: Exception, call: Call) -> HeadgateError:
 async def refuse(context: Context, call: Call, error: HeadgateError, begun: float) -> NoReturn:
     """End a call with an error's status, message and metadata."""
     status = grpc_status(error.code)
-    _note(call, status, STATUS[error.code], begun)
+    note(call, status, STATUS[error.code], begun)
     told = [(name, value) for name, value in problem_headers(error, call.request_id) if name not in _BODY_HEADERS]
     trailing = [(name.decode(), value.decode("latin-1")) for name, value in told]
     trailing += [("x-headgate-code", error.code), *decided(call.done), *call.trailing]
@@ -129,7 +132,11 @@ def decided(done: Finished) -> Metadata:
     return tuple((f"x-headgate-{name}", text) for name, text in told.items())
 
 
-def _note(call: Call, status: int, http_status: int, begun: float) -> None:
+def note(call: Call, status: int, http_status: int, begun: float) -> None:
+    """Write a call's log line, where it failed by our fault, took long, or everything is written.
+
+    ``begun`` is when it did, as ``perf_counter`` counts; the statuses are gRPC's and HTTP's.
+    """
     seconds = perf_counter() - begun
     if http_status >= 500 or seconds > SLOW_SECONDS or log.debugging():
         done = call.done

@@ -56,9 +56,8 @@ class GrpcDoor:
         if self._left:
             return
         settings, beneath = self._settings, self._beneath
-        inferring = infer.Inferring(
-            beneath.predictor, beneath.bodies, beneath.observe, settings.request_seconds, beneath.tracer
-        )
+        times = infer.Times(settings.request_seconds, settings.stream_seconds)
+        inferring = infer.Inferring(beneath.predictor, beneath.bodies, beneath.observe, times, beneath.tracer)
         place = server.Place(settings.serving_host, settings.grpc_port, settings.body_bytes)
         self._server, self.port = server.build_server(beneath.node, inferring, place)
         await self._server.start()

@@ -15,7 +15,9 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from registry.errors import Refused
 from serving.grpc.messages import SERVICE
+from serving.grpc.seats import WATCHERS, Seats
 
 LOOK_SECONDS = 0.5
 """How often a watcher's answer is looked up anew."""
@@ -29,6 +31,7 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def __init__(self, is_ready: Callable[[], bool]) -> None:
         self._is_ready = is_ready
+        self._seats = Seats(WATCHERS, "watchers")
 
     async def Check(self, request: Any, context: _Context) -> Any:  # noqa: N802 -- the service's own name
         """Tell whether this node can serve."""
@@ -36,15 +39,19 @@ class Health(health_pb2_grpc.HealthServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"known are '{SERVICE}' and the server as a whole, ''")
         return self._answer(request.service)
 
-    async def Watch(self, request: Any, _context: _Context) -> AsyncIterator[Any]:  # noqa: N802 -- the service's own name
+    async def Watch(self, request: Any, context: _Context) -> AsyncIterator[Any]:  # noqa: N802 -- the service's own name
         """Tell it now and at every change, until the caller leaves."""
-        told = None
-        while True:
-            answer = self._answer(request.service)
-            if answer != told:
-                yield answer
-                told = answer
-            await asyncio.sleep(LOOK_SECONDS)
+        try:
+            with self._seats:
+                told = None
+                while True:
+                    answer = self._answer(request.service)
+                    if answer != told:
+                        yield answer
+                        told = answer
+                    await asyncio.sleep(LOOK_SECONDS)
+        except Refused as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, error.message)
 
     def _answer(self, service: str) -> Any:
         if service not in _KNOWN:

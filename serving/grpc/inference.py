@@ -18,14 +18,15 @@ from registry.errors import HeadgateError, InvalidRequest, quote
 from registry.signature import Schema, Signature
 from serving.exchange import Call, Output, Priority
 from serving.grpc.messages import Message, message
-from serving.grpc.wire import Cut, broken, cut, with_raw
+from serving.grpc.wire import EMPTY_FINAL, Cut, broken, in_stream, with_raw
 from serving.protocols.answer_json import invalid
 from serving.protocols.limits import Limits
 from serving.protocols.oip.answer import told_as
+from serving.protocols.oip.byte_strings import as_bytes
 from serving.protocols.oip.datatypes import datatype
 from serving.protocols.oip.inputs import fit_inference
 from serving.protocols.oip.outputs import outputs_of, raw_of
-from serving.protocols.oip.parameters import priority_of, seconds_of
+from serving.protocols.oip.parameters import check_memory, flag, priority_of, seconds_of
 from serving.protocols.oip.values import Inference, InferTensor, OutputTensor, Parameters, WantedOutput
 from serving.protocols.request import Encoded, Told
 from serving.values import value
@@ -44,6 +45,8 @@ FIELDS = {
     "BYTES": "bytes_contents",
 }
 """Where each datatype's values are; the others travel raw."""
+FINAL = "triton_final_response"
+"""The parameter of an answer in a stream that says whether it is the request's last."""
 RAW_BYTES = 8
 """How many bytes of raw numbers are read in the time of one byte of JSON."""
 _ONLY_RAW = ("FP16", "BF16")
@@ -53,13 +56,15 @@ _ONLY_RAW = ("FP16", "BF16")
 class GrpcRequest:
     """A ModelInferRequest whose syntax is right; binds ``Request``.
 
-    ``raw`` tells whether its tensors were raw.
+    ``raw`` tells whether its tensors were raw; ``final`` what each of its answers says of being the last, None for
+    nothing.
     """
 
     inference: Inference
     raw: bool
     seconds: float | None
     priority: Priority | None
+    final: bool | None = None
 
     @property
     def table(self) -> None:
@@ -78,11 +83,18 @@ class GrpcRequest:
     def encode(self, output: Output, told: Told, limits: Limits) -> Encoded:
         """Write the answer; raise as ``outputs_of`` does, or ModelFault for one that is too long."""
         tensors = outputs_of(output, self.inference, told.signature, limits)
-        return Encoded(CONTENT_TYPE, write_response(tensors, self.inference.id, told, limits, raw=self.raw))
+        said = told_as(told) if self.final is None else {**told_as(told), FINAL: self.final}
+        head = _RESPONSE(model_name=told.model, model_version=told.version, id=self.inference.id)
+        for name, given in said.items():
+            _write_parameter(head.parameters[name], given)
+        return Encoded(CONTENT_TYPE, write_response(head, tensors, limits, raw=self.raw))
 
 
-def read_inference(parts: Cut, limits: Limits) -> GrpcRequest:
-    """Read a request; raise InvalidRequest ``invalid_argument``, ``invalid_input`` or ``too_many_values``."""
+def read_inference(parts: Cut, limits: Limits, *, final: bool | None = None) -> GrpcRequest:
+    """Read a request; raise InvalidRequest ``invalid_argument``, ``invalid_input`` or ``too_many_values``.
+
+    ``final`` is what its answers shall say of being the last; None outside of streams.
+    """
     try:
         asked = _REQUEST.FromString(parts.rest)
     except DecodeError:
@@ -95,9 +107,11 @@ def read_inference(parts: Cut, limits: Limits) -> GrpcRequest:
         raise InvalidRequest("invalid_input", message)
     tensors = [_raw(given, parts.raw[at]) if raw else _typed(given, limits) for at, given in enumerate(asked.inputs)]
     parameters = _parameters(asked.parameters)
+    if final is not None:
+        flag(parameters, EMPTY_FINAL)  # which ``wants_empty_final`` looks at later
     wanted = tuple([_wanted(output) for output in asked.outputs])
     inference = Inference(tuple(tensors), wanted, asked.id, parameters)
-    return GrpcRequest(inference, raw, seconds_of(parameters), priority_of(parameters))
+    return GrpcRequest(inference, raw, seconds_of(parameters), priority_of(parameters), final)
 
 
 def weigh(parts: Cut, size: int) -> int:
@@ -107,27 +121,20 @@ def weigh(parts: Cut, size: int) -> int:
     return len(parts.rest) + (size - len(parts.rest)) // RAW_BYTES
 
 
-def write_response(tensors: Sequence[OutputTensor], request_id: str, told: Told, limits: Limits, *, raw: bool) -> bytes:
+def write_response(answer: Message, tensors: Sequence[OutputTensor], limits: Limits, *, raw: bool) -> bytes:
     """Return a serialized ModelInferResponse; raise ModelFault ``model_output_invalid`` where it is too long.
 
     Args:
+        answer: The response without tensors; they are written into it.
         tensors: The outputs.
-        request_id: What the caller calls the request; empty for nothing.
-        told: Who answered.
         limits: How long an answer may be.
         raw: Whether to write raw tensors whatever their datatypes.
     """
     _check_length(sum([tensor.array.nbytes for tensor in tensors]), limits)
-    answer = _RESPONSE(model_name=told.model, model_version=told.version, id=request_id)
-    for name, said in told_as(told).items():
-        _write_parameter(answer.parameters[name], said)
     raw = raw or any(tensor.datatype not in FIELDS for tensor in tensors)
     blobs = []
     for tensor in tensors:
-        array = tensor.array
-        written = answer.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=array.shape)
-        for name, given in tensor.parameters.items():
-            _write_parameter(written.parameters[name], given)
+        written = _add_output(answer, tensor)
         if raw:
             blobs.append(raw_of(tensor))
         else:
@@ -137,14 +144,27 @@ def write_response(tensors: Sequence[OutputTensor], request_id: str, told: Told,
     return body
 
 
-def stream_refusal(body: bytes, error: HeadgateError) -> bytes:
-    """Return the answer of a stream to a request that failed: the error's message, and the request's id."""
-    try:
-        request_id = _REQUEST.FromString(cut(body).rest).id
-    except (HeadgateError, DecodeError):
-        request_id = ""
+def wants_empty_final(parts: Cut) -> bool:
+    """Tell whether a stream shall say with an answer of its own that a request, which was read, has no more answers."""
+    given = parts.empty_final
+    return bool(given) and bool(flag(_parameters(_REQUEST.FromString(given).parameters), EMPTY_FINAL))
+
+
+def empty_final(model: str, version: str, request_id: str) -> bytes:
+    """Return the answer of a stream that says that a request has no more answers, and nothing else."""
+    last = _RESPONSE(model_name=model, model_version=version, id=request_id)
+    last.parameters[FINAL].bool_param = True
+    return in_stream(last.SerializeToString())
+
+
+def stream_refusal(request_id: str, error: HeadgateError) -> bytes:
+    """Return the answer of a stream to a request that failed: the error's message, and the request's id.
+
+    No more answers to that request follow it.
+    """
     refusal = _STREAMED(error_message=error.message)
     refusal.infer_response.id = request_id
+    refusal.infer_response.parameters[FINAL].bool_param = True
     refused: bytes = refusal.SerializeToString()
     return refused
 
@@ -187,6 +207,7 @@ def _typed(given: Message, limits: Limits) -> InferTensor:
 
 def _wanted(given: Message) -> WantedOutput:
     parameters = _parameters(given.parameters)
+    check_memory(parameters, given.name)
     classes = parameters.get("classification", 0)
     if type(classes) is not int or classes < 0:
         message = "parameter 'classification' must be a whole number of classes, such as 3"
@@ -216,10 +237,20 @@ def _write_parameter(written: Message, given: bool | int | float | str) -> None:
         written.string_param = given
 
 
+def _add_output(answer: Message, tensor: OutputTensor) -> Message:
+    try:
+        written = answer.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.array.shape)
+    except UnicodeEncodeError:
+        raise invalid("the name of one of its outputs is not Unicode") from None
+    for name, given in tensor.parameters.items():
+        _write_parameter(written.parameters[name], given)
+    return written
+
+
 def _write_typed(contents: Message, tensor: OutputTensor) -> None:
     values = tensor.array.ravel().tolist()
     if tensor.datatype == "BYTES":
-        values = [one if isinstance(one, bytes) else str(one).encode() for one in values]
+        values = [as_bytes(one) for one in values]
     getattr(contents, FIELDS[tensor.datatype]).extend(values)
 
 

@@ -22,7 +22,7 @@ class Method:
 METHODS: tuple[Method, ...] = (
     Method("ServerLive", Access.OPEN),
     Method("ServerReady", Access.OPEN),
-    Method("ServerMetadata", Access.OPEN),
+    Method("ServerMetadata", Access.READ),
     Method("ModelReady", Access.READ),
     Method("ModelMetadata", Access.READ),
     Method("ModelConfig", Access.READ),

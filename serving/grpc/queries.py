@@ -6,23 +6,36 @@ predicting (``infer.py``), errors (``calls.py``).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
 
 from registry.environment import platform_version
+from registry.errors import Conflict, InvalidRequest, NotFound
 from serving.grpc.calls import Call, Work
 from serving.grpc.messages import Message, message
 from serving.grpc.wire import broken
 from serving.http.counted import VersionStatistics, statistics
-from serving.http.repository import describe_model, index, load_model, standing_of, unload_model
-from serving.http.view import NodeView, why_not_ready
+from serving.http.repository import (
+    VersionStanding,
+    describe_model,
+    index,
+    load_model,
+    standing_of,
+    unload_model,
+)
+from serving.http.view import NodeView, beside, why_not_ready
 from serving.protocols.oip.orders import refuse_overrides
 from serving.protocols.oip.server import EXTENSIONS, SERVER, config_of
 from serving.protocols.oip.values import TensorMetadata
 from serving.telemetry.statistics import Timed
 
+MAX_BYTES = 64 * 1024
+"""How long a request may be: it is names, and read on the event loop."""
+Row = TypeVar("Row")
 Reply = Callable[[Message], Awaitable[Message]]
 
 
@@ -36,25 +49,40 @@ def queries(node: NodeView) -> Mapping[str, Work]:
         "ModelReady": _work("ModelReady", bound.model_ready),
         "ModelMetadata": _work("ModelMetadata", bound.metadata),
         "ModelConfig": _work("ModelConfig", bound.config),
-        "ModelStatistics": _work("ModelStatistics", bound.statistics),
-        "RepositoryIndex": _work("RepositoryIndex", bound.index),
+        "ModelStatistics": _listing("ModelStatistics", bound.statistics, _statistics),
+        "RepositoryIndex": _listing("RepositoryIndex", bound.index, _index),
         "RepositoryModelLoad": _work("RepositoryModelLoad", bound.load),
         "RepositoryModelUnload": _work("RepositoryModelUnload", bound.unload),
     }
 
 
 def _work(name: str, reply: Reply) -> Work:
-    kind = message(f"{name}Request")
-
     async def work(body: bytes, _call: Call) -> bytes:
-        try:
-            asked = kind.FromString(body)
-        except DecodeError:
-            raise broken(f"it is no {name}Request") from None
-        written: bytes = (await reply(asked)).SerializeToString()
+        written: bytes = (await reply(_read(name, body))).SerializeToString()
         return written
 
     return work
+
+
+def _listing(
+    name: str, gather: Callable[[Message], Awaitable[Sequence[Row]]], write: Callable[[Sequence[Row]], bytes]
+) -> Work:
+    """Return work whose answer has a row for each version, which may be many: it is written beside the loop."""
+
+    async def work(body: bytes, _call: Call) -> bytes:
+        return await beside(partial(write, await gather(_read(name, body))))
+
+    return work
+
+
+def _read(name: str, body: bytes) -> Message:
+    if len(body) > MAX_BYTES:
+        why = f"a {name}Request may have at most {MAX_BYTES:,} bytes; no files can be sent with it"
+        raise InvalidRequest("body_too_large", why, {"limit": MAX_BYTES})
+    try:
+        return message(f"{name}Request").FromString(body)
+    except DecodeError:
+        raise broken(f"it is no {name}Request") from None
 
 
 class _Queries:
@@ -71,7 +99,12 @@ class _Queries:
         return message("ServerMetadataResponse")(name=SERVER, version=platform_version(), extensions=EXTENSIONS)
 
     async def model_ready(self, asked: Message) -> Message:
-        return message("ModelReadyResponse")(ready=standing_of(self._node, asked.name, asked.version).ready)
+        try:
+            ready = standing_of(self._node, asked.name, asked.version).ready
+        except (NotFound, InvalidRequest, Conflict):
+            # As Triton has it: who waits for a model asks until it is there, and an error would end that.
+            ready = False
+        return message("ModelReadyResponse")(ready=ready)
 
     async def metadata(self, asked: Message) -> Message:
         found = await describe_model(self._node, asked.name, asked.version)
@@ -86,17 +119,11 @@ class _Queries:
         config = config_of(found.model, found.platform, found.served, found.instances, found.tensors)
         return ParseDict({"config": config}, message("ModelConfigResponse")())
 
-    async def statistics(self, asked: Message) -> Message:
-        answer = message("ModelStatisticsResponse")()
-        for row in await statistics(self._node, asked.name, asked.version):
-            _say_statistics(answer.model_stats.add(), row)
-        return answer
+    async def statistics(self, asked: Message) -> Sequence[VersionStatistics]:
+        return await statistics(self._node, asked.name, asked.version)
 
-    async def index(self, asked: Message) -> Message:
-        answer = message("RepositoryIndexResponse")()
-        for row in await index(self._node, ready=asked.ready):
-            answer.models.add(name=row.model, version=row.version, state=row.standing.value, reason=row.reason)
-        return answer
+    async def index(self, asked: Message) -> Sequence[VersionStanding]:
+        return await index(self._node, ready=asked.ready)
 
     async def load(self, asked: Message) -> Message:
         refuse_overrides(asked.parameters)
@@ -108,6 +135,22 @@ class _Queries:
         name = _model_named(asked)
         await unload_model(self._node, name)
         return message("RepositoryModelUnloadResponse")(model_name=name, isUnloaded=True)
+
+
+def _statistics(rows: Sequence[VersionStatistics]) -> bytes:
+    answer = message("ModelStatisticsResponse")()
+    for row in rows:
+        _say_statistics(answer.model_stats.add(), row)
+    written: bytes = answer.SerializeToString()
+    return written
+
+
+def _index(rows: Sequence[VersionStanding]) -> bytes:
+    answer = message("RepositoryIndexResponse")()
+    for row in rows:
+        answer.models.add(name=row.model, version=row.version, state=row.standing.value, reason=row.reason)
+    written: bytes = answer.SerializeToString()
+    return written
 
 
 def _model_named(asked: Message) -> str:

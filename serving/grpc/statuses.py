@@ -29,7 +29,11 @@ class Status(IntEnum):
     UNAVAILABLE = 14
 
 
-_OWN = {"already_exists": Status.ALREADY_EXISTS, "revision_conflict": Status.ABORTED}
+_OWN = {
+    "already_exists": Status.ALREADY_EXISTS,
+    "revision_conflict": Status.ABORTED,
+    "body_too_large": Status.RESOURCE_EXHAUSTED,  # as the library has it for a message beyond the server's limit
+}
 _BY_HTTP = {
     403: Status.PERMISSION_DENIED,
     404: Status.NOT_FOUND,

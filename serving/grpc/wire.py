@@ -12,12 +12,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from registry.errors import InvalidRequest
+from serving.protocols.limits import MAX_COLUMNS
 from serving.values import value
 
-MODEL_NAME, MODEL_VERSION, RAW_INPUTS = 1, 2, 7
+MODEL_NAME, MODEL_VERSION, ID, PARAMETERS, RAW_INPUTS = 1, 2, 3, 4, 7
+MAX_FIELDS = 4 * MAX_COLUMNS
+"""How many outermost fields are walked: an input, its tensor and an output for each column, and room for the rest."""
+QUICK_FIELDS = 4096
+"""How many are walked on the event loop: a few milliseconds."""
+EMPTY_FINAL = "triton_enable_empty_final_response"
 _RAW_OUTPUTS, _INFER_RESPONSE = 6, 2
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 _LONGEST_VARINT = 10
+_EMPTY_FINAL = EMPTY_FINAL.encode()
 
 
 @value
@@ -29,18 +36,26 @@ class Cut:
         version: ``model_version``; empty where it was not given.
         rest: The message without its raw tensors.
         raw: Those, in their order: views of the bytes that came.
+        id: What the caller calls the request; empty for nothing.
+        empty_final: The parameter of that name as a message of its own; empty where it was not given.
     """
 
     model: str
     version: str
     rest: bytes
     raw: tuple[memoryview, ...]
+    id: str = ""
+    empty_final: bytes = b""
 
 
-def cut(body: bytes) -> Cut:
-    """Return a ModelInferRequest in parts; raise InvalidRequest ``invalid_argument`` for what is no message."""
+def cut(body: bytes, most: int = MAX_FIELDS) -> Cut:
+    """Return a ModelInferRequest in parts.
+
+    Raises InvalidRequest ``invalid_argument`` for what is no message, and ``too_many_values`` for one of more than
+    ``most`` fields.
+    """
     try:
-        return _cut(body)
+        return _cut(body, most)
     except IndexError:
         raise broken("it is cut short") from None
     except UnicodeDecodeError:
@@ -68,14 +83,17 @@ def in_stream(response: bytes) -> bytes:
     return b"%b%b" % (_begin(_INFER_RESPONSE, len(response)), response)
 
 
-def _cut(body: bytes) -> Cut:
-    at, kept, size = 0, 0, len(body)
-    model = version = b""
+def _cut(body: bytes, most: int) -> Cut:
+    at, kept, size, fields = 0, 0, len(body), 0
+    texts, empty_final = [b""] * (ID + 1), b""
     raw: list[memoryview] = []
     rest: list[memoryview] = []
     view = memoryview(body)
     while at < size:
         begin, tag = at, body[at]
+        fields += 1
+        if fields > most:
+            raise _too_many(most)
         if tag < 0x80:
             at += 1
         else:
@@ -92,18 +110,25 @@ def _cut(body: bytes) -> Cut:
                 raise IndexError
             if number == RAW_INPUTS:
                 raw.append(view[start:at])
-                rest.append(view[kept:begin])
+                if begin > kept:
+                    rest.append(view[kept:begin])
                 kept = at
-            elif number == MODEL_NAME:
-                model = body[start:at]
-            elif number == MODEL_VERSION:
-                version = body[start:at]
+            elif number <= ID:
+                texts[number] = body[start:at]
+            elif number == PARAMETERS and body.find(_EMPTY_FINAL, start, at) >= 0:
+                empty_final = body[begin:at]
         else:
             at = _skip(body, at, kind)
     if raw:
         rest.append(view[kept:])
         body = b"".join(rest)
-    return Cut(model.decode(), version.decode(), body, tuple(raw))
+    model, version, request_id = [text.decode() for text in texts[MODEL_NAME:]]
+    return Cut(model, version, body, tuple(raw), request_id, empty_final)
+
+
+def _too_many(most: int) -> InvalidRequest:
+    message = f"the request has more than {most:,} fields beside those within its inputs; send fewer tensors"
+    return InvalidRequest("too_many_values", message, {"limit": most})
 
 
 def _skip(body: bytes, at: int, kind: int) -> int:

@@ -44,6 +44,10 @@ class Predicts(Protocol):
         """Answer, or raise; write into ``done`` how it goes."""
         ...
 
+    async def streams(self, question: Question) -> bool:
+        """Tell whether who would answer does so piece by piece."""
+        ...
+
     async def stream(self, question: Question, done: Finished) -> Streamed:
         """Begin to answer piece by piece, or raise; write into ``done`` how it goes."""
         ...

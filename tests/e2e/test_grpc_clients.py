@@ -14,13 +14,14 @@ from tests.e2e.oip_model import HALVES, SCORES, SHOUTED, serve, told
 from tests.support.models import SavedModels
 
 pytestmark = pytest.mark.e2e
-MODEL = "grpc-clients"
+MODEL, STREAMING = "grpc-clients", "grpc-pieces"
 
 
 @pytest.fixture(scope="module")
 def where(control: Control, saved_models: SavedModels, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Serve the model; return where gRPC is spoken."""
+    """Serve the model, and one that answers piece by piece; return where gRPC is spoken."""
     serve(control, saved_models, tmp_path_factory.mktemp("grpc") / "model", MODEL)
+    control.promote(STREAMING, control.add(STREAMING, saved_models.get("stream_counting").directory))
     return control.platform.grpc_address
 
 
@@ -66,10 +67,17 @@ def test_triton_streams(triton: dict[str, Any], triton_aio: dict[str, Any]) -> N
     assert triton["stream"][6] == ["final", SCORES]
 
 
+def test_triton_reads_pieces_until_the_last(where: str) -> None:
+    """A model that answers piece by piece has an answer for each, and an empty last one that says so."""
+    found = told("tritonclient", "triton_pieces.py", where, STREAMING)["pieces"]
+    assert found == [["p", ["xx"], False]] * 3 + [["p", [], True]]
+
+
 def test_triton_sees_what_is_there(triton: dict[str, Any]) -> None:
     """Health, metadata, configuration, statistics and the repository."""
     about, repository = triton["about"], triton["repository"]
     assert (about["live"], about["ready"], about["model_ready"]) == (True, True, [True, True])
+    assert about["unknown_ready"] == [False, False]
     assert about["server"]["name"] == "headgate"
     assert [tensor["datatype"] for tensor in about["model"]["inputs"]] == ["FP32", "FP16", "BYTES"]
     assert about["config"]["input"][2] == {"name": "words", "data_type": "TYPE_STRING", "dims": ["-1", "1"]}
@@ -113,6 +121,7 @@ def test_tritons_asynchronous_client_does_the_same(triton_aio: dict[str, Any]) -
 def test_kserves_client_does_the_same(kserve: dict[str, Any]) -> None:
     """Health, raw and typed predictions, and the repository by its own field numbers."""
     assert (kserve["live"], kserve["ready"], kserve["model_ready"]) == (True, True, True)
+    assert kserve["unknown_ready"] is False
     assert (kserve["raw"]["scores"], kserve["raw"]["halves"], kserve["raw"]["shouted"]) == (SCORES, HALVES, SHOUTED)
     for form in ("wanted", "typed"):
         assert kserve[form] == {"scores": SCORES, "id": "mine", "model_name": MODEL}

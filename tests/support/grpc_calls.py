@@ -37,9 +37,9 @@ class Rpc:
         said = await self.call_bytes(method, asked.SerializeToString(), **options)
         return said if said.code != "OK" else said._replace(answer=message(f"{method}Response").FromString(said.answer))
 
-    async def call_bytes(self, method: str, body: bytes, **options: Any) -> Said:
+    async def call_bytes(self, method: str, body: bytes, /, *, service: str = SERVICE, **options: Any) -> Said:
         """Call a method with bytes; the answer is bytes too."""
-        ask: Any = self.channel.unary_unary(f"/{SERVICE}/{method}")
+        ask: Any = self.channel.unary_unary(f"/{service}/{method}")
         call = ask(body, **options)
         try:
             answer = await call

@@ -55,6 +55,7 @@ async def main() -> None:
             "live": await client.is_server_live(),
             "ready": await client.is_server_ready(),
             "model_ready": await client.is_model_ready(model),
+            "unknown_ready": await client.is_model_ready("nobody"),
         }
         for name, asked in (
             ("raw", request(model, raw=True)),
@@ -66,7 +67,6 @@ async def main() -> None:
             found[name] |= {"id": answer.id, "model_name": answer.model_name}
         found["refusals"] = {
             "unknown": await refused(client.infer(request("nobody", raw=True))),
-            "ready": await refused(client.is_model_ready("nobody")),
         }
     async with grpc.aio.insecure_channel(where) as channel:
         stub = GRPCInferenceServiceStub(channel)

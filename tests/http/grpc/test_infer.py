@@ -171,6 +171,28 @@ async def test_requests_are_counted_as_grpc(tmp_path: Path) -> None:
         assert any('code="4xx"' in line for line in mine)
 
 
+async def test_bodies_are_counted_before_they_are_looked_at(tmp_path: Path) -> None:
+    """Where all room is taken nothing is read, not even what is no message; a refusal gives its room back."""
+    async with answering(tmp_path) as (world, rpc):
+        bodies = world.node.bodies
+        said = await rpc.call_bytes("ModelInfer", b"\x3a\x00" * 300_000)
+        assert (said.code, said.metadata["x-headgate-code"]) == ("INVALID_ARGUMENT", "too_many_values")
+        assert bodies.free_bytes == bodies.budget
+        bodies.free_bytes = 1
+        said = await rpc.call_bytes("ModelInfer", b"\x0a\xff\x0f")
+        assert (said.code, said.metadata["x-headgate-code"]) == ("RESOURCE_EXHAUSTED", "overloaded")
+        assert bodies.free_bytes == 1
+
+
+async def test_many_tensors_do_not_hold_up_others(tmp_path: Path) -> None:
+    """More than a few are walked in a thread, and answered as ever."""
+    inputs = [{"name": name, "datatype": "FP64", "shape": [1]} for name in ("a", "b")]
+    asked = message("ModelInferRequest")(model_name="churn", inputs=inputs, raw_input_contents=[b"\0" * 8] * 5000)
+    async with answering(tmp_path) as (_, rpc):
+        said = await rpc.call("ModelInfer", asked)
+        assert (said.code, "2 inputs came with 5000" in said.message) == ("INVALID_ARGUMENT", True)
+
+
 async def test_large_messages_are_refused_however_they_are_packed(tmp_path: Path) -> None:
     """A message has at most HEADGATE_BODY_BYTES, and so has what it expands to."""
     rows = [{"a": 1.0, "b": 2.0}] * 200_000

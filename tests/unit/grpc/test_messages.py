@@ -18,12 +18,12 @@ from registry.edge.problems import STATUS
 from registry.errors import HeadgateError, InvalidRequest, ModelFault
 from registry.signature import Signature
 from serving.exchange import ArrayOutput, TensorInput
-from serving.grpc.inference import FIELDS, read_inference, stream_refusal, write_response
+from serving.grpc.inference import FIELDS, read_inference, stream_refusal, wants_empty_final, write_response
 from serving.grpc.messages import FILE, POOL, SERVICE, message
 from serving.grpc.methods import METHODS
 from serving.grpc.proto import read_proto
 from serving.grpc.statuses import Status, grpc_status
-from serving.grpc.wire import cut, in_stream, with_raw
+from serving.grpc.wire import EMPTY_FINAL, MAX_FIELDS, cut, in_stream, with_raw
 from serving.protocols.limits import Limits
 from serving.protocols.oip.datatypes import DATATYPES
 from serving.protocols.oip.values import OutputTensor
@@ -83,6 +83,23 @@ def test_bytes_that_are_no_message_are_refused(body: bytes) -> None:
     assert refused.value.code == "invalid_argument"
 
 
+def test_many_fields_are_refused_before_they_are_kept() -> None:
+    """A megabyte of empty tensors is a million of them: the walk ends at its bound."""
+    with pytest.raises(InvalidRequest) as refused:
+        cut(b"\x3a\x00" * (MAX_FIELDS + 1))
+    assert (refused.value.code, refused.value.details) == ("too_many_values", {"limit": MAX_FIELDS})
+    assert len(cut(b"\x3a\x00" * 1000, 1000).raw) == 1000
+
+
+def test_cutting_finds_what_a_stream_asks_first() -> None:
+    """The request's id, for its refusal; and the parameter that asks for an empty last answer, among others."""
+    for asked, wanted in ((True, True), (False, False)):
+        parameters = {"other": {"string_param": "x"}, EMPTY_FINAL: {"bool_param": asked}}
+        parts = cut(REQUEST(model_name="m", id="7", parameters=parameters).SerializeToString())
+        assert (parts.id, wants_empty_final(parts)) == ("7", wanted)
+    assert not wants_empty_final(cut(REQUEST(id="7").SerializeToString()))
+
+
 def test_damaged_requests_are_answered_or_refused() -> None:
     """Any bytes are read, or raise an error of ours, within a few milliseconds."""
     import json
@@ -94,7 +111,7 @@ def test_damaged_requests_are_answered_or_refused() -> None:
         try:
             read_inference(cut(body), LIMITS).shape(UNSIGNED, None, LIMITS)
         except HeadgateError as error:
-            stream_refusal(body, error)
+            stream_refusal("", error)
         worst = max(worst, perf_counter() - began)
     assert worst < 0.5
 
@@ -136,16 +153,50 @@ def test_too_many_values_are_refused_before_they_are_listed() -> None:
 def test_half_numbers_make_an_answer_raw() -> None:
     """FP16 has no typed field, and an answer is of one kind."""
     outputs = [OutputTensor("x", "FP16", np.ones(2, "f2")), OutputTensor("y", "FP32", np.ones(2, "f4"))]
-    answer = RESPONSE.FromString(write_response(outputs, "", TOLD, LIMITS, raw=False))
+    answer = RESPONSE.FromString(write_response(RESPONSE(), outputs, LIMITS, raw=False))
     assert [len(raw) for raw in answer.raw_output_contents] == [4, 8]
     assert not answer.outputs[1].HasField("contents")
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (OutputTensor("x", "BYTES", np.array(["\ud800"], object)), "not Unicode"),
+        (OutputTensor("\ud800", "FP32", np.ones(1, "f4")), "name"),
+    ],
+)
+@pytest.mark.parametrize("raw", [True, False])
+def test_text_that_is_not_unicode_is_the_models_fault(output: OutputTensor, words: str, raw: bool) -> None:
+    """In a value or a name, raw or typed: refused in words."""
+    with pytest.raises(ModelFault, match=words) as refused:
+        write_response(RESPONSE(), [output], LIMITS, raw=raw)
+    assert refused.value.code == "model_output_invalid"
+
+
+def test_nothing_is_no_word() -> None:
+    """None among texts is empty, typed as raw."""
+    output = OutputTensor("x", "BYTES", np.array(["a", None, b"b"], object))
+    typed = RESPONSE.FromString(write_response(RESPONSE(), [output], LIMITS, raw=False))
+    assert list(typed.outputs[0].contents.bytes_contents) == [b"a", b"", b"b"]
+    raw = RESPONSE.FromString(write_response(RESPONSE(), [output], LIMITS, raw=True))
+    assert raw.raw_output_contents[0] == b"\x01\0\0\0a\0\0\0\0\x01\0\0\0b"
+
+
+@pytest.mark.parametrize("place", ["inputs", "outputs"])
+def test_shared_memory_is_refused_wherever_it_is_asked_for(place: str) -> None:
+    """An output that should lie there would otherwise be sent, and its reader look elsewhere."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1], "contents": {"fp32_contents": [1.0]}}
+    shared = {"name": "x", "parameters": {"shared_memory_region": {"string_param": "mine"}}}
+    asked = {"inputs": [tensor], "outputs": [shared]} if place == "outputs" else {"inputs": [{**tensor, **shared}]}
+    with pytest.raises(InvalidRequest, match="shared memory is not offered"):
+        read_inference(cut(REQUEST(**asked).SerializeToString()), LIMITS).shape(UNSIGNED, None, LIMITS)
 
 
 def test_an_answer_has_a_length() -> None:
     """What is too long is refused before it is written."""
     outputs = [OutputTensor("x", "FP64", np.ones(1000))]
     with pytest.raises(ModelFault, match="at most 1,024"):
-        write_response(outputs, "", TOLD, Limits(response_bytes=1024), raw=True)
+        write_response(RESPONSE(), outputs, Limits(response_bytes=1024), raw=True)
 
 
 def test_every_code_has_a_status() -> None:

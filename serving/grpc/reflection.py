@@ -1,0 +1,41 @@
+"""Server reflection, for tools without our file: the library's own, for so many callers and so long each.
+
+Not here: what it tells of (``server.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_reflection.v1alpha import reflection
+
+from registry.errors import Refused
+from serving.grpc.seats import REFLECTIONS, Seats
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Reflection:
+    """Tells of the services ``names``, whose descriptors are in ``pool``; a call may take ``seconds``."""
+
+    def __init__(self, names: Sequence[str], pool: DescriptorPool, seconds: float) -> None:
+        self._told: Any = reflection.aio.ReflectionServicer(names, pool)  # typed as if it were no generator
+        self._seats = Seats(REFLECTIONS, "reflections")
+        self._seconds = seconds
+
+    async def ServerReflectionInfo(self, request_iterator: Any, context: _Context) -> AsyncIterator[Any]:  # noqa: N802 -- the service's own name
+        """Answer each request of a stream."""
+        try:
+            with self._seats:
+                async with asyncio.timeout(self._seconds):
+                    async for answer in self._told.ServerReflectionInfo(request_iterator, context):
+                        yield answer
+        except Refused as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, error.message)
+        except TimeoutError:
+            message = f"a reflection may take {self._seconds:.6g} s; ask anew"
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, message)

@@ -1,0 +1,196 @@
+"""ModelStreamInfer: many requests in one call, answered in their order, several worked on at once.
+
+    read ── begin (a task each) ──► queue ── send: one answer, or piece by piece where the version streams
+
+A version that answers piece by piece has a message for each, and is never far ahead of its reader: the next is made
+once the last was taken. An error is an answer too, and the call goes on. Each answer says in
+``triton_final_response`` whether it is its request's last; of pieces that is known afterwards, so whoever asked for it
+(``triton_enable_empty_final_response``) gets an empty last one.
+
+Not here: one request (``infer.py``), the messages (``inference.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from time import perf_counter
+
+import grpc
+
+from registry.edge.problems import STATUS
+from registry.errors import HeadgateError, InvalidRequest
+from serving.grpc.calls import Call, Context, as_known, note
+from serving.grpc.infer import End, Inferring
+from serving.grpc.inference import empty_final, read_inference, stream_refusal, wants_empty_final
+from serving.grpc.seats import STREAMS, Seats
+from serving.grpc.statuses import grpc_status
+from serving.grpc.wire import in_stream
+from serving.streams import Streamed
+from serving.telemetry.finished import Finished
+
+AHEAD = 16
+"""How many requests of one stream are worked on at once; the rest wait, and their sender with them."""
+
+
+class Streaming:
+    """Answers streams; so many at once."""
+
+    def __init__(self, inferring: Inferring) -> None:
+        self._inferring = inferring
+        self._seats = Seats(STREAMS, "streams")
+
+    async def stream(self, context: Context, call: Call) -> None:
+        """Answer the requests of one stream.
+
+        Raises Refused ``overloaded`` where there are too many streams, and InvalidRequest ``request_timeout`` for one
+        whose caller neither sends nor takes anything for too long.
+        """
+        with self._seats:
+            one = _Stream(self._inferring, context, call)
+            try:
+                await one.run()
+            except BaseExceptionGroup as group:
+                raise _first(group) from group
+            finally:
+                await one.close()
+
+
+class _Stream:
+    """One call."""
+
+    def __init__(self, inferring: Inferring, context: Context, call: Call) -> None:
+        self._inferring, self._context, self._call = inferring, context, call
+        self._begun: asyncio.Queue[tuple[_Request, asyncio.Task[None]] | None] = asyncio.Queue(AHEAD)
+        self._owed: set[_Request] = set()
+        self._heard = perf_counter()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._begin_all(group))
+            watch = group.create_task(self._watch())
+            while (begun := await self._begun.get()) is not None:
+                request, beginning = begun
+                await beginning
+                await request.send_to(self._send)
+                self._owed.discard(request)
+                self._heard = perf_counter()
+            watch.cancel()
+
+    async def close(self) -> None:
+        """Give up what was not sent."""
+        await asyncio.gather(*(request.close("client_gone") for request in self._owed), return_exceptions=True)
+
+    async def _begin_all(self, group: asyncio.TaskGroup) -> None:
+        context, call, count = self._context, self._call, 0
+        while (body := await context.read()) is not grpc.aio.EOF:
+            self._heard = perf_counter()
+            # Labels find an answer by its request's id: of one stream each message has its own.
+            request_id = f"{call.request_id}.{count}" if count else call.request_id
+            each = replace(call, request_id=request_id, left=context.time_remaining(), done=Finished())
+            request = _Request(self._inferring, body, each)
+            self._owed.add(request)
+            await self._begun.put((request, group.create_task(request.begin())))
+            count += 1
+        await self._begun.put(None)
+
+    async def _watch(self) -> None:
+        """End the call once nothing came for too long while nothing was owed; half a message is nothing."""
+        seconds = self._inferring.times.idle
+        while True:
+            left = self._heard + seconds - perf_counter()
+            if left <= 0 and not self._owed:
+                raise _too_long(f"no request came for {seconds:.6g} s")
+            await asyncio.sleep(left if left > 0 else seconds)
+
+    async def _send(self, message: bytes) -> None:
+        seconds = self._inferring.times.idle
+        try:
+            async with asyncio.timeout(seconds):
+                await self._context.write(message)
+        except TimeoutError:
+            raise _too_long(f"an answer was not taken within {seconds:.6g} s") from None
+
+
+class _Request:
+    """One request of a stream: ``begin`` it, then ``send_to``; ``close`` it where that did not come to its end."""
+
+    def __init__(self, inferring: Inferring, body: bytes, call: Call) -> None:
+        self._inferring, self._call, self._body = inferring, call, body
+        self._at = perf_counter()
+        self._end: End | None = None
+        self._message = b""  # the one answer, or what follows the pieces
+        self._pieces: Streamed | None = None
+        self._failed: HeadgateError | None = None
+
+    async def begin(self) -> None:
+        """Ask; return once its first message is there, or its refusal."""
+        self._end = self._inferring.traced(self._call)
+        try:
+            await self._ask()
+        except Exception as error:  # noqa: BLE001  # the edge of the process: one request's fault is its own answer
+            self._refuse(error)
+
+    async def send_to(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        """Send its messages; raise what ``send`` does."""
+        if self._pieces is not None:
+            await self._send_pieces(self._pieces, send)
+        if self._message:
+            await send(self._message)
+        await self.close("")
+
+    async def close(self, failed: str) -> None:
+        """Give back what it holds; ``failed`` says how it ended where nothing else does. Idempotent."""
+        end, self._end = self._end, None
+        pieces, self._pieces = self._pieces, None
+        if pieces is not None:
+            self._inferring.free(self._body)
+            await pieces.aclose()
+        if end is not None:
+            code = failed if self._failed is None else self._failed.code
+            end(code)
+            note(self._call, grpc_status(code) if code in STATUS else 0, STATUS.get(code, 200), self._at)
+
+    async def _ask(self) -> None:
+        inferring, call, body = self._inferring, self._call, self._body
+        predictor, done = inferring.predictor, call.done
+        parts = await inferring.take(body, call)
+        try:
+            question, begun = inferring.question(body, parts, call, final=True), perf_counter()
+            if not await predictor.streams(question):
+                question = replace(question, seconds=max(0.0, question.seconds - (perf_counter() - begun)))
+                self._message = in_stream((await predictor.predict(question, done)).encoded.body)
+                return
+            question = replace(question, read=partial(read_inference, parts, final=False))
+            self._pieces = await predictor.stream(question, done)
+            if wants_empty_final(parts):
+                decision = self._pieces.decision
+                self._message = empty_final(decision.model, decision.version, parts.id)
+        finally:
+            if self._pieces is None:
+                inferring.free(body)
+
+    async def _send_pieces(self, pieces: Streamed, send: Callable[[bytes], Awaitable[None]]) -> None:
+        while True:
+            try:
+                piece = await anext(pieces, None)
+            except Exception as error:  # noqa: BLE001  # as in begin: what came before stands
+                return self._refuse(error)
+            if piece is None:
+                return None
+            await send(in_stream(piece.body))
+
+    def _refuse(self, error: Exception) -> None:
+        self._failed = as_known(error, self._call)
+        self._message = stream_refusal(self._call.message_id, self._failed)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _too_long(what: str) -> InvalidRequest:
+    return InvalidRequest("request_timeout", f"{what} (HEADGATE_STREAM_SECONDS); open a stream anew")
