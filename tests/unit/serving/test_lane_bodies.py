@@ -21,6 +21,10 @@ pytestmark = pytest.mark.anyio
 class Nobody:
     """A predictor that nobody reaches."""
 
+    def streams(self, question: Question) -> bool:
+        """Never be asked."""
+        raise AssertionError
+
     async def predict(self, question: Question, done: Finished) -> Answer:
         """Never be asked."""
         raise AssertionError
