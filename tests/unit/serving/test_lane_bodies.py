@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 class Nobody:
     """A predictor that nobody reaches."""
 
-    def streams(self, question: Question) -> bool:
+    async def streams(self, question: Question) -> bool:
         """Never be asked."""
         raise AssertionError
 
