@@ -15,13 +15,14 @@ import pytest
 
 from registry.errors import ModelFault
 from registry.plans import Canary, Plan
-from registry.records import VersionNumber
+from registry.records import ModelName, VersionNumber
 from registry.signature import Column, Schema
 from registry.snapshots import ServableVersion
 from serving.http.counted import statistics, statistics_for_sibling
 from serving.http.repository import load_model, unload_model
 from serving.http.routes import SERVING_ROUTES
 from serving.http.view import NodeView
+from serving.pool.state import State
 from serving.workers.siblings import Message
 from tests.support.serving_fakes import digest_of, eventually, servable, settle, snapshot
 from tests.support.serving_node import ROW, FakeWorld, churn, running
@@ -102,11 +103,16 @@ async def ready(world: FakeWorld, path: str = "churn") -> int:
     return (await world.client.get(f"/v2/models/{path}/ready")).status_code
 
 
+def second(world: FakeWorld) -> ServableVersion:
+    """Return version 2 as the node knows it."""
+    return world.node.routes.table.models[ModelName("churn")].versions[VersionNumber("2")].servable
+
+
 async def test_a_version_that_is_being_loaded_is_not_ready(world: FakeWorld) -> None:
     """Who polls until it is ready waits for the load; the index says why."""
     gate = world.runtime.gates[digest_of("churn 2")] = asyncio.Event()
     loading = asyncio.create_task(world.client.post(LOAD))
-    await settle()
+    await eventually(lambda: world.node.pool.state(second(world)) is State.LOADING)
     assert (await ready(world), (await standing(world))["2"]) == (503, "LOADING")
     assert (await world.client.post(UNLOAD)).status_code == 409
     gate.set()
@@ -118,7 +124,7 @@ async def test_what_an_operator_unloads_is_not_ready_until_it_is_asked_for(world
     """Unload, and clients that look see it gone; a request or a load brings it back."""
     await world.client.post(LOAD)
     await world.client.post(UNLOAD)
-    await settle()
+    await eventually(lambda: world.node.pool.state(second(world)) is State.COLD)
     assert (await ready(world), await standing(world)) == (503, {"1": "READY", "2": "UNAVAILABLE", "3": "READY"})
     assert (await world.client.post("/models/churn/predict", json=ROW)).status_code == 200
     assert await ready(world) == 200
@@ -130,7 +136,7 @@ async def test_a_version_that_is_unloaded_while_it_answers_is_unloading(world: F
     copy = world.runtime.newest(servable("2", "churn 2"))
     copy.hold = asyncio.Event()
     asked = asyncio.create_task(world.client.post("/models/churn/predict", json=ROW))
-    await settle()
+    await eventually(lambda: copy.calls > 0)
     await world.client.post(UNLOAD)
     assert (await standing(world))["2"] == "UNLOADING"
     copy.hold.set()
