@@ -12,7 +12,7 @@ from tests.e2e.load import steady_load
 
 pytestmark = pytest.mark.e2e
 
-SWAPS = 30
+SWAPS = 100  # fewer, and the highest would be the 99th percentile
 
 
 def test_promotions_back_and_forth_fail_no_request(control: Control, models: Models) -> None:
@@ -36,7 +36,6 @@ def test_promotions_back_and_forth_fail_no_request(control: Control, models: Mod
             while control.predict("swapped").headers["x-headgate-version"] != target:
                 assert time.monotonic() - began < 10
             effects.append(time.monotonic() - began)
-            time.sleep(0.05)
 
     p50, p99 = np.quantile(effects, [0.5, 0.99])
     print(f"\n{len(load.outcomes)} requests over {SWAPS} swaps; PUT to effect: p50 {p50:.3f} s, p99 {p99:.3f} s")

@@ -15,7 +15,7 @@ DEEDS: Mapping[str, str] = {
     "abort": "os.abort()",
     "endless": "\nwhile True:\n    pass",
     "memory_at_once": "bytearray(100 << 30)",
-    "memory_in_pieces": "\nheld = []\nwhile True:\n    held.append(bytearray(b'x') * (1 << 20))",
+    "memory_in_pieces": "\nheld = []\nwhile True:\n    held.append(bytearray(4 << 20))",
     "fork_bomb": """
         while True:
             try:
