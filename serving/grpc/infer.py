@@ -16,6 +16,7 @@ from registry.edge.traces import Tracer
 from registry.errors import HeadgateError, InvalidRequest
 from registry.records import parse_model_name, parse_version
 from serving.grpc.calls import Call, Metadata, decided
+from serving.grpc.gathering import Gathering
 from serving.grpc.inference import CONTENT_TYPE, read_inference, weigh
 from serving.grpc.wire import QUICK_FIELDS, Cut, cut
 from serving.http.body import BodyReader
@@ -42,7 +43,7 @@ class Times:
 
 
 class Inferring:
-    """Answers predicts that come by gRPC.
+    """Answers predicts that come by gRPC. Make it on the event loop that calls it.
 
     Args:
         predictor: Whom to ask.
@@ -65,6 +66,7 @@ class Inferring:
         self._bodies = bodies
         self._observe = observe
         self._tracer = tracer
+        self._gathering = Gathering()
         self._asks: dict[tuple[str, str], Ask] = {}
         self._told: dict[tuple[str, str, str, int], Metadata] = {}
 
@@ -104,7 +106,8 @@ class Inferring:
     async def take(self, body: bytes, call: Call) -> Cut:
         """Take a message's share of the budget and return it in parts; give it back with ``free``.
 
-        Raises InvalidRequest or Refused, which are counted, and keeps nothing then.
+        Where calls come in crowds, this waits for others. Raises InvalidRequest or Refused, which are counted, and
+        keeps nothing then.
         """
         done = call.done
         done.protocol = PROTOCOL
@@ -112,8 +115,9 @@ class Inferring:
             self._bodies.take(body)
             try:
                 parts = await _parts(body)
+                await self._gathering.join()
             except BaseException:
-                self.free(body)
+                self._bodies.free(len(body))
                 raise
         except HeadgateError as error:
             self.refused(call, error)
@@ -124,6 +128,7 @@ class Inferring:
     def free(self, body: bytes) -> None:
         """Give a message's share of the budget back."""
         self._bodies.free(len(body))
+        self._gathering.answered()
 
     def refused(self, call: Call, error: HeadgateError) -> None:
         """Count a request that the predictor has not seen."""
