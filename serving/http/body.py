@@ -21,6 +21,8 @@ MAX_BODIES_AT_ONCE = 32
 READ_SECONDS = 30.0
 QUICK_BYTES = 128 * 1024
 """What is expanded on the event loop; more would hold up everybody else's requests."""
+_ROOM_AFTER = 8
+"""Room for all of a long body is made once one of so many parts of it came: not for who just says a number."""
 _FORMATS = {b"gzip": 16 + zlib.MAX_WBITS, b"x-gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 """What is expanded, as zlib numbers it. HTTP's deflate is zlib's format, not a bare stream (RFC 9110 §8.4.1.2)."""
 
@@ -60,7 +62,7 @@ class BodyReader:
         await in_task()
         try:
             async with asyncio.timeout(self.seconds):
-                body = await self._collect(receive, held)
+                body = await self._collect(receive, held, int(length or 0))
                 return body if expander is None else await self._expand(expander, body, held)
         except TimeoutError:
             self.free(held[0])
@@ -93,9 +95,9 @@ class BodyReader:
         """Give back the share of a body of ``size`` bytes."""
         self.free_bytes += size
 
-    async def _collect(self, receive: Receive, held: list[int]) -> bytes:
-        # Its value is not copied out, as joining a list would: a large body is in memory once.
-        whole, pieces = BytesIO(), 0
+    async def _collect(self, receive: Receive, held: list[int], length: int) -> bytes:
+        # A large body is in memory once: its value is not copied out, as joining a list would, nor moved as it grows.
+        whole, pieces, room_from = BytesIO(), 0, max(length // _ROOM_AFTER, QUICK_BYTES)
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -109,8 +111,11 @@ class BodyReader:
                 if pieces == 1:
                     return piece
                 whole.write(piece)
+                whole.truncate()
                 return whole.getvalue()
             whole.write(piece)
+            if room_from <= held[0] < length:
+                whole, room_from = _with_room(whole, length), length
             if pieces >= MAX_PIECES:
                 raise InvalidRequest(
                     "body_too_large", f"the body came in more than {MAX_PIECES} pieces; send larger ones"
@@ -150,6 +155,13 @@ class BodyReader:
 
 def _too_many() -> Refused:
     return Refused("overloaded", "too many large bodies at once; send this one again later", retry_after=1)
+
+
+def _with_room(begun: BytesIO, length: int) -> BytesIO:
+    # Zeros that nobody wrote take no memory until they are overwritten.
+    whole = BytesIO(bytes(length))
+    whole.write(begun.getvalue())
+    return whole
 
 
 def _go_on(expander: zlib._Decompress, expanded: bytes, most: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable
 
@@ -48,6 +49,29 @@ async def test_a_body_comes_whole_whatever_its_pieces() -> None:
     """One piece or many make the same body."""
     assert await BodyReader(LIMIT).read(b"6", b"", Sender([b"abcdef"]).receive) == b"abcdef"
     assert await BodyReader(LIMIT).read(b"", b"identity", Sender([b"ab", b"", b"cdef"]).receive) == b"abcdef"
+
+
+@pytest.mark.parametrize("declared", [1, 1_000_000, 1_400_000, 8_000_000, 100_000_000])
+async def test_a_long_body_comes_whole_whatever_length_it_declares(declared: int) -> None:
+    """Room is made for what was declared, and what came is the body, be it shorter or longer."""
+    body = random.Random(0).randbytes(1_400_000)
+    pieces = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
+    bodies = BodyReader(200_000_000)
+    assert await bodies.read(str(declared).encode(), b"", Sender(pieces).receive) == body
+    assert bodies.budget - bodies.free_bytes == len(body)
+
+
+async def test_who_only_declares_a_length_is_given_no_memory() -> None:
+    """A hundred megabytes that were announced, and two small pieces, take next to nothing."""
+    sender = Sender([b"x" * 65_536] * 2, hang_up=True)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ClientGoneError):
+            await BodyReader(200_000_000).read(b"100000000", b"", sender.receive)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 async def test_a_declared_length_over_the_limit_is_refused_unread() -> None:
