@@ -88,7 +88,7 @@ class PlatformSettings(BaseSettings):
     def _need_the_extra(cls, endpoint: str | None) -> str | None:
         if endpoint is not None and not can_trace():
             raise ValueError(
-                "this installation cannot send traces: pip install headgate-platform[otel], or leave it unset"
+                "this installation cannot send traces: install its extra (pip install '.[otel]'), or leave it unset"
             )
         return endpoint
 

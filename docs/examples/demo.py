@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -88,11 +89,14 @@ def main() -> int:
             good = good and decided
             console.print("\n[bold]7.[/] Let the customers change, and see what the platform says of it")
             noticed = drift_away(REGISTRY, SERVING, console)
-            for words in ("drift churn --limit 1", "quality churn"):
-                headgate_says(words)
-            verdict = "The price drifted, and nothing else was blamed." if noticed else "THAT WAS NOT NOTICED RIGHT."
-            console.print(f"\n[bold]{verdict}[/]")
-            good = good and noticed
+            if noticed is not None:
+                for words in ("drift churn --limit 1", "quality churn"):
+                    headgate_says(words)
+                verdict = (
+                    "The price drifted, and nothing else was blamed." if noticed else "THAT WAS NOT NOTICED RIGHT."
+                )
+                console.print(f"\n[bold]{verdict}[/]")
+            good = good and noticed is not False
             if not leave:
                 invite(results[-1], ours)
                 if ours:
@@ -115,19 +119,32 @@ def platform() -> Iterator[bool]:
     # Nodes tell what they have counted every second here, every ten otherwise, and a window of rows is judged after
     # three seconds, five minutes otherwise: the acts are short ones.
     environment = {"HEADGATE_WINDOW_SECONDS": "1", "HEADGATE_DRIFT_SECONDS": "3"} | os.environ
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stdout=subprocess.PIPE)
+    ready = threading.Event()
+    telling = threading.Thread(target=pass_on, args=(process, ready), daemon=True)
+    telling.start()
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not (answers(REGISTRY) and answers(SERVING)):
+        # Its own word that it is ready, and not our look at it: what it says then must stand above what we say next.
+        while not ready.wait(0.1):
             if process.poll() is not None:
                 sys.exit(process.returncode)
             if time.monotonic() > deadline:
                 sys.exit(f"the platform was not ready within {START_SECONDS} s; its log is below var/logs")
-            time.sleep(0.1)
         yield True
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
+        telling.join(timeout=5)
+
+
+def pass_on(process: subprocess.Popen[bytes], ready: threading.Event) -> None:
+    """Print what the platform says until it ends; set ``ready`` once it has said that it is."""
+    assert process.stdout is not None  # a pipe was asked for
+    while said := os.read(process.stdout.fileno(), 65536):
+        console.print(said.decode(errors="replace"), end="", markup=False)
+        if b"Headgate is ready" in said:
+            ready.set()
 
 
 def answers(url: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import headgate
 from headgate import DriftReport, Label
@@ -55,8 +56,10 @@ class Stream:
         self.labels += [Label(answer.request_id, gone, row) for row, gone in enumerate(outcome)]
 
 
-def drift_away(registry: str, serving: str, console: Console) -> bool:
+def drift_away(registry: str, serving: str, console: Console) -> bool | None:
     """Show drift and live quality; return whether the price drifted and nothing else, and quality was told.
+
+    None where the platform, which was up already, keeps its windows open for longer than anybody likes to watch.
 
     Args:
         registry: Its URL, and ``serving`` that of serving.
@@ -66,7 +69,15 @@ def drift_away(registry: str, serving: str, console: Console) -> bool:
         version = _register(client, console)
         stream = Stream(client)
         console.print(f"   {ROWS * RATE:g} customers a second, like those of the table, until two windows are full")
-        calm = stream.until(lambda: len(client.drift(NAME, version).windows) >= 2)
+        calm = stream.until(
+            lambda: len((seen := client.drift(NAME, version)).windows) >= 2 or open_for(seen) > WAIT_SECONDS
+        )
+        if (seconds := open_for(client.drift(NAME, version))) > WAIT_SECONDS:
+            console.print(
+                f"   The platform that is up judges a window after {seconds:g} s (HEADGATE_DRIFT_SECONDS): left out."
+                " Stop that one, and the demo starts its own, with short windows"
+            )
+            return None
         console.print(f"   [dim]now[/]       {_line(client.drift(NAME, version))}")
         before = client.drift(NAME, version)
         stream.rise = RISE
@@ -92,6 +103,14 @@ def _register(client: headgate.Client, console: Console) -> str:
     client.promote(NAME, version, note="with its training data", warm=True)
     console.print(f"   version {version} is stable; its baseline is made of the {PEOPLE:,} rows that it was trained on")
     return version
+
+
+def open_for(report: DriftReport) -> float:
+    """Return how many seconds the window that fills stays open; 0 before it has the rows that it needs."""
+    window = report.open
+    if window is None or window.rows < window.needed_rows or not (window.opened_at and window.closes_at):
+        return 0.0
+    return (datetime.fromisoformat(window.closes_at) - datetime.fromisoformat(window.opened_at)).total_seconds()
 
 
 def _line(report: DriftReport) -> str:

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from registry.edge.documents import PAGE_POLICY, describe_errors, page
+from registry.edge.documents import PAGE_POLICY, describe_errors, page, summarise
 from registry.edge.gate import (
     ASGIApp,
     Gate,
@@ -30,6 +30,7 @@ from registry.edge.gate import (
 )
 from registry.edge.problems import STATUS, problem_body, problem_headers
 from registry.edge.unread import EndsUnread
+from registry.environment import platform_version
 from registry.errors import HeadgateError, Internal, InvalidRequest, NotFound, quote
 from registry.http.strict import BodyLimit, Problem
 from registry.log import failure
@@ -88,7 +89,7 @@ def build_fastapi(lifespan: Lifespan) -> FastAPI:
 
     app = FastAPI(
         title="Headgate registry",
-        version="1",
+        version=platform_version(),
         description="What exists, which version is which, and who gets the traffic.",
         lifespan=live,
         docs_url=None,
@@ -111,6 +112,7 @@ def _add_documents(app: FastAPI) -> None:
         if not document:
             document.update(get_openapi(title=app.title, version=app.version, routes=app.routes))
             describe_errors(document)
+            summarise(document)
         return document
 
     @app.get("/openapi.json", tags=["documents"], summary="Give this document")

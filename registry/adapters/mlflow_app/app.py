@@ -30,12 +30,14 @@ class MlflowApp:
     def __init__(self, started: Started) -> None:
         # Both come after MLflow's import, which must find its environment set.
         from registry.adapters.mlflow_app.faults import answer_faults
+        from registry.adapters.mlflow_app.landing import begin_with_runs
         from registry.adapters.mlflow_app.transfer import PREFIXES, ArtifactTransfer
         from registry.adapters.mlflow_app.wsgi import WsgiBridge
 
         self._file_prefixes = PREFIXES
         self._files = ArtifactTransfer(started.artifacts)
         answer_faults(started.flask)
+        begin_with_runs(started.flask)
         self._flask = WsgiBridge(started.flask, check_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -97,6 +97,15 @@ ADDRESSES: dict[str, str] = {
 GLOBALS: tuple[str, ...] = ("_artifact_repo",)
 """Module-wide variables of ``handlers`` that we set."""
 
+FIRST_PAGE = "serve"
+"""What the Flask application calls the route of the pages."""
+
+FIRST_CHOICES: dict[str, str | bool] = {
+    "mlflow.workflowType_v1": "machine_learning",
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+}
+"""Under which names the pages store in the browser what somebody chose (``landing.py``); a test looks at the page."""
+
 LEFT_OUT: tuple[str, ...] = ("mlflow.server.auth",)
 """Modules that handlers try to import on each search, to ask MLflow's own login, which nobody installs here."""
 

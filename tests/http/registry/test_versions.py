@@ -257,3 +257,12 @@ def test_every_route_of_ours_is_described(registry: RegistryInMemory) -> None:
     assert described == listed
     page = registry.ask("GET", "/docs")
     assert page.status_code == 200 and "/registry/v1/models/{name}/traffic" in page.text and "<script" not in page.text
+
+
+def test_operations_are_named_by_what_they_do(registry: RegistryInMemory) -> None:
+    """A summary is a sentence, never the name of a function that serves several routes alike."""
+    paths = registry.ask("GET", "/openapi.json").json()["paths"]
+    summaries = {operation["summary"] for item in paths.values() for operation in item.values()}
+    assert all(len(said.split()) > 2 for said in summaries)
+    assert "Show the plan in force; its revision is the ETag" in summaries
+    assert "Begin to roll a version out" in registry.ask("GET", "/docs").text

@@ -168,5 +168,5 @@ def test_a_start_without_the_extra_says_what_to_install(process: str, tmp_path: 
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "HEADGATE_OTLP_ENDPOINT" in done.stderr
-    assert "pip install headgate-platform[otel]" in done.stderr
+    assert "pip install '.[otel]'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -44,6 +44,7 @@ def test_the_pages_show_what_was_logged(browser: str, server: Server, run: dict[
     server.mlflow("POST", "runs/log-metric", {"run_id": run["run_id"], "key": "auc", "value": 0.99, "timestamp": 1})
 
     pages = {
+        "#/experiments/0": run["run_name"],  # the address that the client prints
         "#/experiments/0/runs": run["run_name"],
         f"#/experiments/0/runs/{run['run_id']}": "auc",
         "#/models": name,

@@ -184,6 +184,12 @@ def test_predict_from_a_file(run: Run, fake: FakePlatform, tmp_path: Path, *, na
     assert fake.situation.bodies[-1] == (media_type, b"a\n2\n")
 
 
+def test_data_as_curl_names_a_file(run: Run) -> None:
+    """Who writes @rows.json is told of --file, not that it is no JSON."""
+    result = run("predict", "churn", "--data", "@rows.json")
+    assert result.exit_code == 2 and "--file" in result.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [

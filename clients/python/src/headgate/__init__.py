@@ -1,4 +1,17 @@
-"""SDK of Headgate, the model registry and serving platform."""
+"""SDK of Headgate, the model registry and serving platform.
+
+::
+
+    import headgate
+
+    with headgate.Client() as client:
+        client.register(model, "churn", X=X)  # a fitted estimator, or a directory that MLflow saved
+        client.promote("churn", "1")  # it takes the traffic
+        client.predict("churn", X)  # arrays, DataFrames, records, lists
+
+``Client`` has all verbs, ``AsyncClient`` the same to await. Everything raised is a ``HeadgateError``. Without
+arguments both talk to this machine, or to HEADGATE_REGISTRY_URL and HEADGATE_SERVING_URL.
+"""
 
 from headgate.async_client import AsyncClient
 from headgate.client import Client

@@ -185,9 +185,7 @@ def _require_mlflow() -> None:
     import importlib.util
 
     if importlib.util.find_spec("mlflow") is None:
-        raise BadSettings(
-            "registering an estimator needs MLflow: install headgate[mlflow], or register a saved directory"
-        )
+        raise BadSettings("registering an estimator needs MLflow: pip install mlflow, or register a saved directory")
 
 
 def _translated(error: Any, settings: Settings) -> HeadgateError:

@@ -97,7 +97,7 @@ def check_clock(processes: Iterable[ProcessStatus], now: dt.datetime) -> Finding
 def check_mlflow(installed: str | None, environment: Mapping[str, str], settings: Settings) -> Finding:
     """Tell whether the MLflow that is installed (None: none) suits, and whether it looks at this registry."""
     if installed is None:
-        return Finding("mlflow", OK, "not installed; only registering estimators needs it (headgate[mlflow])")
+        return Finding("mlflow", OK, "not installed; only registering estimators needs it")
     uri = environment.get("MLFLOW_TRACKING_URI", "").rstrip("/")
     if not installed.startswith("3.17."):
         return Finding("mlflow", WARNING, f"version {installed} is installed", "estimators are registered with 3.17")

@@ -103,6 +103,8 @@ def _given(data: str | None, file: str | None, kind: Kind | None) -> Given:
     if (data is None) == (file is None):
         raise typer.BadParameter("give --data or --file, one of them", param_hint="--data / --file")
     if data is not None:
+        if data.startswith("@"):  # as curl has it
+            raise typer.BadParameter("it is the JSON itself; a file's name goes to --file", param_hint="--data")
         return Given(data.encode("utf-8", "surrogateescape"), Kind.JSON)
     assert file is not None
     if file == "-":
