@@ -263,6 +263,16 @@ def test_rolling_back_leaves_out_the_steps_of_a_rollout(registry: RegistryInMemo
     assert named["plan"]["canary"]["version"] == "2"
 
 
+def test_rolling_back_does_not_leave_out_what_a_person_made_of_a_rollout(registry: RegistryInMemory) -> None:
+    """Whoever takes a rollout's canary over by hand, and then changes its share, goes back to their own plan."""
+    begin(registry)
+    for seen, share in ((2, 0.2), (3, 0.5)):
+        plan = {"stable": "1", "canary": {"version": "2", "share": share}}
+        registry.ask("PUT", f"{MODEL}/traffic", json=plan, headers={"if-match": f'"{seen}"'})
+    back = registry.ask("POST", f"{MODEL}/traffic/rollback").json()
+    assert (back["plan"]["canary"]["share"], back["why"]) == (0.2, "rolled back to revision 3")
+
+
 def test_versions_of_a_rollout_are_in_use(registry: RegistryInMemory) -> None:
     """Neither can be retired or deleted while it goes on (R06)."""
     begin(registry)
