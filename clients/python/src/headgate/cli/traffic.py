@@ -166,7 +166,7 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
         if asked is not None and note is not None:
             wanted = replace(wanted, note=note)
         ending = None
-        if _says_nothing_new(seen.plan, wanted):
+        if expect in (None, seen.revision) and _says_nothing_new(seen.plan, wanted):
             say(f"{name}: the plan says so already (revision {seen.revision})")
             found = seen
         else:
