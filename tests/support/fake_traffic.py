@@ -15,6 +15,8 @@ from starlette.routing import Route
 
 from tests.support.fake_situation import API, Problem, Situation
 
+HISTORY_PAGE = 3
+"""How many lines of a journal it gives at once."""
 AT = "2026-11-20T08:00:00.000Z"
 PLAN: dict[str, Any] = {
     "canary": None, "shadows": [], "rules": [], "sticky": {"header": "x-headgate-key"}, "note": "", "warm": False,
@@ -69,7 +71,10 @@ def traffic_routes(s: Situation) -> list[Route]:
         return append(name, None, "all traffic taken away")
 
     async def history(request: Request) -> Response:
-        return JSONResponse({"revisions": s.find(request.path_params["name"]).journal[::-1]})
+        asked = request.query_params
+        before, limit = int(asked.get("before", 0)), min(int(asked.get("limit", 100)), HISTORY_PAGE)
+        journal = s.find(request.path_params["name"]).journal[::-1]
+        return JSONResponse({"revisions": [r for r in journal if not before or r["revision"] < before][:limit]})
 
     async def rollback(request: Request) -> Response:
         name, body = request.path_params["name"], await request.body()

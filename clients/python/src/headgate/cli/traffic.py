@@ -189,10 +189,15 @@ def clear_traffic(context: typer.Context, name: Name, expect: Expect = None, out
 
 
 @traffic.command("history", epilog="Example: headgate traffic history churn")
-def show_history(context: typer.Context, name: Name, output: Output = Format.TABLE) -> None:
+def show_history(
+    context: typer.Context,
+    name: Name,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    output: Output = Format.TABLE,
+) -> None:
     """Show the journal of plans, newest first: who, when, what, why."""
     with open_client(context) as client:
-        found = client.history(name)
+        found = client.history(name, limit=limit)
     if output is Format.JSON:
         show.print_json([revision.to_json() for revision in found])
         return
@@ -201,6 +206,8 @@ def show_history(context: typer.Context, name: Name, output: Output = Format.TAB
         [(t.revision, t.stable, _beside(t.plan), t.who, show.moment(t.at), t.note, t.why) for t in found],
         empty="no plan yet",
     )
+    if found and found[-1].revision > 1:
+        say(f"older ones: headgate traffic history {name} --limit {found[0].revision}")
 
 
 @traffic.command("status", epilog="Example: headgate traffic status churn")
