@@ -200,12 +200,12 @@ def show_history(
         found = client.history(name, limit=limit)
     if output is Format.JSON:
         show.print_json([revision.to_json() for revision in found])
-        return
-    show.print_table(
-        ("revision", "stable", "beside it", "who", "at (utc)", "note", "why"),
-        [(t.revision, t.stable, _beside(t.plan), t.who, show.moment(t.at), t.note, t.why) for t in found],
-        empty="no plan yet",
-    )
+    else:
+        show.print_table(
+            ("revision", "stable", "beside it", "who", "at (utc)", "note", "why"),
+            [(t.revision, t.stable, _beside(t.plan), t.who, show.moment(t.at), t.note, t.why) for t in found],
+            empty="no plan yet",
+        )
     if found and found[-1].revision > 1:
         say(f"older ones: headgate traffic history {name} --limit {found[0].revision}")
 
