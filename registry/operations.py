@@ -333,7 +333,8 @@ class Operations:
         while page := self.ledger.plans.history(current.model, PAGE, wanted):
             for line in page:
                 canary = None if line.plan is None else line.plan.canary
-                if canary is None or not canary.of_rollout:
+                by = self.ledger.rollouts.get(line.model, canary.seed) if canary and canary.of_rollout else None
+                if by is None or line.revision not in by.revisions:  # a canary set by hand keeps the rollout's seed
                     return line.revision
             wanted = page[-1].revision
             if wanted <= 1:

@@ -19,6 +19,20 @@ from registry.traffic.reading import read_report
 
 JOURNAL_LINES = 1000
 """How far back it is looked for when a version became a shadow."""
+_LISTS = ("held", "versions", "arms", "shadows", "features", "answers")
+_REPORT = {
+    "type": "object",
+    "description": "What a node says of itself since its last report. The form is that of nodes of this version.",
+    "required": ["node", "boot", "sequence", "revision", "held", "versions", "arms", "shadows"],
+    "properties": {
+        "node": {"type": "string"},
+        "boot": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "sequence": {"type": "integer", "minimum": 1},
+        "revision": {"type": "integer", "minimum": 0},
+        **{name: {"type": "array", "items": {"type": "object"}} for name in _LISTS},
+    },
+}
+"""A node's report in the OpenAPI document; ``read_report`` says what it must be."""
 
 
 def node_routes(operations: Operations, clock: Callable[[], int]) -> APIRouter:
@@ -26,7 +40,10 @@ def node_routes(operations: Operations, clock: Callable[[], int]) -> APIRouter:
     routes = APIRouter(prefix="/registry/v1", tags=["nodes"], route_class=StrictRoute)
     ledger = operations.ledger
 
-    @routes.post("/windows")
+    @routes.post(
+        "/windows",
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _REPORT}}}},
+    )
     async def windows(request: Request) -> Any:
         """Take a node's report in; one that came before is acknowledged and changes nothing."""
         body = await request.body()

@@ -127,8 +127,7 @@ class Spec:
     def from_json(cls, raw: Mapping[str, Any]) -> Spec:
         """Read the contract's form; what is not there has its default.
 
-        Raises InvalidRequest ``invalid_argument`` where a value cannot be; KeyError or TypeError where the form is
-        damaged.
+        Raises InvalidRequest where a value cannot be; KeyError or TypeError where the form is damaged.
         """
         steps = tuple(
             Step(share_of_weight(s["setWeight"]), None if s.get("pause") is None else duration_ms(s["pause"], "pause"))
@@ -174,13 +173,16 @@ def duration_text(milliseconds: int) -> str:
 
 
 def share_of_weight(weight: object) -> int:
-    """Return a percentage as ten-thousandths; raise InvalidRequest where it is none, or finer than 0.01."""
+    """Return a percentage as ten-thousandths; raise InvalidRequest ``invalid_input``, as for a plan's share, where it
+    is none, or finer than 0.01."""
     if isinstance(weight, (int, float)) and not isinstance(weight, bool) and 0 <= weight <= 100:
         share = round(weight * (WHOLE // 100))
         if math.isclose(share, weight * (WHOLE // 100), abs_tol=1e-9) and (share == 0) == (weight == 0):
             return share
     raise InvalidRequest(
-        "invalid_argument", f"setWeight '{quote(weight)}' is no percentage from 0 to 100 with at most two decimals"
+        "invalid_input",
+        f"setWeight '{quote(weight)}' is no percentage from 0 to 100 with at most two decimals",
+        {"path": "steps.setWeight", "expected": "0 to 100 in steps of 0.01", "got": quote(weight)},
     )
 
 

@@ -7,6 +7,7 @@ here: deciding anything on evidence.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -15,6 +16,8 @@ from starlette.routing import Route
 
 from tests.support.fake_situation import API, Problem, Situation
 
+HISTORY_PAGE = 3
+"""How many lines of a journal it gives at once."""
 AT = "2026-11-20T08:00:00.000Z"
 PLAN: dict[str, Any] = {
     "canary": None, "shadows": [], "rules": [], "sticky": {"header": "x-headgate-key"}, "note": "", "warm": False,
@@ -31,6 +34,12 @@ def named(plan: dict[str, Any]) -> set[str]:
     canary = [plan["canary"]] if plan.get("canary") else []
     more = [*canary, *plan.get("shadows", ()), *plan.get("rules", ())]
     return {plan["stable"], *(item["version"] for item in more)}
+
+
+def page_of(journal: list[dict[str, Any]], asked: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return a page of a journal, newest first."""
+    before, limit = int(asked.get("before", 0)), min(int(asked.get("limit", 100)), HISTORY_PAGE)
+    return [line for line in journal[::-1] if not before or line["revision"] < before][:limit]
 
 
 def traffic_routes(s: Situation) -> list[Route]:
@@ -69,7 +78,7 @@ def traffic_routes(s: Situation) -> list[Route]:
         return append(name, None, "all traffic taken away")
 
     async def history(request: Request) -> Response:
-        return JSONResponse({"revisions": s.find(request.path_params["name"]).journal[::-1]})
+        return JSONResponse({"revisions": page_of(s.find(request.path_params["name"]).journal, request.query_params)})
 
     async def rollback(request: Request) -> Response:
         name, body = request.path_params["name"], await request.body()

@@ -36,6 +36,14 @@ def post(registry: RegistryInMemory, said: NodeReport) -> int:
     return int(answer.json()["sequence"])
 
 
+def test_the_document_says_what_a_report_holds(registry: RegistryInMemory) -> None:
+    """OpenAPI describes the body of a report: every field that a node sends, and no other."""
+    operation = registry.ask("GET", "/openapi.json").json()["paths"][WINDOWS]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    sent = report(1).to_json()
+    assert set(schema["properties"]) == set(sent) >= set(schema["required"])
+
+
 def test_a_report_counts_once(registry: RegistryInMemory) -> None:
     """The same one again is acknowledged and changes nothing; so is one that comes late."""
     first, second = report(1, arm(counts(10), 1)), report(2, arm(counts(5), 1))

@@ -127,6 +127,9 @@ def test_promote_rollback_and_history(run: Run, fake: FakePlatform) -> None:
     assert (revision["plan"]["stable"], revision["revision"], revision["plan"]["note"]) == ("2", 2, "better")
     assert run("rollback", "churn").stdout.splitlines()[0] == "churn: revision 2 → 3: the plan of revision 1"
     assert "rolled back to revision 1" in run("traffic", "history", "churn").stdout
+    newest = run("traffic", "history", "churn", "--limit", "1", "-o", "json")
+    assert [line["revision"] for line in json.loads(newest.stdout)] == [3]
+    assert "older ones: headgate traffic history churn --limit 3" in newest.stderr
 
 
 def test_a_conflict_is_one_line(run: Run, fake: FakePlatform) -> None:

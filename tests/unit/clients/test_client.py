@@ -89,6 +89,15 @@ def test_rollback_goes_back_and_to_a_revision(client: Client, fake: FakePlatform
     assert [t.stable for t in client.history("churn")] == ["1", "2", "3", "2", "1"]
 
 
+def test_a_journal_is_read_page_after_page(client: Client, fake: FakePlatform) -> None:
+    """All of it comes, however many pages it takes; or as much as is asked for."""
+    fake.situation.add("churn", 2)
+    for turn in range(7):
+        client.promote("churn", 1 + turn % 2)
+    assert [t.revision for t in client.history("churn")] == [7, 6, 5, 4, 3, 2, 1]
+    assert [t.revision for t in client.history("churn", limit=4)] == [7, 6, 5, 4]
+
+
 def test_aliases_are_set_and_deleted(client: Client, fake: FakePlatform) -> None:
     """An alias moves, and goes."""
     fake.situation.add("churn", 2)

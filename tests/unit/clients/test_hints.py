@@ -35,7 +35,14 @@ from tests.support.fake_platform import Failure, FakePlatform
         ("invalid_argument", "the pauses take 2h, and maxDuration is 1h", "and --max-duration is 1h"),
         ("invalid_argument", "minRequests must be 0 to 1000000", "--min-requests must be 0"),
         ("invalid_argument", "alpha must be above 0 and at most 0.5", "--alpha must be above"),
-        ("invalid_argument", "setWeight '3' is no percentage", "--steps: '3' is no percentage"),
+        ("invalid_input", "setWeight '3' is no percentage", "--steps: '3' is no percentage"),
+        ("invalid_argument", "setWeight must not fall from one step", "--steps must not fall from one step"),
+        ("invalid_argument", "thresholdRange is for error-rate", "max= of --metric is for error-rate"),
+        (
+            "invalid_argument",
+            "canary.version: version 4 is stable already; name another, or no canary",
+            "version 4 cannot be stable and canary at once; name another, or take the canary out with --clear-canary",
+        ),
         ("invalid_argument", "thresholdRange.max of latency must be above 0", "max= of --metric latency must be"),
         (
             "invalid_argument",

@@ -51,6 +51,17 @@ def test_shadows_and_rules_are_put_in_their_places() -> None:
     assert after.rules == (Rule("x-tenant", "beta", "5"), Rule("x-tenant", "a=b:c", "4"))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [Change(shadows=["6=25%", "5", "6=50%"]), Change(rules=["x-tenant=beta:4", "X-Tenant=beta:5"])],
+    ids=["shadow", "rule"],
+)
+def test_what_is_named_twice_is_refused(change: Change) -> None:
+    """Of two shadows of one version, or two rules for one value, none is dropped silently."""
+    with pytest.raises(typer.BadParameter, match="named twice"):
+        changed(FULL, change, "churn")
+
+
 def test_clearing_comes_before_putting_in() -> None:
     """``--clear-shadows --shadow 6`` leaves one shadow."""
     cleared = frozenset({"canary", "shadows", "rules", "sticky"})

@@ -117,6 +117,14 @@ def test_set_says_nothing_twice(run: Run, fake: FakePlatform) -> None:
     assert run("traffic", "set", "churn", "--canary", "2=10%", "--note", "anew").exit_code == 0
 
 
+def test_set_keeps_to_the_revision_it_shall_expect(run: Run) -> None:
+    """Where another one is in force that is said, also if the plan would be the same."""
+    run("traffic", "set", "churn", "--stable", "1", "--expect", "0")
+    result = run("traffic", "set", "churn", "--stable", "1", "--expect", "0")
+    assert (result.exit_code, "revision 1" in result.stderr) == (1, True)
+    assert run("traffic", "set", "churn", "--stable", "1", "--expect", "1").exit_code == 0
+
+
 def test_set_without_a_change_is_wrong_usage(run: Run, fake: FakePlatform) -> None:
     """Nothing named, and a file beside options, are refused before anything is asked."""
     assert run("traffic", "set", "churn").exit_code == 2

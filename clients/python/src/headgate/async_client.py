@@ -208,9 +208,9 @@ class AsyncClient:
         """Return the plan in force; its revision is 0 where there never was one."""
         return await self._driver.run(traffic_flows.traffic(name))
 
-    async def history(self, name: str) -> list[Traffic]:
-        """Return the journal of plans, newest first."""
-        return await self._driver.run(traffic_flows.history(name))
+    async def history(self, name: str, *, limit: int | None = None) -> list[Traffic]:
+        """Return the journal of plans, newest first; all of it unless ``limit`` is given."""
+        return await self._driver.run(traffic_flows.history(name, limit))
 
     async def promote(
         self,

@@ -201,9 +201,9 @@ class Client:
         """Return the plan in force; its revision is 0 where there never was one."""
         return self._driver.run(traffic_flows.traffic(name))
 
-    def history(self, name: str) -> list[Traffic]:
-        """Return the journal of plans, newest first."""
-        return self._driver.run(traffic_flows.history(name))
+    def history(self, name: str, *, limit: int | None = None) -> list[Traffic]:
+        """Return the journal of plans, newest first; all of it unless ``limit`` is given."""
+        return self._driver.run(traffic_flows.history(name, limit))
 
     def promote(
         self,

@@ -123,9 +123,9 @@ def delete_traffic(name: str, revision: int) -> Request:
     return _registry("DELETE", f"{_model(name)}/traffic", None, {"If-Match": f'"{revision}"'})
 
 
-def get_history(name: str) -> Request:
-    """Ask for the journal of plans, newest first."""
-    return _get(f"{_model(name)}/traffic/history")
+def get_history(name: str, before: int, limit: int) -> Request:
+    """Ask for a page of the journal of plans, newest first: revisions below ``before``, or from the newest on for 0."""
+    return _get(f"{_model(name)}/traffic/history", {"before": str(before) if before else "", "limit": str(limit)})
 
 
 def post_rollback(name: str, revision: int | None) -> Request:

@@ -18,6 +18,8 @@ from headgate.wire import Flow, Request
 
 NO_PLAN = Plan("1")
 """What a first plan takes its settings from."""
+_PAGE = 1000
+"""How many lines of a journal are asked for at once, which is as many as the platform gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,18 @@ def traffic(name: str) -> Flow[Traffic]:
     return answers.read_as(answer, Traffic.from_json)
 
 
-def history(name: str) -> Flow[list[Traffic]]:
-    """Return the journal of plans, newest first."""
-    answer = yield from ask(requests.get_history(name))
-    return answers.read_as(answer, lambda raw: [Traffic.from_json(item) for item in raw["revisions"]])
+def history(name: str, limit: int | None = None) -> Flow[list[Traffic]]:
+    """Return the journal of plans, newest first, page after page: down to the first revision unless ``limit`` is
+    given."""
+    found: list[Traffic] = []
+    while limit is None or len(found) < limit:
+        size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+        answer = yield from ask(requests.get_history(name, found[-1].revision if found else 0, size))
+        page = answers.read_as(answer, lambda raw: [Traffic.from_json(item) for item in raw["revisions"]])
+        found += page
+        if not page or page[-1].revision <= 1:
+            break
+    return found
 
 
 def promote(name: str, wanted: Wanted, expect: int | None = None) -> Flow[Traffic]:

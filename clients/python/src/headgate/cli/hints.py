@@ -36,9 +36,15 @@ _ADVICE: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 _OPTIONS = (
     (r"\bthresholdRange\.max of ([a-z-]+)", r"max= of --metric \1"),
+    (r"^thresholdRange is for", "max= of --metric is for"),
     (r"\bmaxDuration\b", "--max-duration"),
     (r"\bminRequests\b", "--min-requests"),
+    (r"^setWeight must", "--steps must"),
     (r"\bsetWeight\b", "--steps:"),
+    (
+        r"^canary\.version: version (\S+) is stable already; name another, or no canary",
+        r"version \1 cannot be stable and canary at once; name another, or take the canary out with --clear-canary",
+    ),
     (r"^(alpha|interval|steps) must", r"--\1 must"),
     (r"^tolerance must", "the tolerance of --metric must"),
     (r"\b(?:body\.)?rules\.[0-9]+\.header\b", "the header of --rule"),

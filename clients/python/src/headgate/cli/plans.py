@@ -57,10 +57,14 @@ def changed(before: Plan | None, change: Change, name: str) -> Plan:
     if change.canary is not None:
         version, share = _weighted(change.canary, "--canary", None)
         plan = replace(plan, canary=Canary(version, share))
-    for text in change.shadows:
-        plan = _with_shadow(plan, Shadow(*_weighted(text, "--shadow", 1.0)))
-    for text in change.rules:
-        plan = _with_rule(plan, _rule(text))
+    shadows = [Shadow(*_weighted(text, "--shadow", 1.0)) for text in change.shadows]
+    _require_once("--shadow", [shadow.version for shadow in shadows])
+    for shadow in shadows:
+        plan = _with_shadow(plan, shadow)
+    rules = [_rule(text) for text in change.rules]
+    _require_once("--rule", [f"{rule.header}={rule.equals}" for rule in rules])
+    for rule in rules:
+        plan = _with_rule(plan, rule)
     return replace(
         plan,
         sticky=plan.sticky if change.sticky is None else change.sticky.lower(),
@@ -198,6 +202,13 @@ def share_of(text: str, option: str) -> float:
         return read_share(text)
     except InvalidRequest as error:
         raise typer.BadParameter(error.message, param_hint=option) from error
+
+
+def _require_once(option: str, named: Sequence[str]) -> None:
+    """Raise typer.BadParameter where the command line names one thing twice: one of the two would be lost silently."""
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise typer.BadParameter(f"{quoted(twice)} is named twice; name it once", param_hint=option)
 
 
 def _cleared(plan: Plan, cleared: frozenset[str]) -> Plan:

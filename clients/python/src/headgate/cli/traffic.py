@@ -166,7 +166,7 @@ def set_traffic(  # noqa: PLR0913 - Typer reads options off parameters
         if asked is not None and note is not None:
             wanted = replace(wanted, note=note)
         ending = None
-        if _says_nothing_new(seen.plan, wanted):
+        if expect in (None, seen.revision) and _says_nothing_new(seen.plan, wanted):
             say(f"{name}: the plan says so already (revision {seen.revision})")
             found = seen
         else:
@@ -189,18 +189,25 @@ def clear_traffic(context: typer.Context, name: Name, expect: Expect = None, out
 
 
 @traffic.command("history", epilog="Example: headgate traffic history churn")
-def show_history(context: typer.Context, name: Name, output: Output = Format.TABLE) -> None:
+def show_history(
+    context: typer.Context,
+    name: Name,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    output: Output = Format.TABLE,
+) -> None:
     """Show the journal of plans, newest first: who, when, what, why."""
     with open_client(context) as client:
-        found = client.history(name)
+        found = client.history(name, limit=limit)
     if output is Format.JSON:
         show.print_json([revision.to_json() for revision in found])
-        return
-    show.print_table(
-        ("revision", "stable", "beside it", "who", "at (utc)", "note", "why"),
-        [(t.revision, t.stable, _beside(t.plan), t.who, show.moment(t.at), t.note, t.why) for t in found],
-        empty="no plan yet",
-    )
+    else:
+        show.print_table(
+            ("revision", "stable", "beside it", "who", "at (utc)", "note", "why"),
+            [(t.revision, t.stable, _beside(t.plan), t.who, show.moment(t.at), t.note, t.why) for t in found],
+            empty="no plan yet",
+        )
+    if found and found[-1].revision > 1:
+        say(f"older ones: headgate traffic history {name} --limit {found[0].revision}")
 
 
 @traffic.command("status", epilog="Example: headgate traffic status churn")
