@@ -118,8 +118,8 @@ SEVERAL = [{"type": "double", "name": "p"}, {"type": "string", "name": "label"}]
 def test_the_prediction_is_found(
     outputs: list[dict[str, Any]], names: list[str], prediction: str | None, found: dict[str, str]
 ) -> None:
-    """By the caller's word, else ``prediction``, else the output's own name; of several outputs each, of which the first is
-    the prediction itself, as nodes count it; and without a description what the names say."""
+    """By the caller's word, else ``prediction``, else the output's own name; of several outputs each, the first being
+    the prediction itself; and without a description what the names say."""
     table = ["age", *names]
     wanted = chosen(signature(("age", "double"), outputs=outputs), table, prediction)
     assert {p.label: table[p.columns[0]] for p in wanted.parts if p.side == "output"} == found
