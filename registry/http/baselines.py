@@ -44,7 +44,7 @@ def baseline_routes(baselines: BaselineOperations, training: Training) -> APIRou
     @routes.put("", openapi_extra={"requestBody": {"required": True, "content": dict.fromkeys(FORMS, _TABLE)}})
     async def put(name: str, version: str, request: Request, prediction: Prediction = None) -> Any:
         """Make a table of training data the baseline that live rows are compared with."""
-        form = _form(request.headers.get("content-type", ""))
+        form = _form(request.headers.get("content-type", ""), request.headers.get("content-encoding", ""))
         model, number = parse_model_name(name), parse_version(version)
         loop = asyncio.get_running_loop()
         record = await asyncio.to_thread(baselines.require, model, number)
@@ -63,7 +63,12 @@ def baseline_routes(baselines: BaselineOperations, training: Training) -> APIRou
     return routes
 
 
-def _form(named: str) -> TableForm:
+def _form(named: str, encoding: str) -> TableForm:
+    if encoding.strip().lower() not in ("", "identity"):
+        advice = "send the table as it is, and as Parquet where it is large, which is compressed by itself"
+        raise InvalidRequest(
+            "unsupported_media_type", f"Content-Encoding '{quote(encoding)}' is not read here; {advice}"
+        )
     form = FORMS.get(named.partition(";")[0].strip().lower())
     if form is None:
         came = f"'{quote(named)}' is not read" if named else "this one does not say its type"

@@ -24,7 +24,7 @@ def open_json(span: WindowSpan | None, rule: Closing) -> dict[str, Any] | None:
 
 
 def window_json(window: JudgedWindow, features: int) -> dict[str, Any]:
-    """Return a window with its verdict, and of its features the first, which moved most."""
+    """Return a window with its verdict, how many features it has, and the first of them, which moved most."""
     return {
         "number": window.key.number,
         "rows": window.span.rows,
@@ -33,5 +33,6 @@ def window_json(window: JudgedWindow, features: int) -> dict[str, Any]:
         "judged_at": iso(window.judged_ms),
         "baseline": window.span.baseline,
         "verdict": window.verdict["verdict"],
+        "feature_count": len(window.verdict["features"]),
         "features": window.verdict["features"][:features],
     }

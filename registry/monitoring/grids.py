@@ -28,7 +28,9 @@ COARSE = 10
 TEXT_WORDS = 200
 """Different words from which on a column may be text."""
 TEXT_SHARE = 0.5
-"""A column is text where its most frequent words cover less than this share of its rows."""
+"""A column is text where its most frequent words cover less than this share of its rows …"""
+TEXT_REPEATS = 10
+"""… and a word comes less often than this, on average: three hundred codes in ten thousand rows are no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,5 +165,7 @@ def is_text(words: Mapping[str, int], more: int = 0) -> bool:
     """
     if not more and len(words) < TEXT_WORDS:
         return False
-    top = sum(sorted(words.values(), reverse=True)[:MOST_CATEGORIES])
-    return top < TEXT_SHARE * (sum(words.values()) + more)
+    rows = sum(words.values()) + more
+    if not more and rows >= TEXT_REPEATS * len(words):
+        return False
+    return sum(sorted(words.values(), reverse=True)[:MOST_CATEGORIES]) < TEXT_SHARE * rows

@@ -9,8 +9,8 @@
 Any other tensor (images, sequences) cannot come from a table. The prediction is the column that the caller names, else
 ``prediction``, else that of the output's own name; of several outputs ``prediction.<name>`` or the output's own name,
 of an output (n, k) ``prediction[0]`` … ``prediction[k-1]``. A column that an input is found by is no prediction, unless
-the caller says so. Not here: what the columns hold (``making.py``), and how a
-table is read.
+the caller says so. Of several outputs the first is the feature ``prediction``, as nodes count it. Not here: what the
+columns hold (``making.py``), and how a table is read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count, takewhile
 
 from registry.baselines import INPUT, OUTPUT, PREDICTION, name_apart
 from registry.columns import MOST_COLUMNS, Measure, channels_of, feature_name
@@ -128,6 +129,9 @@ class _Names:
     def find(self, *candidates: str) -> int | None:
         return next((self._places[name] for name in candidates if name in self._places), None)
 
+    def beginning(self, start: str) -> list[int]:
+        return [at for name, at in self._places.items() if name.startswith(start)]
+
     def rest(self, used: set[int]) -> list[int]:
         return [at for at in range(len(self.names)) if at not in used]
 
@@ -213,24 +217,39 @@ def _outputs(schema: Schema | None, table: _Names, prediction: str | None) -> It
     base = prediction or PREDICTION
     outputs: tuple[Column | Tensor, ...] = () if schema is None else schema.columns or schema.tensors
     if not outputs:
-        at = table.find(base)
-        if at is not None:
-            yield Part(OUTPUT, "", PREDICTION, (at,), Family.ANY)
-    for output in outputs:
+        yield from _undescribed(table, base)
+    for number, output in enumerate(outputs):
         name = output.name or ""
         # The table's column of the output's own name will do, unless the caller named another.
         own = [name] if name and prediction is None else []
         if len(outputs) == 1:
-            yield from _output(output, PREDICTION, base, own, table)
-        else:
-            yield from _output(output, f"{PREDICTION}.{name}", f"{base}.{name}", own, table)
+            yield from _output(output, PREDICTION, [base, *own], table)
+        elif number:
+            yield from _output(output, f"{PREDICTION}.{name}", [f"{base}.{name}", *own], table)
+        else:  # the first output is the prediction itself, as nodes count it
+            yield from _output(output, PREDICTION, [f"{base}.{name}", base, *own], table)
 
 
-def _output(output: Column | Tensor, label: str, base: str, own: Sequence[str], table: _Names) -> Iterator[Part]:
-    if isinstance(output, Tensor) and len(output.shape) == 2 and output.shape[1] > 1:
-        yield from _wide(output, label, base, table)
+def _undescribed(table: _Names, base: str) -> Iterator[Part]:
+    """Yield the outputs of a model that does not describe them: one, those of an array, or named ones in order."""
+    at = table.find(base)
+    if at is not None:
+        yield Part(OUTPUT, "", PREDICTION, (at,), Family.ANY)
         return
-    at = table.find(base, *own)
+    array = list(takewhile(lambda at: at is not None, (table.find(f"{base}[{number}]") for number in count())))
+    if array:
+        yield Part(OUTPUT, "", PREDICTION, tuple(at for at in array if at is not None), Family.ANY, matrix=True)
+        return
+    for number, at in enumerate(table.beginning(f"{base}.")):
+        name = table.names[at].removeprefix(f"{base}.")
+        yield Part(OUTPUT, name, f"{PREDICTION}.{name}" if number else PREDICTION, (at,), Family.ANY)
+
+
+def _output(output: Column | Tensor, label: str, bases: Sequence[str], table: _Names) -> Iterator[Part]:
+    if isinstance(output, Tensor) and len(output.shape) == 2 and output.shape[1] > 1:
+        yield from _wide(output, label, bases[0], table)
+        return
+    at = table.find(*bases)
     if at is None:
         return
     if isinstance(output, Column):

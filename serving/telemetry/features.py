@@ -34,8 +34,9 @@ CROWDED_BYTES = 4 << 20
 """From so many requests, or bytes of theirs, on the list is to be counted."""
 MOST_PENDING = 16 * CROWDED
 MOST_BYTES = 64 << 20
-LARGE = 2 << 20
-"""Of a request with more bytes only some rows are counted, spread evenly."""
+LARGE = 16 << 20
+"""Of a request that keeps more bytes only some rows are counted, spread evenly. A body of numbers is never so large; of
+one of texts, which take many times their bytes, it is some 2 MiB."""
 MOST_WINDOWS = 1000
 TAKEN_BYTES = 3 << 20
 LARGEST_BYTES = 10 << 20

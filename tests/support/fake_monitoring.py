@@ -114,6 +114,10 @@ def monitoring_routes(s: Situation) -> list[Route]:
         where = place(request)
         found = s.drifts.pop(0) if len(s.drifts) > 1 else s.drifts[0] if s.drifts else {}
         windows = found.get("windows", [])[: int(request.query_params.get("limit", 100))]
+        told = int(request.query_params.get("features", 100))
+        for number, one in enumerate(windows):
+            if "features" in one:
+                windows[number] = one | {"feature_count": len(one["features"]), "features": one["features"][:told]}
         return JSONResponse({"baseline": None, "open": None, **where, **found, "windows": windows})
 
     async def quality(request: Request) -> Response:

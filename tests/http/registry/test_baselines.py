@@ -123,9 +123,12 @@ def test_tables_that_cannot_be(
 
 
 def test_other_bodies_and_versions_are_refused(registry: RegistryInMemory) -> None:
-    """A content type that is no table, a version that does not exist, and one that is not ready."""
+    """A content type that is no table, one that is packed, a version that does not exist, and one that is not ready."""
     wrong = registry.ask("PUT", f"{CHURN}/1/baseline", content=b"{}", headers={"content-type": "application/json"})
     assert code(wrong) == (415, "unsupported_media_type")
+    squeezed = {"content-type": "text/csv", "content-encoding": "gzip"}
+    packed = registry.ask("PUT", f"{CHURN}/1/baseline", content=b"age", headers=squeezed)
+    assert code(packed) == (415, "unsupported_media_type")
     csv = {"content": b"age\n1\n", "headers": {"content-type": "text/csv; charset=utf-8"}}
     assert code(registry.ask("PUT", f"{CHURN}/9/baseline", **csv)) == (404, "unknown_version")
     assert code(registry.ask("PUT", f"{V1}/models/no/versions/1/baseline", **csv)) == (404, "unknown_model")

@@ -117,7 +117,8 @@ def test_windows_come_newest_first() -> None:
     assert story.gauge("headgate_window_rows") == 50
     assert story.gauge("headgate_drift_psi", feature="age") is None
     assert len(story.shown()["windows"]) == 4
-    assert [len(one["features"]) for one in story.shown(features=2)["windows"]] == [2] * 4
+    shown = story.shown(features=2)["windows"]
+    assert [(len(one["features"]), one["feature_count"]) for one in shown] == [(2, 3)] * 4
 
 
 def test_what_comes_late_is_judged_next() -> None:

@@ -111,6 +111,14 @@ def test_drift_of_the_stable_version(run: Run, fake: FakePlatform) -> None:
     assert run("drift", "churn", "--watch", "--fail").exit_code == 2
 
 
+def test_all_features_are_asked_for(run: Run, fake: FakePlatform) -> None:
+    """The registry tells a hundred unasked: ``--all`` asks for the others, and the headline counts those not told."""
+    fake.situation.drifts = [{"windows": [window(1, "ok", *(feature(f"x{at}", 0.1) for at in range(150)))]}]
+    few, every = run("drift", "churn").stdout, run("drift", "churn", "--all").stdout
+    assert "no drift in 150 features" in few and "more that drifted less" in few and "x149" not in few
+    assert "x149" in every and "more that drifted less" not in every
+
+
 def test_insufficient_data_is_no_failure(run: Run, fake: FakePlatform) -> None:
     """Too few rows are said plainly, with exit code 0."""
     fake.situation.drifts = [{**DRIFT, "windows": []}]

@@ -98,10 +98,12 @@ def test_categories_go_by_how_often_they_are() -> None:
         ({str(at): 1 for at in range(199)}, 0, False),
         ({str(at): 1 for at in range(200)}, 0, True),
         ({**{str(at): 1 for at in range(200)}, "often": 10_000}, 0, False),
+        ({str(at): 9 for at in range(300)}, 0, True),
+        ({str(at): 10 for at in range(300)}, 0, False),
         ({}, 10_000, True),
         ({"often": 6000}, 4000, False),
     ],
 )
 def test_text_is_what_hardly_repeats(words: dict[str, int], more: int, text: bool) -> None:
-    """Many different words of which the frequent ones cover less than half are text."""
+    """Many different words of which the frequent ones cover less than half are text, where few come ten times."""
     assert is_text(words, more) is text

@@ -104,16 +104,22 @@ SEVERAL = [{"type": "double", "name": "p"}, {"type": "string", "name": "label"}]
         (ONE, ["score"], None, {"prediction": "score"}),
         (ONE, ["score", "prediction"], None, {"prediction": "prediction"}),
         (ONE, ["score", "mine"], "mine", {"prediction": "mine"}),
-        (SEVERAL, ["p", "prediction.label"], None, {"prediction.p": "p", "prediction.label": "prediction.label"}),
+        (SEVERAL, ["p", "prediction.label"], None, {"prediction": "p", "prediction.label": "prediction.label"}),
+        (SEVERAL, ["prediction", "label"], None, {"prediction": "prediction", "prediction.label": "label"}),
+        (SEVERAL, ["mine", "label"], "mine", {"prediction": "mine"}),
         ([tensor([-1])], ["prediction"], None, {"prediction": "prediction"}),
         ([tensor([-1, 2])], ["prediction[0]"], None, {}),
         ([], ["other"], None, {}),
+        ([], ["mine.label", "mine.p"], "mine", {"prediction": "mine.label", "prediction.p": "mine.p"}),
+        ([], ["prediction", "prediction.p"], None, {"prediction": "prediction"}),
+        ([], ["prediction[0]", "prediction[1]"], None, {"prediction": "prediction[0]"}),
     ],
 )
 def test_the_prediction_is_found(
     outputs: list[dict[str, Any]], names: list[str], prediction: str | None, found: dict[str, str]
 ) -> None:
-    """By the caller's word, else ``prediction``, else the output's own name; of several outputs each."""
+    """By the caller's word, else ``prediction``, else the output's own name; of several outputs each, the first being
+    the prediction itself; and without a description what the names say."""
     table = ["age", *names]
     wanted = chosen(signature(("age", "double"), outputs=outputs), table, prediction)
     assert {p.label: table[p.columns[0]] for p in wanted.parts if p.side == "output"} == found

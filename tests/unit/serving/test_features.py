@@ -227,6 +227,16 @@ def test_of_a_large_request_some_rows_are_counted_spread_evenly() -> None:
     assert cells(window, "prediction")[1] == window.rows
 
 
+def test_a_table_of_some_thousand_rows_of_text_is_counted_whole() -> None:
+    """Texts take many times their bytes in memory, and that alone makes no request a large one."""
+    world = World(AGE)
+    texts = np.array([f"a note {at} of some words" for at in range(4000)], object)
+    table = Table(("age", *(f"note{at}" for at in range(8))), (np.full(4000, 5.0), *[texts] * 8))
+    world.observe(finished(table, np.zeros(4000), 4000, size=4000 * 8 * 24))
+    assert [window.rows for window in world.take()] == [4000]
+    assert not world.lost
+
+
 def test_what_cannot_be_counted_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault is counted as lost rows, and the rest goes on."""
     world = World(AGE)

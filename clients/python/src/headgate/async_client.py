@@ -333,12 +333,14 @@ class AsyncClient:
         """Return what the training data of a version looked like; of the stable one, where none is named."""
         return await self._driver.run(monitoring_flows.baseline(name, version))
 
-    async def drift(self, name: str, version: str | int | None = None, *, limit: int | None = None) -> DriftReport:
+    async def drift(
+        self, name: str, version: str | int | None = None, *, limit: int | None = None, features: int | None = None
+    ) -> DriftReport:
         """Return how a version's live rows differ from its baseline, in the newest ``limit`` windows of rows.
 
-        Without a version, the stable one is meant.
+        Without a version, the stable one is meant. Of each window the first ``features`` are told, or a hundred.
         """
-        return await self._driver.run(monitoring_flows.drift(name, version, limit))
+        return await self._driver.run(monitoring_flows.drift(name, version, limit, features))
 
     async def quality(self, name: str, version: str | int | None = None) -> QualityReport:
         """Return how good a version is on live traffic, as far as labels came; of the stable one, without a version."""

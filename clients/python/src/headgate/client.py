@@ -324,12 +324,14 @@ class Client:
         """Return what the training data of a version looked like; of the stable one, where none is named."""
         return self._driver.run(monitoring_flows.baseline(name, version))
 
-    def drift(self, name: str, version: str | int | None = None, *, limit: int | None = None) -> DriftReport:
+    def drift(
+        self, name: str, version: str | int | None = None, *, limit: int | None = None, features: int | None = None
+    ) -> DriftReport:
         """Return how a version's live rows differ from its baseline, in the newest ``limit`` windows of rows.
 
-        Without a version, the stable one is meant.
+        Without a version, the stable one is meant. Of each window the first ``features`` are told, or a hundred.
         """
-        return self._driver.run(monitoring_flows.drift(name, version, limit))
+        return self._driver.run(monitoring_flows.drift(name, version, limit, features))
 
     def quality(self, name: str, version: str | int | None = None) -> QualityReport:
         """Return how good a version is on live traffic, as far as labels came; of the stable one, without a version."""

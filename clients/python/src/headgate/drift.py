@@ -179,7 +179,11 @@ _MEASURES = (
 
 @dataclass(frozen=True, slots=True)
 class DriftWindow:
-    """A window that was full and was judged; its features are ranked, the most drifted first."""
+    """A window that was full and was judged; its features are ranked, the most drifted first.
+
+    Attributes:
+        feature_count: How many features were judged; ``features`` may be the first of them only.
+    """
 
     number: int
     rows: int
@@ -188,6 +192,7 @@ class DriftWindow:
     last_at: str | None = None
     judged_at: str | None = None
     features: tuple[FeatureDrift, ...] = ()
+    feature_count: int = 0
 
     def of(self, verdict: str) -> tuple[FeatureDrift, ...]:
         """Return the features with this verdict."""
@@ -204,6 +209,7 @@ class DriftWindow:
             last_at=raw.get("last_at"),
             judged_at=raw.get("judged_at"),
             features=tuple(FeatureDrift.from_json(one) for one in raw.get("features") or ()),
+            feature_count=int(raw.get("feature_count") or len(raw.get("features") or ())),
         )
 
 

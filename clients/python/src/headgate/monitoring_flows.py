@@ -68,10 +68,10 @@ def baseline(name: str, number: str | int | None) -> Flow[Baseline]:
     return answers.read_as(answer, Baseline.from_json)
 
 
-def drift(name: str, number: str | int | None, limit: int | None) -> Flow[DriftReport]:
+def drift(name: str, number: str | int | None, limit: int | None, features: int | None) -> Flow[DriftReport]:
     """Return how a version's rows differ from its baseline."""
     chosen = yield from _chosen(name, number)
-    answer = yield from ask(requests.get_drift(name, chosen, limit))
+    answer = yield from ask(requests.get_drift(name, chosen, limit, features))
     return answers.read_as(answer, DriftReport.from_json)
 
 

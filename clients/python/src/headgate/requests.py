@@ -182,9 +182,10 @@ def get_baseline(name: str, version: str | int) -> Request:
     return _get(f"{_version(name, version)}/baseline")
 
 
-def get_drift(name: str, version: str | int, limit: int | None) -> Request:
+def get_drift(name: str, version: str | int, limit: int | None, features: int | None = None) -> Request:
     """Ask how a version's rows differ from its baseline, in the newest ``limit`` windows."""
-    return _get(f"{_version(name, version)}/drift", {"limit": "" if limit is None else str(limit)})
+    most = {"limit": limit, "features": features}
+    return _get(f"{_version(name, version)}/drift", {key: "" if n is None else str(n) for key, n in most.items()})
 
 
 def get_quality(name: str, version: str | int) -> Request:

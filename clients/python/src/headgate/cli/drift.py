@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LOOK_SECONDS = 2.0
+ALL_FEATURES = 1200
+"""As many as the registry watches of a version; unasked, it tells a hundred."""
 _INTERRUPTED = 130
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
@@ -53,13 +55,16 @@ def drift(  # noqa: PLR0913 - Typer reads options off parameters
     """
     if watch and fail:
         raise typer.BadParameter("--watch never ends by itself, so --fail says nothing with it", param_hint="--fail")
+    features = ALL_FEATURES if every_feature else None
     with open_client(context) as client:
         if watch:
             try:
-                watch_drift(client, Watched(name, version, limit, every), output, every_feature=every_feature)
+                watch_drift(
+                    client, Watched(name, version, limit, every, features=features), output, every_feature=every_feature
+                )
             except KeyboardInterrupt:
                 raise typer.Exit(_INTERRUPTED) from None
-        found = client.drift(name, version, limit=limit)
+        found = client.drift(name, version, limit=limit, features=features)
     if output is Format.JSON:
         show.print_json(found)
     else:
@@ -86,13 +91,14 @@ def _hint(found: DriftReport) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Whose drift is looked at, in how many windows, and how often; ``nap`` waits between two looks."""
+    """Whose drift is looked at, in how many windows and features, and how often; ``nap`` waits between two looks."""
 
     model: str
     version: str | None
     limit: int
     every: float = LOOK_SECONDS
     nap: Callable[[float], None] = time.sleep
+    features: int | None = None
 
 
 def watch_drift(client: Client, watched: Watched, output: Format, *, every_feature: bool) -> NoReturn:
@@ -111,7 +117,7 @@ def watch_drift(client: Client, watched: Watched, output: Format, *, every_featu
 def _looks(client: Client, watched: Watched) -> Iterator[Look]:
     while True:
         try:
-            yield client.drift(watched.model, watched.version, limit=watched.limit)
+            yield client.drift(watched.model, watched.version, limit=watched.limit, features=watched.features)
         except PASSING as error:
             yield error
         watched.nap(watched.every)

@@ -56,7 +56,7 @@ def picture(report: DriftReport, width: int, glyphs: Glyphs, *, every_feature: b
     if window is not None:
         shown = window.features if every_feature else window.features[:FEATURES_SHOWN]
         rows += ["", *_table(shown, width, glyphs)]
-        if hidden := len(window.features) - len(shown):
+        if hidden := window.feature_count - len(shown):
             rows.append(styled((f"and {hidden:,} more that drifted less; --all shows them", "dim")))
         rows += _reasons(shown, glyphs)
     if len(report.windows) > 1:
@@ -80,8 +80,8 @@ def verdict_of(window: DriftWindow) -> str:
         if found := window.of(verdict):
             names = ", ".join(feature.name for feature in found[:3]) + (" …" if len(found) > 3 else "")
             said = "drift" if verdict == DRIFT else "a warning"
-            return f"{said} in {len(found)} of {len(window.features)} features: {names}"
-    return {OK: f"no drift in {len(window.features)} features"}.get(window.verdict, window.verdict)
+            return f"{said} in {len(found):,} of {window.feature_count:,} features: {names}"
+    return {OK: f"no drift in {window.feature_count:,} features"}.get(window.verdict, window.verdict)
 
 
 def line_of(window: DriftWindow) -> str:
