@@ -20,7 +20,7 @@ from registry.signature import Schema
 from serving.exchange import Call, Input, Output, Priority, Table, TensorInput
 from serving.ports import Manner
 from serving.runtimes.host.frames import Frame, FrameError, read_output
-from serving.runtimes.host.parent import ParentDied
+from serving.runtimes.host.parent import CannotFork, ParentDied
 from serving.runtimes.host.pieces import Pieces
 from serving.runtimes.host.process import OFF_LOOP_BYTES, HostProcess
 from serving.runtimes.lane.lane import MAX_BATCH_ROWS, QUEUE_ROWS, Lane
@@ -224,7 +224,8 @@ class HostedVersion:
         while not self._over():
             await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** min(self._failures, 10), BACKOFF_LIMIT_SECONDS))
             self._failures += 1
-            with contextlib.suppress(HeadgateError, ParentDied, TimeoutError):  # the next try is on its way
+            # Whatever it is (a full disk, no descriptor left), the next try is on its way.
+            with contextlib.suppress(HeadgateError, ParentDied, CannotFork, OSError):
                 host = await self._start()
                 if self._over():
                     await host.close()
