@@ -76,6 +76,7 @@ class HostedVersion:
         self._dead = False
         self._closing = False
         self._tell_death: Callable[[], None] | None = None
+        self._tell_loss: Callable[[], None] | None = None
         self._mourning: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._last_words = ""
@@ -154,6 +155,10 @@ class HostedVersion:
         else:
             self._loop.call_soon(tell)
 
+    def when_one_died(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called each time that a process dies which is not the last; see ``Replacing``."""
+        self._tell_loss = tell
+
     async def measure(self) -> int:
         """Measure anew what its processes cost, in bytes."""
         return sum(await asyncio.gather(*(host.measure() for host in self._hosts)))
@@ -215,6 +220,8 @@ class HostedVersion:
         self._last_words = host.last_output
         self._hosts.remove(host)
         event("instance_died", logging.WARNING, version=self._name, left=len(self.hosts))
+        if self._tell_loss is not None:
+            self._tell_loss()
         await self._replace()
 
     def _over(self) -> bool:
