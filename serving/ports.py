@@ -219,6 +219,16 @@ class Batching(Protocol):
 
 
 @runtime_checkable
+class Replacing(Protocol):
+    """A loaded version of several processes, of which each that dies before the last is replaced; no promise of
+    ``LoadedVersion``."""
+
+    def when_one_died(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called each time that one dies and others are left."""
+        ...
+
+
+@runtime_checkable
 class Streaming(Protocol):
     """A loaded version whose model may answer piece by piece; no promise of ``LoadedVersion``."""
 

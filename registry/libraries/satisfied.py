@@ -10,10 +10,12 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from registry.errors import quote
 from registry.requirements import refuse_requirements, strip_comment
 
 _MLFLOW = ("mlflow", "mlflow-skinny")
@@ -36,10 +38,18 @@ def parse_requirements(lines: Iterable[str]) -> list[Requirement]:
     refused = refuse_requirements(given)
     if refused:
         raise ValueError(refused[0])
+    return [_parse(text) for line in given if (text := strip_comment(line))]
+
+
+def _parse(line: str) -> Requirement:
     try:
-        return [Requirement(text) for line in given if (text := strip_comment(line))]
-    except InvalidRequirement as error:
-        raise ValueError(f"a requirement cannot be read: {str(error).splitlines()[0]}") from None
+        requirement = Requirement(line)
+        if requirement.marker is not None:
+            requirement.marker.evaluate()  # one may be well written and mean nothing: os_name ~= "x"
+    except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(f"the requirement '{quote(line)}' cannot be read: {quote(reason)}") from None
+    return requirement
 
 
 def unsatisfied(requirements: Iterable[Requirement], have: Installed) -> Iterator[str]:

@@ -35,7 +35,7 @@ from serving.pool.roster import Roster
 from serving.pool.setbacks import again, forgive, keep_output, note_death, note_failed_load, refusal
 from serving.pool.slot import Identity, Lease, Residence, Slot, Status
 from serving.pool.state import State
-from serving.ports import Batching, LoadFault, Runtime
+from serving.ports import Batching, LoadFault, Replacing, Runtime
 
 MAX_WAITING = 1024
 CLOSE_SECONDS = 20.0
@@ -290,6 +290,8 @@ class Pool:
             model, version = slot.name
             if isinstance(residence.loaded, Batching):
                 residence.loaded.lane.watch = self._watcher.batches(model, version)
+            if isinstance(residence.loaded, Replacing):
+                residence.loaded.when_one_died(lambda: self._watcher.version_died(model, version, "instance"))
             seconds = self._clock() - begun
             self._watcher.version_loaded(model, version, seconds)
             log.event("version_loaded", model=model, version=version, seconds=round(seconds, 3))

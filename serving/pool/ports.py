@@ -41,5 +41,6 @@ class Watcher(Protocol):
         ...
 
     def version_died(self, model: str, version: str, reason: str = "died") -> None:
-        """Take note that a version's process ended by itself: ``died``, or ``loading`` where it was being loaded."""
+        """Take note that a version's process ended by itself: ``died``, ``loading`` where it was being loaded, or
+        ``instance`` where others of the version are left."""
         ...

@@ -29,6 +29,7 @@ from serving.protocols.unsigned import infer_column
 
 _CELLS = ("array", "object", "sparkml_vector")
 _NUMBERS = ("float", "int")
+_OBJECTS = ("object", "map")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,14 @@ class ColumnPlan:
     def nested(self) -> bool:
         """Whether any column is of arrays or objects, so that MLflow takes ``inputs`` as one row's cells."""
         return any(column.type in _CELLS for column in self.columns)
+
+    def holds(self, items: object) -> bool:
+        """Tell whether ``items`` may be rows of the signature's only column, which has no name: MLflow makes that of a
+        type hint, ``list[Item]``, where an item is an object or a list."""
+        if self.named or len(self.columns) != 1 or type(items) is not list:
+            return False
+        kind = self.columns[0].type
+        return kind in _OBJECTS or (kind == "array" and bool(items) and all(type(item) is list for item in items))
 
 
 def make_plan(schema: Schema) -> ColumnPlan:

@@ -165,6 +165,12 @@ def cell_frame(value: Any, path: str, plain: bool) -> Frame:
     return Frame("tensor", path, None, False, [(value,)], None, 1, plain)
 
 
+def items_frame(value: list[Any], path: str, plain: bool) -> Frame:
+    """Take each item of a list as the only cell of a row."""
+    _check_some_rows(value, path)
+    return Frame("items", path, None, False, [(item,) for item in value], None, len(value), plain)
+
+
 def record_frame(value: dict[str, Any], path: str, plain: bool) -> Frame:
     """Read one object as one row, whatever its values are."""
     if not value:

@@ -23,6 +23,7 @@ from serving.protocols.frames import (
     Frame,
     cell_frame,
     columns_frame,
+    items_frame,
     record_frame,
     records_frame,
     rows_frame,
@@ -217,9 +218,21 @@ def fit(parsed: Parsed, schema: Schema | None, limits: Limits) -> Input:
                 return rows
         return _fit_tensors(parsed, schema, limits)
     if schema is not None and schema.columns:
-        plan = plan_of(schema)
-        return enforce_columns(_frame_for(parsed, plan, limits), plan, drops=parsed.drops_unknown)
+        return _fit_columns(parsed, plan_of(schema), limits)
     return _as_is(parsed, limits)
+
+
+def _fit_columns(parsed: Parsed, plan: ColumnPlan, limits: Limits) -> Input:
+    told: InvalidRequest | None = None
+    if parsed.form in ("inputs", "instances") and plan.holds(parsed.value):
+        try:
+            return enforce_columns(items_frame(parsed.value, parsed.form, parsed.plain), plan)
+        except InvalidRequest as error:
+            told = error  # unless it is right where it is read as it would be without a type hint
+    try:
+        return enforce_columns(_frame_for(parsed, plan, limits), plan, drops=parsed.drops_unknown)
+    except InvalidRequest as error:
+        raise told or error from None
 
 
 # Plans by the identity of their schema, which the entry keeps alive so that the identity stays its own. A race only
@@ -276,7 +289,7 @@ def _frame_for(parsed: Parsed, plan: ColumnPlan, limits: Limits) -> Frame:
         if len(plan.names) == 1 and plan.nested:
             return cell_frame(value, form, plain)  # one row whose only cell is the list, as MLflow has it
         if plan.kinds == (None,):
-            return rows_frame([[cell] for cell in value], form, plain)  # any, map: each item is a cell
+            return items_frame(value, form, plain)  # any: each item is a cell
         return rows_frame(value, form, plain)
     return cell_frame(value, form, plain)
 

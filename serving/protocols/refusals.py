@@ -12,7 +12,7 @@ from typing import Literal
 from registry.errors import InvalidRequest, quote
 from serving.values import value
 
-Style = Literal["rows", "records", "record", "columns", "table", "tensor"]
+Style = Literal["rows", "items", "records", "record", "columns", "table", "tensor"]
 
 _GOT_LIMIT = 40
 
@@ -22,8 +22,9 @@ class Where:
     """Names a column's cells in the caller's own words.
 
     Attributes:
-        style: How the request wrote cells down: lists of rows, records, one record, lists of columns, a binary or
-            CSV table, or nested lists (``tensor``), whose cells are counted through.
+        style: How the request wrote cells down: lists of rows, lists of a row's only cell (``items``), records, one
+            record, lists of columns, a binary or CSV table, or nested lists (``tensor``), whose cells are counted
+            through.
         base: The JSON path below which the cells lie; empty for a table.
         name: The column's name, or None where it has none.
         position: The column's place in the request.
@@ -41,6 +42,8 @@ class Where:
         label = quote(self.position if self.name is None else self.name)
         if self.style == "rows":
             return f"{self.base}[{row}][{self.position}]"
+        if self.style == "items":
+            return f"{self.base}[{row}]"
         if self.style == "records":
             return f"{self.base}[{row}].{label}"
         if self.style == "record":

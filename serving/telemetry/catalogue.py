@@ -53,7 +53,8 @@ RESTARTS = Metric(
     "headgate_host_restarts_total",
     "counter",
     (*_PAIR, "reason"),
-    "Versions whose last process ended by itself: died, or loading (died while the version was loaded).",
+    "Processes of versions that ended by themselves: died (the only one, or the last), loading (while the version was "
+    "loaded), or instance (others of the version are left).",
 )
 READERS_LOST = Metric(
     "headgate_table_readers_lost_total", "counter", ("reason",), "Table readers that a body ended: died, or too slow."

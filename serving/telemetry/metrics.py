@@ -122,7 +122,8 @@ class Metrics:
         self._unloads.labels(reason).inc()
 
     def version_died(self, model: str, version: str, reason: str = "died") -> None:
-        """Take note that a version's process ended by itself: ``died``, or ``loading`` where it was being loaded."""
+        """Take note that a version's process ended by itself: ``died``, ``loading`` where it was being loaded, or
+        ``instance`` where others of the version are left."""
         self._restarts.add((*self._labels(model, version), reason))
 
     def batches(self, model: str, version: str) -> BatchWatch:

@@ -20,7 +20,7 @@ from registry.signature import Schema
 from serving.exchange import Call, Input, Output, Priority, Table, TensorInput
 from serving.ports import Manner
 from serving.runtimes.host.frames import Frame, FrameError, read_output
-from serving.runtimes.host.parent import ParentDied
+from serving.runtimes.host.parent import CannotFork, ParentDied
 from serving.runtimes.host.pieces import Pieces
 from serving.runtimes.host.process import OFF_LOOP_BYTES, HostProcess
 from serving.runtimes.lane.lane import MAX_BATCH_ROWS, QUEUE_ROWS, Lane
@@ -76,6 +76,7 @@ class HostedVersion:
         self._dead = False
         self._closing = False
         self._tell_death: Callable[[], None] | None = None
+        self._tell_loss: Callable[[], None] | None = None
         self._mourning: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._last_words = ""
@@ -154,6 +155,10 @@ class HostedVersion:
         else:
             self._loop.call_soon(tell)
 
+    def when_one_died(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called each time that a process dies which is not the last; see ``Replacing``."""
+        self._tell_loss = tell
+
     async def measure(self) -> int:
         """Measure anew what its processes cost, in bytes."""
         return sum(await asyncio.gather(*(host.measure() for host in self._hosts)))
@@ -215,6 +220,8 @@ class HostedVersion:
         self._last_words = host.last_output
         self._hosts.remove(host)
         event("instance_died", logging.WARNING, version=self._name, left=len(self.hosts))
+        if self._tell_loss is not None:
+            self._tell_loss()
         await self._replace()
 
     def _over(self) -> bool:
@@ -224,7 +231,8 @@ class HostedVersion:
         while not self._over():
             await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** min(self._failures, 10), BACKOFF_LIMIT_SECONDS))
             self._failures += 1
-            with contextlib.suppress(HeadgateError, ParentDied, TimeoutError):  # the next try is on its way
+            # Whatever it is (a full disk, no descriptor left), the next try is on its way.
+            with contextlib.suppress(HeadgateError, ParentDied, CannotFork, OSError):
                 host = await self._start()
                 if self._over():
                     await host.close()

@@ -153,22 +153,37 @@ def test_a_custom_model_is_given_batches_only_where_its_rows_are_seen_to_be_inde
         assert max(watch.requests) == (4 if batching else 1)
 
 
-def test_a_graph_of_a_fixed_size_is_not_given_batches(hosts: Hosts, tmp_path: Path) -> None:
-    """An ONNX graph takes several requests at once only where its first dimension is open."""
+@pytest.mark.parametrize(
+    ("shape", "axis", "batching"),
+    [([1, 4], 1, False), (["n", 4], 1, True), (["n", "m"], 1, True), (["n", 4], 0, False)],
+)
+def test_a_graph_is_given_batches_where_its_rows_are_its_own(
+    hosts: Hosts, tmp_path: Path, shape: list[Any], axis: int, batching: bool
+) -> None:
+    """An ONNX graph takes several requests at once only where its first dimension is open, and no row's answer depends
+    on another's: without a signature and an example, that is tried with rows that its own inputs allow."""
     import mlflow.onnx
     from onnx import TensorProto, helper
 
-    def graph(rows: int | str) -> Any:
-        ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [rows, 4]) for n in ("X", "Y")]
-        node = helper.make_node("Abs", ["X"], ["Y"])
-        made = helper.make_graph([node], "g", ends[:1], ends[1:])
-        return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("X", "Y")]
+    made = helper.make_graph([helper.make_node("Softmax", ["X"], ["Y"], axis=axis)], "g", ends[:1], ends[1:])
+    graph = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    mlflow.onnx.save_model(graph, tmp_path / "onnx", pip_requirements=["mlflow", "onnx", "onnxruntime"])
+    with loaded(hosts, tmp_path / "onnx") as (host, _):
+        assert host.batching is batching, host.batching_reason
 
-    for rows_of_graph, batching in ((1, False), ("n", True)):
-        directory = tmp_path / f"onnx_{rows_of_graph}"
-        mlflow.onnx.save_model(graph(rows_of_graph), directory, pip_requirements=["mlflow", "onnx", "onnxruntime"])
-        with loaded(hosts, directory) as (host, _):
-            assert host.batching is batching, host.batching_reason
+
+def test_a_graph_of_words_is_not_trusted(hosts: Hosts, tmp_path: Path) -> None:
+    """Words cannot be made up, so without an example nothing shows that its rows are its own."""
+    import mlflow.onnx
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(n, TensorProto.STRING, ["n"]) for n in ("X", "Y")]
+    made = helper.make_graph([helper.make_node("Identity", ["X"], ["Y"])], "g", ends[:1], ends[1:])
+    graph = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    mlflow.onnx.save_model(graph, tmp_path / "onnx", pip_requirements=["mlflow", "onnx", "onnxruntime"])
+    with loaded(hosts, tmp_path / "onnx") as (host, _):
+        assert (host.batching, "neither an example" in host.batching_reason) == (False, True)
 
 
 def test_requests_of_another_width_are_not_joined(hosts: Hosts, tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ def test_the_death_of_one_costs_what_it_was_doing_and_it_comes_back(hosts: Hosts
 
     async def story() -> None:
         told: list[bool] = []
+        lost: list[int] = []
         pair.when_dead(lambda: told.append(True))
+        pair.when_one_died(lambda: lost.append(len(pair.hosts)))
         requests = [pair.predict(Call(rows(start=float(i))), 20) for i in range(6)]
         await asyncio.sleep(0.01)  # two of them are being computed
         victim = pair.hosts[0]
@@ -69,6 +71,26 @@ def test_the_death_of_one_costs_what_it_was_doing_and_it_comes_back(hosts: Hosts
         await eventually(lambda: len(pair.hosts) == 2)
         assert victim not in pair.hosts
         assert not told
+        assert lost == [1]
+
+    hosts.run(story())
+
+
+def test_one_that_cannot_be_started_now_is_started_later(hosts: Hosts, pair: HostedVersion) -> None:
+    """A disk that is full or away for a while costs a process for that while, not for good."""
+    home = hosts.runtime._home
+    assert home is not None
+    away = home.with_name("away")
+
+    async def story() -> None:
+        home.rename(away)
+        try:
+            os.kill(pair.hosts[0].pid, signal.SIGKILL)
+            await eventually(lambda: pair._failures > 0)
+            await asyncio.sleep(0.1)  # the try has begun; the next comes half a second later at the earliest
+        finally:
+            away.rename(home)
+        await eventually(lambda: len(pair.hosts) == 2)
 
     hosts.run(story())
 

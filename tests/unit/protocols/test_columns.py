@@ -233,6 +233,36 @@ def test_nested_errors_name_the_path(cell: dict[str, Any], signature: Any, path:
     assert (error.code, error.details["path"]) == ("invalid_input", path)
 
 
+ITEM = signed(column(None, "object", properties={"k": {"type": "string"}}))
+LISTS = signed(column(None, "array", items={"type": "double"}))
+MAPS = signed(column(None, "map", values={"type": "double"}))
+
+
+@pytest.mark.parametrize("form", ["inputs", "instances"])
+def test_each_item_for_a_type_hint_is_a_row(form: str) -> None:
+    """MLflow writes ``list[Item]`` as one column without a name; a list of items has as many rows."""
+    assert table({form: [{"k": "a"}, {"k": "b"}]}, ITEM) == {"0": [{"k": "a"}, {"k": "b"}]}
+    assert table({form: [[1, 2.5], []]}, LISTS) == {"0": [[1.0, 2.5], []]}
+    assert table({form: [{"a": 1, "b": 2}, {"c": 3}]}, MAPS) == {"0": [{"a": 1.0, "b": 2.0}, {"c": 3.0}]}
+
+
+def test_what_needs_no_type_hint_is_read_as_before() -> None:
+    """One row of numbers is the only cell; a record without the column's name has it as its only value."""
+    assert table({"inputs": [1, 2]}, LISTS) == {"0": [[1.0, 2.0]]}
+    assert table({"inputs": [{"x": {"a": 1}}, {"x": {"b": 2}}]}, MAPS) == {"x": [{"a": 1.0}, {"b": 2.0}]}
+
+
+@pytest.mark.parametrize(
+    ("items", "signature", "path"),
+    [([{"k": "a"}, {"k": 1}], ITEM, "inputs[1].k"), ([{"k": "a"}, 5], ITEM, "inputs[1]"), ([{}], ITEM, "inputs[0]"),
+     ([], ITEM, "inputs"), ([[1], ["2"]], LISTS, "inputs[1][0]"), ([{"a": 1}, {"a": "b"}], MAPS, "inputs[1].a")],
+)  # fmt: skip
+def test_an_item_that_is_no_such_thing_is_named_by_its_place(items: list[Any], signature: Any, path: str) -> None:
+    """The reading that most callers mean is the one whose refusal is told."""
+    error = refusal({"inputs": items}, signature)
+    assert (error.code, error.details["path"]) == ("invalid_input", path)
+
+
 def test_sparse_records_are_counted_before_they_expand() -> None:
     """Records with a key each would become a square; it is counted first."""
     records = [{f"k{at}": 1} for at in range(100)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -81,6 +82,13 @@ def test_the_platforms_own_environment_is_used_where_it_satisfies(tmp_path: Path
     asked = version("numpy==2.4.6", "mlflow", python=platform.python_version())
     assert asyncio.run(environments.python_for(asked, 1)) == Path(sys.executable)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["numpy; os_name ~= 'x'", "numpy; 'a' in extras", "numpy>=many", "numpy; import"])
+def test_a_line_that_means_nothing_is_refused_by_its_words(line: str) -> None:
+    """A marker that cannot be judged is the line's fault, and is told with the line."""
+    with pytest.raises(ValueError, match=re.escape(line)):
+        parse_requirements(("mlflow", line))
 
 
 @pytest.mark.parametrize(

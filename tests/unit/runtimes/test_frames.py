@@ -302,3 +302,17 @@ def test_tables_dicts_and_values_come_back_as_such() -> None:
 def test_an_output_tells_how_large_it_was(output: object) -> None:
     """Whoever writes an output knows what that will cost, without walking it."""
     assert at_the_node(output).size >= 8000
+
+
+def test_half_a_pair_of_surrogates_costs_nobody_the_process() -> None:
+    """A model's message, or a name, may hold what no UTF-8 has: it arrives with a mark in its place."""
+    (frame,) = Frames().feed(b"".join(wire.pack({"error": {"message": "a\ud800é"}})))
+    assert frame.header == {"error": {"message": "a?é"}}
+
+
+@pytest.mark.parametrize("output", [np.zeros((1,) * 32), np.zeros((0, 1_000_000))])
+def test_what_a_host_sends_at_most_is_taken(output: Any) -> None:
+    """The bounds of both ends are the same."""
+    answer = at_the_node(output)
+    assert isinstance(answer, ArrayOutput)
+    assert answer.array.shape == output.shape

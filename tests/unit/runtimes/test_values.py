@@ -102,6 +102,22 @@ def test_exotic_arrays_are_refused(dtype: str) -> None:
         lay_array(np.zeros(2, dtype=dtype), [])
 
 
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (np.zeros((1,) * 33), "33 dimensions"),
+        (np.zeros((0, 1_000_001)), "without values"),
+        (pd.DataFrame(np.zeros((1, 65_537))), "65537 columns"),
+        ({str(i): np.zeros(1) for i in range(65_537)}, "65537 arrays"),
+        ({"x" * (1 << 20): np.zeros(1), "y": np.zeros(1)}, "names"),
+    ],
+)
+def test_what_the_node_would_not_take_is_refused_before_it_is_sent(output: object, words: str) -> None:
+    """It is the model's mistake, and must not cost it its process."""
+    with pytest.raises(OutputInvalid, match=words):
+        lay_output(output, [])
+
+
 def test_big_endian_masked_and_old_dates_are_made_ordinary() -> None:
     """Byte order, masks and dates beyond nanoseconds do not change what is said."""
     buffers: list[Buffer] = []

@@ -18,6 +18,7 @@ from .wire import Buffer
 _NUMPY_TYPES = {"boolean": "?", "integer": "<i4", "long": "<i8", "float": "<f4", "double": "<f8"}
 _OTHER_TYPES = {"string": "O", "binary": "O", "datetime": "<M8[ns]"}
 MADE_UP_ROWS = 3
+FREE_LENGTH = 4
 TRIED_ROWS = 64
 
 
@@ -100,6 +101,24 @@ def made_up(model: Any) -> Laid | None:
         frame = pd.DataFrame(columns)
         frame.columns = schema.input_names() if schema.has_input_names() else range(len(kinds))
         return _lay_columns(schema, frame)
+    return None
+
+
+def made_up_for_graph(inputs: Sequence[Spec] | None) -> Laid | None:
+    """Return a few rows that fit what an ONNX graph says it takes; None where those are no numbers, or not rows."""
+    with contextlib.suppress(Exception):  # a type that numpy has not, or a scalar
+        buffers: list[Buffer] = []
+        arrays = []
+        for each in inputs or ():
+            first, *others = each["shape"]
+            if first >= 0:
+                return None
+            shape = [MADE_UP_ROWS, *(FREE_LENGTH if length < 0 else length for length in others)]
+            arrays.append(lay_array(_numbers(np.dtype(each["dtype"]), shape), buffers))
+        if arrays:
+            return _laid(
+                {"kind": "tensors", "names": [each["name"] for each in inputs or ()], "arrays": arrays}, buffers
+            )
     return None
 
 

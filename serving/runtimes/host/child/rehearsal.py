@@ -11,8 +11,8 @@ import gc
 from typing import Any
 
 from .answer import answer
-from .example import Laid, lay_example, made_up, saved_example
-from .loading import loader_of
+from .example import Laid, lay_example, made_up, made_up_for_graph, saved_example
+from .loading import graph_inputs, loader_of
 from .rows import KNOWN_LOADERS, judge
 from .ways import Model
 
@@ -37,7 +37,7 @@ def rehearse(loaded: Any, path: str) -> tuple[Model, dict[str, Any]]:
             model.choose(laid) if laid is not None else loaded.predict(example)
     else:
         laid = _made_up(loaded, loader, model)
-    invented = made_up(loaded) if loader in KNOWN_LOADERS else None
+    invented = made_up(loaded) or made_up_for_graph(graph_inputs(loaded)) if loader in KNOWN_LOADERS else None
     batching, reason = judge(loaded, loader, model.predict, laid if example is not None else None, invented)
     if laid is not None:
         _warm_up(model, laid)

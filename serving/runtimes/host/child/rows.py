@@ -1,7 +1,8 @@
 """Whether a model may be given several requests' rows at once: does each row get the answer that it gets alone?
 
 Models of known libraries do so, unless their example, or rows that were made up, show otherwise; of any other model,
-and of one that holds somebody's own code, it must be seen in the example. The MLmodel file's ``metadata`` may say it,
+and of one that holds somebody's own code, it must be seen in the example. A graph may be anything: of it either must
+show it. The MLmodel file's ``metadata`` may say it,
 as ``headgate_batching: true`` or ``false``. Not here: joining (the node's lane).
 """
 
@@ -21,7 +22,8 @@ from .loading import session_of
 from .values import Spec, lay_output, take_array
 from .wire import Buffer
 
-KNOWN_LOADERS = ("mlflow.sklearn", "mlflow.xgboost", "mlflow.lightgbm", "mlflow.catboost", "mlflow.onnx")
+GRAPHS = "mlflow.onnx"
+KNOWN_LOADERS = ("mlflow.sklearn", "mlflow.xgboost", "mlflow.lightgbm", "mlflow.catboost", GRAPHS)
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
 KNOWN_ROWS, UNKNOWN_ROWS = 3, 8
 LIBRARIES = ("sklearn", "xgboost", "lightgbm", "catboost", "imblearn", "numpy", "scipy", "pandas", "builtins")
@@ -54,6 +56,8 @@ def judge(model: Any, loader: str, predict: Predict, example: Laid | None, inven
         verdict = None if verdict == REFUSES else verdict
     if verdict is not None:
         return verdict
+    if loader == GRAPHS:
+        return False, "its graph may look at all rows at once, and neither an example nor made-up rows show otherwise"
     if known:
         return True, f"models of {loader} answer row by row"
     return False, "it has no example that could show it" if example is None else "its example has no two rows"

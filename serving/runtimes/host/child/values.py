@@ -12,6 +12,7 @@ import datetime
 import decimal
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ import numpy as np
 
 from .wire import BODY_LIMIT, LARGE_BYTES, Buffer
 
+# What the node takes (``host/frames.py``). It would end a process that sends more, and call that a crash.
+NAMES_LIMIT, NAMES_CHARACTERS = 65_536, 1 << 20
+DIMENSION_LIMIT, EMPTY_LIMIT = 32, 1_000_000
 DEPTH_LIMIT = 100
 RAW_LIMIT = 1024
 Spec = dict[str, Any]
@@ -178,6 +182,7 @@ def _beyond_pandas(value: Any) -> bool:
 def lay_array(array: Any, buffers: list[Buffer]) -> Spec:
     """Append an array's bytes to ``buffers`` and return its description; raise OutputInvalid for exotic types."""
     array = _ordinary(array)
+    _check_shape(array.shape)
     buffers.append(b"")
     spec = {"dtype": "O", "shape": array.shape, "buffer": len(buffers) - 1}
     if array.dtype.kind == "O":
@@ -187,6 +192,25 @@ def lay_array(array: Any, buffers: list[Buffer]) -> Spec:
     large = little.nbytes > LARGE_BYTES and little.flags.c_contiguous
     buffers[-1] = memoryview(little).cast("B") if large else little.tobytes()
     return dict(spec, dtype=little.dtype.str)
+
+
+def _check_shape(shape: Sequence[int]) -> None:
+    if len(shape) > DIMENSION_LIMIT:
+        raise OutputInvalid(
+            f"the model answered an array of {len(shape)} dimensions; at most {DIMENSION_LIMIT} are sent"
+        )
+    if 0 in shape and math.prod(length for length in shape if length) > EMPTY_LIMIT:
+        raise OutputInvalid("the model answered an array without values, of more rows than are sent")
+
+
+def _named(names: list[str], what: str) -> list[str]:
+    if len(names) > NAMES_LIMIT:
+        raise OutputInvalid(f"the model answered {len(names)} {what}; at most {NAMES_LIMIT} are sent, or one array")
+    if sum(map(len, names)) > NAMES_CHARACTERS:
+        raise OutputInvalid(
+            f"the names of the {what} that the model answered are longer than {NAMES_CHARACTERS} characters"
+        )
+    return names
 
 
 def _ordinary(array: Any) -> Any:
@@ -221,11 +245,12 @@ def lay_output(value: Any, buffers: list[Buffer]) -> Spec:
     if isinstance(value, pd.Series):
         value = value.to_frame(name="0" if value.name is None else value.name)
     if isinstance(value, pd.DataFrame):
+        names = _named([str(n) for n in value.columns], "columns")
         arrays = [lay_array(_column(value.iloc[:, i]), buffers) for i in range(value.shape[1])]
-        return {"kind": "table", "names": [str(n) for n in value.columns], "rows": len(value), "arrays": arrays}
+        return {"kind": "table", "names": names, "rows": len(value), "arrays": arrays}
     if isinstance(value, dict) and value and all(isinstance(v, np.ndarray) for v in value.values()):
-        arrays = [lay_array(v, buffers) for v in value.values()]
-        return {"kind": "tensors", "names": [_key(k) for k in value], "arrays": arrays}
+        names = _named([_key(k) for k in value], "arrays")
+        return {"kind": "tensors", "names": names, "arrays": [lay_array(v, buffers) for v in value.values()]}
     foreign = hasattr(value, "__array__") and len(getattr(value, "shape", ())) > 0  # another library's tensor
     if isinstance(value, np.ndarray) or foreign:
         return {"kind": "array", "array": lay_array(value, buffers)}

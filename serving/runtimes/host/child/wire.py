@@ -48,7 +48,8 @@ def pack(
     """Return a frame's bytes in pieces, large buffers as they are, or put into ``shared`` already."""
     elsewhere = shared is not None and shared.put(buffers)
     lengths = struct.pack(f"<{len(buffers)}Q", *[len(b) for b in buffers])
-    text = json.dumps(header, separators=(",", ":")).encode()
+    # A model's words may hold half of a pair of surrogates, which no UTF-8 has: the node would take it for garbage.
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
     text += b" " * (-(_PREFIX.size + len(lengths) + len(text)) % ALIGNMENT)
     flags = ELSEWHERE if elsewhere else 0
     parts: list[Buffer] = [_PREFIX.pack(len(text), len(buffers) | flags, number), lengths, text]
