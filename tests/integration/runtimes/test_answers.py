@@ -57,12 +57,14 @@ def test_a_model_of_columns_answers_bit_for_bit(hosts: Hosts, kind: str, count: 
         assert output.array.tobytes() == expected.tobytes()
 
 
-def test_an_onnx_model_answers_bit_for_bit_and_tells_its_inputs(hosts: Hosts) -> None:
-    """A graph without signature says what it takes, and answers a dict of arrays."""
+def test_an_onnx_model_answers_bit_for_bit_and_tells_its_tensors(hosts: Hosts) -> None:
+    """A graph without signature says what it takes and what it answers, and answers a dict of arrays."""
     given = np.arange(8, dtype=np.float32).reshape(2, 4)
     with hosts.loaded("onnx") as host:
         assert host.graph_inputs is not None
         assert host.graph_inputs.tensors == (Tensor("X", "float32", (-1, 4)),)
+        assert host.graph_outputs is not None
+        assert host.graph_outputs.tensors == (Tensor("variable", "float32", (-1, 1)),)
         output = hosts.predict(host, TensorsInput({"X": given}))
     expected = local(hosts, "onnx", {"X": given})
     assert isinstance(output, TensorsOutput)
