@@ -33,7 +33,7 @@ def test_bytes_arrive_as_they_were_and_as_mlflow_writes_them(answer: Any) -> Non
     assert found.size == sum(map(len, several))
 
 
-@pytest.mark.parametrize("answer", [[], [b"a", None], [b"a"] * 1025, {"a": b"a"}, [[b"a"]]])
+@pytest.mark.parametrize("answer", [[], [b"a", None], [b"a"] * (values.RAW_LIMIT + 1), {"a": b"a"}, [[b"a"]]])
 def test_other_answers_stay_what_they_were(answer: Any) -> None:
     """Bytes among other things, and very many, are base64 and nothing beside."""
     assert there(answer).raw == ()

@@ -20,7 +20,7 @@ import numpy as np
 from .wire import BODY_LIMIT, LARGE_BYTES, Buffer
 
 DEPTH_LIMIT = 100
-RAW_LIMIT = 1024
+RAW_LIMIT = 32_768
 Spec = dict[str, Any]
 
 

@@ -39,6 +39,15 @@ def test_text_of_the_only_output_is_bytes_where_the_signature_says_so() -> None:
     assert answered(ArrayOutput(array)) == {"predictions": ["a", None]}
 
 
+@pytest.mark.parametrize("form", ["instances", "inputs"])
+def test_bytes_are_written_as_bytes(form: str) -> None:
+    """A model that answers bytes, or a list of them, is answered with their notation, whatever the output is called."""
+    key = {"instances": "predictions", "inputs": "outputs"}[form]
+    several = JsonOutput(["/w==\n", "YQ==\n"], raw=(b"\xff", b"a"))
+    assert answered(several, form) == {key: [{"b64": "/w=="}, {"b64": "YQ=="}]}
+    assert answered(JsonOutput("/w==\n", raw=(b"\xff",)), form) == {key: {"b64": "/w=="}}
+
+
 def test_dates_are_text() -> None:
     """Dates are written as on our own routes."""
     array = np.array(["2026-01-31T12:00:00", "NaT"], dtype="datetime64[ns]")
