@@ -196,12 +196,11 @@ def _newest(model: RoutedModel) -> VersionNumber:
 async def describe_model(node: NodeView, name: str, version: str = "") -> ModelFacts:
     """Return what a model is, by one version of it; raise as ``choose`` and ``Pool.lease`` do.
 
-    Where only its ONNX graph says what it takes or answers, it is loaded for that.
+    Where only its ONNX graph says what it takes, it is loaded for that, and for what it answers.
     """
     decision = decided(node, name, version)
     model, servable, signature = model_of(node, name), decision.chosen.servable, decision.chosen.signature
-    unsigned = signature.inputs is None or signature.outputs is None
-    taken, given = await _graph(node, decision) if unsigned else (None, None)
+    taken, given = await _graph(node, decision) if signature.inputs is None else (None, None)
     return ModelFacts(
         model=model.name,
         versions=tuple(sorted(model.versions, key=int)[-MAX_VERSIONS:]),

@@ -71,6 +71,18 @@ def test_an_onnx_model_answers_bit_for_bit_and_tells_its_tensors(hosts: Hosts) -
     assert {k: v.tobytes() for k, v in output.arrays.items()} == {k: v.tobytes() for k, v in expected.items()}
 
 
+def test_a_graph_of_text_gets_text(hosts: Hosts) -> None:
+    """Bytes among objects are decoded: onnxruntime would take them as Python shows them."""
+    with hosts.loaded("onnx_text") as host:
+        output = hosts.predict(host, TensorsInput({"s": np.array([b"abc", "ü"], dtype=object)}))
+        assert host.graph_outputs is not None
+        assert host.graph_outputs.tensors == (Tensor("t", "str", (-1,)),)
+        with pytest.raises(ModelFault, match="utf-8"):
+            hosts.predict(host, TensorsInput({"s": np.array([b"\xff"], dtype=object)}))
+    assert isinstance(output, TensorsOutput)
+    assert output.arrays["t"].tolist() == ["abc", "ü"]
+
+
 def test_a_model_of_tensors_gets_an_array(hosts: Hosts) -> None:
     """A tensor signature is called with an array of its type and shape."""
     with hosts.loaded("tensor") as host:
