@@ -135,6 +135,11 @@ class LoadedVersion(Protocol):
         ...
 
     @property
+    def graph_outputs(self) -> Schema | None:
+        """What the model itself says it answers (an ONNX graph's outputs); None for other models."""
+        ...
+
+    @property
     def memory_bytes(self) -> int:
         """Private memory it costs, as measured last: after loading, or by ``measure``."""
         ...

@@ -196,28 +196,29 @@ def _newest(model: RoutedModel) -> VersionNumber:
 async def describe_model(node: NodeView, name: str, version: str = "") -> ModelFacts:
     """Return what a model is, by one version of it; raise as ``choose`` and ``Pool.lease`` do.
 
-    Where only its ONNX graph says what it takes, it is loaded for that.
+    Where only its ONNX graph says what it takes, it is loaded for that, and for what it answers.
     """
     decision = decided(node, name, version)
     model, servable, signature = model_of(node, name), decision.chosen.servable, decision.chosen.signature
-    graph = await _graph_inputs(node, decision) if signature.inputs is None else None
+    taken, given = await _graph(node, decision) if signature.inputs is None else (None, None)
     return ModelFacts(
         model=model.name,
         versions=tuple(sorted(model.versions, key=int)[-MAX_VERSIONS:]),
         served=(decision.version,) if version else asked_by_plan(model),
         platform=platform_of(servable.flavors),
-        tensors=describe(signature, graph),
+        tensors=describe(signature, taken, given),
         instances=servable.instances,
     )
 
 
-async def _graph_inputs(node: NodeView, decision: Decision) -> Schema | None:
+async def _graph(node: NodeView, decision: Decision) -> tuple[Schema | None, Schema | None]:
+    """Return what a graph says of its inputs and its outputs; None twice for what is no graph."""
     servable = decision.chosen.servable
     if "onnx" not in servable.flavors:
-        return None
+        return None, None
     lease = await node.pool.lease(decision.model, servable, min(DESCRIBE_SECONDS, node.load_seconds))
     try:
-        return lease.loaded.graph_inputs
+        return lease.loaded.graph_inputs, lease.loaded.graph_outputs
     finally:
         lease.release()
 

@@ -241,6 +241,21 @@ class SavedModels:
         graph = to_onnx(LinearRegression().fit(x.to_numpy(), y), x.to_numpy().astype(np.float32)[:1])
         mlflow.onnx.save_model(graph, directory, pip_requirements=["mlflow", "onnx", "onnxruntime"])
 
+    def save_onnx_text(self, directory: Path) -> None:
+        """Save a graph that answers the text that it is given; its signature has a tensor of objects."""
+        import mlflow.onnx
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+        from onnx import TensorProto, helper
+
+        given, answered = (helper.make_tensor_value_info(name, TensorProto.STRING, [None]) for name in "st")
+        graph = helper.make_graph([helper.make_node("Identity", ["s"], ["t"])], "text", [given], [answered])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        signature = ModelSignature(inputs=Schema([TensorSpec(np.dtype("O"), (-1,), "s")]))
+        mlflow.onnx.save_model(
+            model, directory, signature=signature, pip_requirements=["mlflow", "onnx", "onnxruntime"]
+        )
+
     def save_code_paths(self, directory: Path) -> None:
         """Save a custom model that imports a module of its own."""
         module = directory.with_name("its_own_module.py")

@@ -182,6 +182,7 @@ class FakeLoaded:
     def __init__(self, version: ServableVersion) -> None:
         self.version = version
         self.graph_inputs: Schema | None = None
+        self.graph_outputs: Schema | None = None
         self.memory_bytes = 1_000_000
         self.last_output = ""
         self.manner = Manner("host", ("network:none",), False, "a test's own")

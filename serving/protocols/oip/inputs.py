@@ -109,7 +109,9 @@ def _tensor(tensor: InferTensor, array: Array, asked: Tensor) -> Array:
     kind = tensor_kind(asked.dtype)
     if kind is None:
         raise InvalidRequest("not_servable", f"the model takes {quote(asked.dtype)} arrays, which no request can hold")
-    if array.dtype != kind.dtype or array.dtype == object:
+    if array.dtype == object and np.dtype(asked.dtype) == object:  # text or bytes: which of both, no signature says
+        array = _readable(array)
+    elif array.dtype != kind.dtype or array.dtype == object:
         array = _converted(tensor, array, kind).reshape(array.shape)
     shape = array.shape
     if fits(shape, asked.shape):

@@ -29,15 +29,16 @@ _COLUMNS = {
 }
 
 
-def describe(signature: Signature, graph_inputs: Schema | None) -> ModelMetadata:
+def describe(signature: Signature, graph_inputs: Schema | None, graph_outputs: Schema | None = None) -> ModelMetadata:
     """Return a version's metadata.
 
     Args:
         signature: The version's; its parts may be None.
         graph_inputs: What an ONNX graph says that it takes, where it is loaded.
+        graph_outputs: What it says that it answers; used where the signature declares no outputs.
     """
     inputs = describe_schema(schema_for(signature, graph_inputs))
-    return ModelMetadata(inputs or (GENERIC,), describe_schema(signature.outputs, OUTPUT))
+    return ModelMetadata(inputs or (GENERIC,), describe_schema(signature.outputs or graph_outputs, OUTPUT))
 
 
 def output_names(signature: Signature) -> Sequence[str]:

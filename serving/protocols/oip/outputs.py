@@ -18,6 +18,7 @@ from registry.errors import InvalidRequest, ModelFault, quote
 from registry.signature import Signature
 from serving.exchange import Array, ArrayOutput, Output, TableOutput, TensorsOutput
 from serving.protocols.answer_json import check_columns, check_size, iso_times
+from serving.protocols.cells import objects
 from serving.protocols.limits import Limits
 from serving.protocols.oip.byte_strings import objects_of, write_byte_strings
 from serving.protocols.oip.classes import largest
@@ -70,6 +71,8 @@ def _arrays(output: Output) -> dict[str, Array]:
         table = output.table
         check_columns(table)
         return dict(zip(table.names, table.arrays, strict=True))
+    if output.raw:  # as they are: base64 would be other bytes, and nothing would tell that it is such
+        return {"": objects(output.raw)}
     return columns_of(output.value) or {"": array_of(output.value)}
 
 

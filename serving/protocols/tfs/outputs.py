@@ -15,6 +15,7 @@ import numpy as np
 from registry.signature import Signature
 from serving.exchange import Array, ArrayOutput, JsonOutput, Output, TableOutput, TensorsOutput
 from serving.protocols.answer_json import check_columns, check_size, invalid, jsonable
+from serving.protocols.cells import objects
 from serving.protocols.limits import Limits
 
 BYTES_SUFFIX = "_bytes"
@@ -78,6 +79,9 @@ def _only_name(signature: Signature) -> str:
 
 def _of_json(output: JsonOutput, signature: Signature, rows: int | None) -> Named | None:
     value = output.value
+    if output.raw:
+        raw = objects(output.raw)
+        return {_only_name(signature): raw if isinstance(value, list) else raw.reshape(())}
     if isinstance(value, dict):
         same = {len(cells) if isinstance(cells, list) else -1 for cells in value.values()}
         return value if rows is not None and same == {rows} else None

@@ -28,7 +28,7 @@ class Ready:
         seconds: How long that took.
         memory: Its private memory, in bytes.
         confined: What it gave up, by name; ``unconfined`` what it could not, with the reason.
-        graph_inputs: What an ONNX graph says it takes; None for other models.
+        graph_inputs: What an ONNX graph says it takes, and ``graph_outputs`` what it answers; None for other models.
         batching: Whether requests may be joined for this model; ``batching_reason`` says why, or why not.
         way: How the model is called: ``full`` (MLflow's own predict), ``flavour`` or ``array``.
         example: Whether a saved example was replayed.
@@ -41,6 +41,7 @@ class Ready:
     confined: tuple[str, ...] = ()
     unconfined: Mapping[str, str] = field(default_factory=dict)
     graph_inputs: Schema | None = None
+    graph_outputs: Schema | None = None
     batching: bool = False
     batching_reason: str = ""
     way: str = "full"
@@ -57,6 +58,7 @@ def read_ready(header: Mapping[str, Any]) -> Ready:
         confined=tuple(map(str, header["confined"])),
         unconfined={str(k): str(v)[:MESSAGE_LIMIT] for k, v in header["unconfined"].items()},
         graph_inputs=graph_schema(header["graph_inputs"]),
+        graph_outputs=graph_schema(header.get("graph_outputs")),
         batching=header["batching"] is True,
         batching_reason=str(header["batching_reason"])[:MESSAGE_LIMIT],
         way=str(header["way"])[:20],
@@ -87,11 +89,12 @@ def fault(header: Mapping[str, Any], what: str) -> HeadgateError:
     return ModelFault(code, f"{what}: {kind}: {message}" if message else f"{what}: {kind}", {"type": kind})
 
 
-def graph_schema(inputs: Any) -> Schema | None:
-    """Return a graph's inputs as a schema of tensors; None where there are none. Raises as damaged data does."""
-    if not inputs:
+def graph_schema(given: Any) -> Schema | None:
+    """Return a graph's inputs or outputs as a schema of tensors; None where there are none. Raises as damaged data
+    does."""
+    if not given:
         return None
-    tensors = (Tensor(str(i["name"]), str(i["dtype"]), tuple(int(d) for d in i["shape"])) for i in inputs)
+    tensors = (Tensor(str(i["name"]), str(i["dtype"]), tuple(int(d) for d in i["shape"])) for i in given)
     return Schema(tensors=tuple(tensors))
 
 

@@ -90,6 +90,11 @@ class HostedVersion:
         return self._graph_inputs
 
     @property
+    def graph_outputs(self) -> Schema | None:
+        """What an ONNX graph says it answers; None for other models."""
+        return self.ready.graph_outputs
+
+    @property
     def hosts(self) -> tuple[HostProcess, ...]:
         """The processes that live."""
         return tuple(host for host in self._hosts if host.alive)

@@ -40,10 +40,15 @@ class InlineVersion:
     """A version in this process; binds ``LoadedVersion``. Made by ``InlineRuntime``."""
 
     def __init__(
-        self, engines: Sequence[InlineEngine], lane: Lane, graph_inputs: Schema | None, memory_bytes: int
+        self,
+        engines: Sequence[InlineEngine],
+        lane: Lane,
+        graph_inputs: Schema | None,
+        graph_outputs: Schema | None,
+        memory_bytes: int,
     ) -> None:
         self._engines, self._lane = engines, lane
-        self._graph_inputs, self._memory = graph_inputs, memory_bytes
+        self._graph_inputs, self._graph_outputs, self._memory = graph_inputs, graph_outputs, memory_bytes
         self._tell_death: Callable[[], None] | None = None
         self.predict: Callable[..., asyncio.Future[Output]] = lane.predict
 
@@ -51,6 +56,11 @@ class InlineVersion:
     def graph_inputs(self) -> Schema | None:
         """What the graph says it takes; None where the version has a signature."""
         return self._graph_inputs
+
+    @property
+    def graph_outputs(self) -> Schema | None:
+        """What the graph says it answers."""
+        return self._graph_outputs
 
     @property
     def memory_bytes(self) -> int:
@@ -147,7 +157,8 @@ class InlineRuntime:
         await asyncio.get_running_loop().run_in_executor(
             self._threads, self._replay, session, directory / EXAMPLE_FILE, version.signature, graph_inputs
         )
-        return InlineVersion(engines, lane, graph_inputs, verdict.memory_bytes)
+        graph_outputs = graph_schema(session.describe_outputs())
+        return InlineVersion(engines, lane, graph_inputs, graph_outputs, verdict.memory_bytes)
 
     def _replay(
         self, session: Session, file: Path, signature: Mapping[str, Any] | None, graph_inputs: Schema | None

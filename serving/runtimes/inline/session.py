@@ -30,7 +30,7 @@ from serving.exchange import (
 )
 
 Feeds = dict[str, Array]
-_DTYPES = {"float": "float32", "double": "float64"}
+_DTYPES = {"float": "float32", "double": "float64", "string": "str"}
 _FLOAT64 = np.dtype(np.float64)  # comparing with the class would make this anew each time
 _CELL_BYTES = 16
 
@@ -52,19 +52,24 @@ class Session:
             str(directory / GRAPH_FILE), sess_options=options, providers=["CPUExecutionProvider"]
         )
         self.inputs: tuple[Any, ...] = tuple(session.get_inputs())
-        self.outputs: tuple[str, ...] = tuple(output.name for output in session.get_outputs())
+        self._outputs: tuple[Any, ...] = tuple(session.get_outputs())
+        self.outputs: tuple[str, ...] = tuple(output.name for output in self._outputs)
         self._run: Callable[[Sequence[str], Feeds], list[Any]] = session.run
         self._floats = frozenset(i.name for i in self.inputs if i.type == "tensor(float)")
         self._only: str | None = self.inputs[0].name if len(self.inputs) == 1 else None
 
     def describe_inputs(self) -> list[dict[str, Any]]:
         """Return the graph's inputs as a host describes them."""
-        found = []
-        for each in self.inputs:
-            element = each.type[len("tensor(") : -1]
-            shape = [d if isinstance(d, int) and d >= 0 else -1 for d in each.shape]
-            found.append({"name": each.name, "dtype": _DTYPES.get(element, element), "shape": shape})
-        return found
+        return [_described(each, each.shape) for each in self.inputs]
+
+    def describe_outputs(self) -> list[dict[str, Any]]:
+        """Return the graph's outputs as a host describes them: what is no tensor as objects, one a row."""
+        return [
+            _described(each, each.shape or [None])
+            if each.type.startswith("tensor(")
+            else {"name": each.name, "dtype": "object", "shape": [-1]}
+            for each in self._outputs
+        ]
 
     def feeds(self, call: Call) -> Feeds:
         """Return what the graph is fed for a call; raise as MLflow's wrapper would."""
@@ -141,6 +146,12 @@ def synthetic(session: Session, rows: int, fill: str) -> Feeds:
             array = {"zeros": np.zeros(shape), "normal": random.integers(0, 2, shape)}.get(fill, np.full(shape, high))
         feeds[each["name"]] = array.astype(dtype)
     return feeds
+
+
+def _described(each: Any, shape: Sequence[Any]) -> dict[str, Any]:
+    element = each.type[len("tensor(") : -1]
+    lengths = [d if isinstance(d, int) and d >= 0 else -1 for d in shape]
+    return {"name": each.name, "dtype": _DTYPES.get(element, element), "shape": lengths}
 
 
 def _flat(result: Any) -> Array:

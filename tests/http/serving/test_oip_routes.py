@@ -16,7 +16,7 @@ import pytest
 from registry.errors import ModelFault
 from registry.plans import Canary, Plan
 from registry.records import ModelName, VersionNumber
-from registry.signature import Column, Schema
+from registry.signature import Column, Schema, Tensor
 from registry.snapshots import ServableVersion
 from serving.http.counted import statistics, statistics_for_sibling
 from serving.http.repository import load_model, unload_model
@@ -178,16 +178,18 @@ async def test_load_takes_all_that_the_plan_asks(tmp_path: Path) -> None:
 
 
 async def test_a_graph_without_a_signature_is_loaded_to_be_described(tmp_path: Path) -> None:
-    """Its own inputs are its metadata; a load that fails is that failure."""
+    """Its own inputs and outputs are its metadata; a load that fails is that failure."""
     bare = servable("1", "graph")
     onnx = ServableVersion(bare.version, bare.digest, 10, "inline", flavors=("onnx", "python_function"))
     async with running(tmp_path, snapshot("graph", versions={"1": onnx})) as world:
         await world.client.post("/v2/repository/models/graph/load")
         spec = {"name": "x", "type": "float"}
         world.runtime.newest(onnx).graph_inputs = Schema(columns=(Column("x", "float", True, spec),))
+        world.runtime.newest(onnx).graph_outputs = Schema(tensors=(Tensor("y", "str", (-1, 2)),))
         body = (await world.client.get("/v2/models/graph")).json()
         assert body["platform"] == "onnx_onnxv1"
         assert body["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1]}]
+        assert body["outputs"] == [{"name": "y", "datatype": "BYTES", "shape": [-1, 2]}]
 
 
 async def test_a_node_that_leaves_says_so_in_the_protocol(world: FakeWorld) -> None:

@@ -57,16 +57,30 @@ def test_a_model_of_columns_answers_bit_for_bit(hosts: Hosts, kind: str, count: 
         assert output.array.tobytes() == expected.tobytes()
 
 
-def test_an_onnx_model_answers_bit_for_bit_and_tells_its_inputs(hosts: Hosts) -> None:
-    """A graph without signature says what it takes, and answers a dict of arrays."""
+def test_an_onnx_model_answers_bit_for_bit_and_tells_its_tensors(hosts: Hosts) -> None:
+    """A graph without signature says what it takes and what it answers, and answers a dict of arrays."""
     given = np.arange(8, dtype=np.float32).reshape(2, 4)
     with hosts.loaded("onnx") as host:
         assert host.graph_inputs is not None
         assert host.graph_inputs.tensors == (Tensor("X", "float32", (-1, 4)),)
+        assert host.graph_outputs is not None
+        assert host.graph_outputs.tensors == (Tensor("variable", "float32", (-1, 1)),)
         output = hosts.predict(host, TensorsInput({"X": given}))
     expected = local(hosts, "onnx", {"X": given})
     assert isinstance(output, TensorsOutput)
     assert {k: v.tobytes() for k, v in output.arrays.items()} == {k: v.tobytes() for k, v in expected.items()}
+
+
+def test_a_graph_of_text_gets_text(hosts: Hosts) -> None:
+    """Bytes among objects are decoded: onnxruntime would take them as Python shows them."""
+    with hosts.loaded("onnx_text") as host:
+        output = hosts.predict(host, TensorsInput({"s": np.array([b"abc", "ü"], dtype=object)}))
+        assert host.graph_outputs is not None
+        assert host.graph_outputs.tensors == (Tensor("t", "str", (-1,)),)
+        with pytest.raises(ModelFault, match="utf-8"):
+            hosts.predict(host, TensorsInput({"s": np.array([b"\xff"], dtype=object)}))
+    assert isinstance(output, TensorsOutput)
+    assert output.arrays["t"].tolist() == ["abc", "ü"]
 
 
 def test_a_model_of_tensors_gets_an_array(hosts: Hosts) -> None:

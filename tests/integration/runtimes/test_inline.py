@@ -77,6 +77,7 @@ def test_a_graph_answers_byte_for_byte_as_a_host_does(
         host = await hosts.runtime.load(saved.version, saved.directory, 60)
         try:
             assert here.graph_inputs == host.graph_inputs
+            assert here.graph_outputs == host.graph_outputs
             for rows in (1, 2, 33):
                 data = inputs(kind, wide, rows)
                 if isinstance(data, TensorsInput):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import numpy as np
 import pytest
 
-from serving.exchange import JsonOutput
+from serving.exchange import JsonOutput, TensorsOutput
 from serving.runtimes.host.child import values, wire
 from serving.runtimes.host.frames import FrameError, Frames, read_output
 from serving.runtimes.lane.batch import split
@@ -33,10 +34,19 @@ def test_bytes_arrive_as_they_were_and_as_mlflow_writes_them(answer: Any) -> Non
     assert found.size == sum(map(len, several))
 
 
-@pytest.mark.parametrize("answer", [[], [b"a", None], [b"a"] * 1025, {"a": b"a"}, [[b"a"]]])
+@pytest.mark.parametrize("answer", [[], [b"a", None], [b"a"] * (values.RAW_LIMIT + 1), {"a": b"a"}, [[b"a"]]])
 def test_other_answers_stay_what_they_were(answer: Any) -> None:
     """Bytes among other things, and very many, are base64 and nothing beside."""
     assert there(answer).raw == ()
+
+
+def test_a_column_of_bytes_stays_one() -> None:
+    """Beside other columns too; what is no column leaves the dict what it was."""
+    found = there({"image": [b"\xff", b""], "name": ["a", None], "score": [1, 0.5], "sure": np.array([True, False])})
+    assert isinstance(found, TensorsOutput)
+    columns = {name: array.tolist() for name, array in found.arrays.items()}
+    assert columns == {"image": [b"\xff", b""], "name": ["a", None], "score": [1, 0.5], "sure": [True, False]}
+    assert isinstance(there({"image": [b"\xff"], "deep": [[1]]}), JsonOutput)
 
 
 def test_a_host_that_lies_about_bytes_is_caught() -> None:

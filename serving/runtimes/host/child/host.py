@@ -34,18 +34,19 @@ def run(connection: socket.socket, model_path: str, home: str, done: Confinement
     started = time.perf_counter()
     doing = "load"
     try:
-        from .loading import graph_inputs, load  # no sooner: the parent must not import what a model may replace
+        # No sooner: the parent must not import what a model may replace.
+        from .loading import graph_inputs, graph_outputs, load
 
         loaded = load(model_path)
         doing = "example"
         from .rehearsal import rehearse
 
         model, found = rehearse(loaded, model_path)
-        inputs = graph_inputs(loaded)
+        graph = {"graph_inputs": graph_inputs(loaded), "graph_outputs": graph_outputs(loaded)}
     except BaseException as error:  # noqa: BLE001 -- process edge: what a model raises in loading, exits included
         send(connection, pack(dict(failure(error), op="failed", doing=doing)))
         return
-    ready = {"op": "ready", "graph_inputs": inputs, "confined": done.applied, "unconfined": done.missing}
+    ready = {"op": "ready", **graph, "confined": done.applied, "unconfined": done.missing}
     ready.update(found, shared=shared is not None, seconds=time.perf_counter() - started, memory=private_bytes())
     answer_first()
     send(connection, pack(ready))

@@ -63,12 +63,26 @@ def session_of(model: Any) -> Any:
 
 def graph_inputs(model: Any) -> Any:
     """Return what an ONNX graph takes; None for other models, and for inputs that are no tensors."""
-    dtypes = {"float": "float32", "double": "float64", "string": "object"}
-    found = []
     with contextlib.suppress(Exception):
-        for each in session_of(model).get_inputs():
-            element = each.type[len("tensor(") : -1]
-            shape = [d if isinstance(d, int) and d >= 0 else -1 for d in each.shape]
-            found.append({"name": each.name, "dtype": dtypes.get(element, element), "shape": shape})
-        return found
+        return [_tensor(each, each.shape) for each in session_of(model).get_inputs()]
     return None
+
+
+def graph_outputs(model: Any) -> Any:
+    """Return what an ONNX graph answers; None for other models. What is no tensor there is told as one of objects, one
+    a row; and a shape that nobody knows, or that has no axes, as one axis of any length."""
+    with contextlib.suppress(Exception):
+        return [
+            _tensor(each, each.shape or [None])
+            if each.type.startswith("tensor(")
+            else {"name": each.name, "dtype": "object", "shape": [-1]}
+            for each in session_of(model).get_outputs()
+        ]
+    return None
+
+
+def _tensor(each: Any, shape: Any) -> dict[str, Any]:
+    dtypes = {"float": "float32", "double": "float64", "string": "str"}
+    element = each.type[len("tensor(") : -1]
+    lengths = [d if isinstance(d, int) and d >= 0 else -1 for d in shape]
+    return {"name": each.name, "dtype": dtypes.get(element, element), "shape": lengths}

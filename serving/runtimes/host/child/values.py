@@ -24,7 +24,7 @@ from .wire import BODY_LIMIT, LARGE_BYTES, Buffer
 NAMES_LIMIT, NAMES_CHARACTERS = 65_536, 1 << 20
 DIMENSION_LIMIT, EMPTY_LIMIT = 32, 1_000_000
 DEPTH_LIMIT = 100
-RAW_LIMIT = 1024
+RAW_LIMIT = 32_768
 Spec = dict[str, Any]
 
 
@@ -248,6 +248,7 @@ def lay_output(value: Any, buffers: list[Buffer]) -> Spec:
         names = _named([str(n) for n in value.columns], "columns")
         arrays = [lay_array(_column(value.iloc[:, i]), buffers) for i in range(value.shape[1])]
         return {"kind": "table", "names": names, "rows": len(value), "arrays": arrays}
+    value = _with_columns_of_bytes(value)
     if isinstance(value, dict) and value and all(isinstance(v, np.ndarray) for v in value.values()):
         names = _named([_key(k) for k in value], "arrays")
         return {"kind": "tensors", "names": names, "arrays": [lay_array(v, buffers) for v in value.values()]}
@@ -260,6 +261,26 @@ def lay_output(value: Any, buffers: list[Buffer]) -> Spec:
         return {"kind": "bytes", "listed": listed}
     buffers.append(json.dumps(plain(value, False)).encode())
     return {"kind": "json", "buffer": len(buffers) - 1}
+
+
+def _with_columns_of_bytes(value: Any) -> Any:
+    """Return a dict of flat columns, of which one is bytes, as one of arrays: as JSON, bytes would become text."""
+    if not isinstance(value, dict) or not any(isinstance(v, (list, tuple)) and _is_bytes(v) for v in value.values()):
+        return value
+    if not all(isinstance(v, np.ndarray) or _is_flat(v) for v in value.values()):
+        return value
+    return {k: v if isinstance(v, np.ndarray) else _objects(v) for k, v in value.items()}
+
+
+def _objects(values: Any) -> Any:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _is_flat(value: Any) -> bool:
+    scalars = (bytes, bytearray, str, bool, int, float, type(None))
+    return isinstance(value, (list, tuple)) and all(isinstance(one, scalars) for one in value)
 
 
 def _is_bytes(value: Any) -> bool:

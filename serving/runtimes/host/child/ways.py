@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .example import Laid
+from .loading import session_of
 from .values import Spec, take_array, take_input, take_json
 
 ARRAY_LOADERS = ("mlflow.sklearn", "mlflow.xgboost", "mlflow.lightgbm", "mlflow.catboost")
@@ -33,6 +34,7 @@ class Model:
     def __init__(self, model: Any, loader: str) -> None:
         self._model, self._loader = model, loader
         self._texts = _texts_of(model)
+        self._is_graph = session_of(model) is not None
         self._form: Any = None
         self._quick: Way | None = None
         self.way = "full"
@@ -79,6 +81,8 @@ class Model:
     def _input(self, spec: Spec, buffers: Sequence[memoryview]) -> Any:
         """Return an input; tensors of text as numpy's own, which is what MLflow asks for where it found such ones."""
         data = take_input(spec, buffers)
+        if self._is_graph:
+            return {name: _decoded(array) for name, array in data.items()} if isinstance(data, dict) else _decoded(data)
         if not self._texts:
             return data
         if isinstance(data, dict):
@@ -128,6 +132,16 @@ def _texts_of(model: Any) -> dict[Any, str]:
 
 def _as_text(data: Any, kind: Any) -> Any:
     return data.astype(kind) if kind and isinstance(data, np.ndarray) and data.dtype == object else data
+
+
+def _decoded(data: Any) -> Any:
+    """Return bytes among objects as the text that they are: onnxruntime would take how Python writes them."""
+    if not isinstance(data, np.ndarray) or data.dtype != object:
+        return data
+    cells = [cell.decode() if type(cell) is bytes else cell for cell in data.ravel()]
+    decoded = np.empty(len(cells), dtype=object)
+    decoded[:] = cells
+    return decoded.reshape(data.shape)
 
 
 def form_of(spec: Spec) -> Any:

@@ -172,6 +172,15 @@ class TestTensors:
         assert isinstance(found, TensorsInput)
         assert {name: array.tolist() for name, array in found.arrays.items()} == {"a": [3.0], "b": [["x"]]}
 
+    def test_objects_are_text_or_bytes(self) -> None:
+        """A tensor of objects, as MLflow infers it of text and of bytes alike, gets text where all of it is text; a
+        graph's text is nothing else."""
+        schema = Schema(tensors=(Tensor("x", "object", (-1,)),))
+        assert fit(schema, tensor("x", "BYTES", (2,), [b"a", "ü".encode()])).arrays["x"].tolist() == ["a", "ü"]
+        assert fit(schema, tensor("x", "BYTES", (2,), [b"a", b"\xff"])).arrays["x"].tolist() == [b"a", b"\xff"]
+        with pytest.raises(InvalidRequest, match="UTF-8 text"):
+            fit(None, tensor("x", "BYTES", (1,), [b"\xff"]), graph=Schema(tensors=(Tensor("x", "str", (-1,)),)))
+
     def test_a_graph_says_what_a_signature_does_not(self) -> None:
         """Its inputs are used where the signature declares none."""
         graph = Schema(tensors=(Tensor("X", "float32", (-1, 1)),))

@@ -91,6 +91,13 @@ def test_json(value: Any, datatype: str, shape: tuple[int, ...], values: list[An
         assert cells == values
 
 
+@pytest.mark.parametrize(("value", "shape"), [(["/w==\n", "YQ==\n"], (2,)), ("/w==\n", (1,))])
+def test_bytes_are_answered_as_they_are(value: Any, shape: tuple[int, ...]) -> None:
+    """A model that answers bytes gives BYTES, not the base64 that JSON would hold."""
+    raw = (b"\xff", b"a")[: shape[0]]
+    assert tensors(JsonOutput(value, raw=raw)) == [("output-1", "BYTES", shape, list(raw))]
+
+
 def test_columns_of_objects() -> None:
     """Text is text, bytes are bytes, numbers with missing ones are floats, and lists are JSON texts."""
     output = TableOutput(

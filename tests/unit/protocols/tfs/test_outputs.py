@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 import pytest
 
-from registry.errors import HeadgateError
-from registry.signature import Signature, parse_signature
+from registry.errors import HeadgateError, InvalidRequest
+from registry.signature import Schema, Signature, Tensor, parse_signature
 from serving.exchange import ArrayOutput, JsonOutput, Output, Table, TableOutput, TensorsOutput
 from serving.protocols.limits import Limits
 from serving.protocols.request import Head, Told
@@ -37,6 +37,28 @@ def test_text_of_the_only_output_is_bytes_where_the_signature_says_so() -> None:
     array = np.array(["a", None], dtype=object)
     assert answered(ArrayOutput(array), signature=parse_signature(named)) == {"predictions": [{"b64": "YQ=="}, None]}
     assert answered(ArrayOutput(array)) == {"predictions": ["a", None]}
+
+
+@pytest.mark.parametrize("form", ["instances", "inputs"])
+def test_bytes_are_written_as_bytes(form: str) -> None:
+    """A model that answers bytes, or a list of them, is answered with their notation, whatever the output is called."""
+    key = {"instances": "predictions", "inputs": "outputs"}[form]
+    several = JsonOutput(["/w==\n", "YQ==\n"], raw=(b"\xff", b"a"))
+    assert answered(several, form) == {key: [{"b64": "/w=="}, {"b64": "YQ=="}]}
+    assert answered(JsonOutput("/w==\n", raw=(b"\xff",)), form) == {key: {"b64": "/w=="}}
+
+
+def test_bytes_for_a_graphs_text_are_text() -> None:
+    """A graph knows no bytes: base64 of UTF-8 is text to it, and other bytes are refused."""
+    graph = Schema(tensors=(Tensor("s", "str", (-1,)),))
+
+    def given(text: str) -> Any:
+        body = orjson.dumps({"instances": [{"b64": text}]})
+        return read_predict(body, Head(), Limits()).shape(Signature(), graph, Limits()).data
+
+    assert given("YWJj").arrays["s"].tolist() == ["abc"]
+    with pytest.raises(InvalidRequest, match="UTF-8"):
+        given("/w==")
 
 
 def test_dates_are_text() -> None:
