@@ -17,11 +17,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
+from traceback import clear_frames
 
 import grpc
 
 from registry.edge.problems import STATUS
-from registry.errors import HeadgateError, InvalidRequest
+from registry.errors import InvalidRequest
 from serving.grpc.calls import Call, Context, as_known, note
 from serving.grpc.infer import End, Inferring
 from serving.grpc.inference import empty_final, read_inference, stream_refusal, wants_empty_final
@@ -52,8 +53,13 @@ class Streaming:
             one = _Stream(self._inferring, context, call)
             try:
                 await one.run()
-            except BaseExceptionGroup as group:
-                raise _first(group) from group
+            except BaseException as error:
+                # A task group's own frames point at what it raises, a circle that would keep the requests' bytes until
+                # the garbage collector comes.
+                clear_frames(error.__traceback__)
+                if isinstance(error, BaseExceptionGroup):
+                    raise _first(error) from error
+                raise
             finally:
                 await one.close()
 
@@ -123,7 +129,7 @@ class _Request:
         self._end: End | None = None
         self._message = b""  # the one answer, or what follows the pieces
         self._pieces: Streamed | None = None
-        self._failed: HeadgateError | None = None
+        self._failed = ""  # the code of its error, and not the error, whose frames point back at this
 
     async def begin(self) -> None:
         """Ask; return once its first message is there, or its refusal."""
@@ -149,7 +155,7 @@ class _Request:
             self._inferring.free(self._body)
             await pieces.aclose()
         if end is not None:
-            code = failed if self._failed is None else self._failed.code
+            code = self._failed or failed
             end(code)
             note(self._call, grpc_status(code) if code in STATUS else 0, STATUS.get(code, 200), self._at)
 
@@ -183,12 +189,14 @@ class _Request:
             await send(in_stream(piece.body))
 
     def _refuse(self, error: Exception) -> None:
-        self._failed = as_known(error, self._call)
-        self._message = stream_refusal(self._call.message_id, self._failed)
+        known = as_known(error, self._call)
+        self._failed = known.code
+        self._message = stream_refusal(self._call.message_id, known)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     first = group.exceptions[0]
+    clear_frames(first.__traceback__)
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
