@@ -39,6 +39,10 @@ class Health(health_pb2_grpc.HealthServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"known are '{SERVICE}' and the server as a whole, ''")
         return self._answer(request.service)
 
+    async def List(self, request: Any, context: _Context) -> Any:  # noqa: N802, ARG002 -- the service's own name, and its arguments
+        """Tell it of everything that is known."""
+        return health_pb2.HealthListResponse(statuses={name: self._answer(name) for name in _KNOWN})
+
     async def Watch(self, request: Any, context: _Context) -> AsyncIterator[Any]:  # noqa: N802 -- the service's own name
         """Tell it now and at every change, until the caller leaves."""
         try:
