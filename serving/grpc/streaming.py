@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -22,7 +23,7 @@ from traceback import clear_frames
 import grpc
 
 from registry.edge.problems import STATUS
-from registry.errors import InvalidRequest
+from registry.errors import InvalidRequest, Unavailable
 from serving.grpc.calls import Call, Context, as_known, note
 from serving.grpc.infer import End, Inferring
 from serving.grpc.inference import empty_final, read_inference, stream_refusal, wants_empty_final
@@ -46,8 +47,9 @@ class Streaming:
     async def stream(self, context: Context, call: Call) -> None:
         """Answer the requests of one stream.
 
-        Raises Refused ``overloaded`` where there are too many streams, and InvalidRequest ``request_timeout`` for one
-        whose caller neither sends nor takes anything for too long.
+        Raises Refused ``overloaded`` where there are too many streams, InvalidRequest ``request_timeout`` for one whose
+        caller neither sends nor takes anything for too long, and Unavailable ``shutting_down`` where nothing is owed
+        and the node is being stopped.
         """
         with self._seats:
             one = _Stream(self._inferring, context, call)
@@ -72,6 +74,7 @@ class _Stream:
         self._begun: asyncio.Queue[tuple[_Request, asyncio.Task[None]] | None] = asyncio.Queue(AHEAD)
         self._owed: set[_Request] = set()
         self._heard = perf_counter()
+        self._whole = False  # whether its caller has said that no more requests come
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -83,6 +86,7 @@ class _Stream:
                 await request.send_to(self._send)
                 self._owed.discard(request)
                 self._heard = perf_counter()
+                self._end_where_left()
             watch.cancel()
 
     async def close(self) -> None:
@@ -92,6 +96,8 @@ class _Stream:
     async def _begin_all(self, group: asyncio.TaskGroup) -> None:
         context, call, count = self._context, self._call, 0
         while (body := await context.read()) is not grpc.aio.EOF:
+            if self._inferring.leaving.is_set():
+                return  # the call ends once nothing is owed
             self._heard = perf_counter()
             # Labels find an answer by its request's id: of one stream each message has its own.
             request_id = f"{call.request_id}.{count}" if count else call.request_id
@@ -100,16 +106,27 @@ class _Stream:
             self._owed.add(request)
             await self._begun.put((request, group.create_task(request.begin())))
             count += 1
+        self._whole = True
         await self._begun.put(None)
 
     async def _watch(self) -> None:
-        """End the call once nothing came for too long while nothing was owed; half a message is nothing."""
-        seconds = self._inferring.times.idle
-        while True:
+        """End the call once nothing came for too long while nothing was owed, which half a message is not; or the node
+        is being stopped."""
+        seconds, leaving = self._inferring.times.idle, self._inferring.leaving
+        while not leaving.is_set():
             left = self._heard + seconds - perf_counter()
             if left <= 0 and not self._owed:
                 raise _too_long(f"no request came for {seconds:.6g} s")
-            await asyncio.sleep(left if left > 0 else seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left if left > 0 else seconds):
+                    await leaving.wait()
+        self._end_where_left()
+
+    def _end_where_left(self) -> None:
+        if self._inferring.leaving.is_set() and not self._owed and not self._whole:
+            raise Unavailable(
+                "shutting_down", "this node is being stopped; open a stream anew, on another", retry_after=1
+            )
 
     async def _send(self, message: bytes) -> None:
         seconds = self._inferring.times.idle
