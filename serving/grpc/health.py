@@ -24,6 +24,7 @@ LOOK_SECONDS = 0.5
 """How often a watcher's answer is looked up anew."""
 LEAVING = "this node is being stopped; ask another"
 _KNOWN = ("", SERVICE)
+_messages: Any = health_pb2  # whose types lack List's
 _Status = health_pb2.HealthCheckResponse
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -44,7 +45,7 @@ class Health(health_pb2_grpc.HealthServicer):
 
     async def List(self, request: Any, context: _Context) -> Any:  # noqa: N802 -- the service's own name
         """Tell it of everything that is known."""
-        return health_pb2.HealthListResponse(statuses={name: self._answer(name) for name in _KNOWN})
+        return _messages.HealthListResponse(statuses={name: self._answer(name) for name in _KNOWN})
 
     async def Watch(self, request: Any, context: _Context) -> AsyncIterator[Any]:  # noqa: N802 -- the service's own name
         """Tell it now and at every change, until the caller leaves."""
