@@ -41,6 +41,10 @@ class Aside:
                 return await running
         except TimeoutError:
             raise ModelFault("model_timeout", "the time for this request was over before it was worked on") from None
+        finally:
+            # What failed has this frame in its traceback: with the future, which has what failed, it would be a circle,
+            # and the body in it would wait for the garbage collector.
+            del running
 
     def _rest_collector(self) -> None:
         # A large body may be millions of small lists, and each few hundred wake the collector, which looks at all the

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 
@@ -69,6 +69,7 @@ class Edge:
                 reply = await work(body, call)
             except Exception as error:  # noqa: BLE001  # the edge of the process: a status instead of a traceback
                 await refuse(context, call, as_known(error, call), begun)
+                return b""
             context.set_trailing_metadata((("x-request-id", call.request_id), *call.trailing))
             note(call, 0, 200, begun)
             return reply
@@ -89,6 +90,7 @@ class Edge:
                 await work(context, call)
             except Exception as error:  # noqa: BLE001  # the edge of the process: a status instead of a traceback
                 await refuse(context, call, as_known(error, call), begun)
+                return
             context.set_trailing_metadata((("x-request-id", call.request_id),))
             note(call, 0, 200, begun)
 
@@ -114,14 +116,20 @@ def as_known(error: Exception, call: Call) -> HeadgateError:
     return Internal("internal", "a fault of the platform; its log has the place")
 
 
-async def refuse(context: Context, call: Call, error: HeadgateError, begun: float) -> NoReturn:
-    """End a call with an error's status, message and metadata."""
+async def refuse(context: Context, call: Call, error: HeadgateError, begun: float) -> None:
+    """End a call with an error's status, message and metadata; nothing can be answered to it afterwards."""
     status = grpc_status(error.code)
     note(call, status, STATUS[error.code], begun)
     told = [(name, value) for name, value in problem_headers(error, call.request_id) if name not in _BODY_HEADERS]
     trailing = [(name.decode(), value.decode("latin-1")) for name, value in told]
     trailing += [("x-headgate-code", error.code), *decided(call.done), *call.trailing]
-    await context.abort(_CODES[status], error.message, tuple(trailing))
+    try:
+        await context.abort(_CODES[status], error.message, tuple(trailing))
+    except (grpc.aio.AbortError, grpc.aio.InternalError) as aborted:
+        # The library raises AbortError, keeps it with the call, and raises it again once the handler has returned. What
+        # it came through would be kept with it: frames with the request's bytes, in a circle that only the garbage
+        # collector opens, hundreds of refusals later. Whoever has left (ExecuteBatchError) is told nothing.
+        aborted.__traceback__ = aborted.__context__ = None
 
 
 def decided(done: Finished) -> Metadata:

@@ -41,6 +41,7 @@ class GrpcDoor:
         self._beneath = beneath
         self._settings = settings
         self._server: Any = None
+        self._inferring: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Task[None] | None = None
         self._left = False
@@ -57,7 +58,8 @@ class GrpcDoor:
             return
         settings, beneath = self._settings, self._beneath
         times = infer.Times(settings.request_seconds, settings.stream_seconds)
-        inferring = infer.Inferring(beneath.predictor, beneath.bodies, beneath.observe, times, beneath.tracer)
+        asked = beneath.predictor, beneath.bodies, beneath.observe, times, beneath.tracer
+        inferring = self._inferring = infer.Inferring(*asked)
         place = server.Place(settings.serving_host, settings.grpc_port, settings.body_bytes)
         self._server, self.port = server.build_server(beneath.node, inferring, place)
         await self._server.start()
@@ -77,6 +79,7 @@ class GrpcDoor:
     def _end(self) -> None:
         self._left = True
         if self._ending is None and self._server is not None:
+            self._inferring.leaving.set()
             self._ending = asyncio.get_running_loop().create_task(self._server.stop(DRAIN_SECONDS))
 
 

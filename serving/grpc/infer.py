@@ -63,6 +63,8 @@ class Inferring:
     ) -> None:
         self.predictor = predictor
         self.times = times
+        self.leaving = asyncio.Event()
+        """Set once the node is being stopped: what lasts as long as its caller likes ends by itself then."""
         self._bodies = bodies
         self._observe = observe
         self._tracer = tracer

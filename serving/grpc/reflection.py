@@ -6,7 +6,8 @@ Not here: what it tells of (``server.py``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -19,11 +20,39 @@ from serving.grpc.seats import REFLECTIONS, Seats
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
+class _Symbols:
+    """A pool that finds the file of a method or a field too, by what it is part of: the pool itself knows neither."""
+
+    def __init__(self, pool: DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802 -- the pool's own name
+        """Return a file's descriptor; raise KeyError where no file has the symbol."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            around, _, part = symbol.rpartition(".")
+            found: Any = self._pool.FindFileContainingSymbol(around)
+            if not any(part in each for each in _parts(self._pool, around)):
+                raise
+            return found
+
+
+def _parts(pool: DescriptorPool, name: str) -> Iterator[Container[str]]:
+    for find, named in ((pool.FindServiceByName, "methods_by_name"), (pool.FindMessageTypeByName, "fields_by_name")):
+        with suppress(KeyError):
+            yield getattr(find(name), named)
+
+
 class Reflection:
     """Tells of the services ``names``, whose descriptors are in ``pool``; a call may take ``seconds``."""
 
     def __init__(self, names: Sequence[str], pool: DescriptorPool, seconds: float) -> None:
-        self._told: Any = reflection.aio.ReflectionServicer(names, pool)  # typed as if it were no generator
+        symbols: Any = _Symbols(pool)
+        self._told: Any = reflection.aio.ReflectionServicer(names, symbols)  # typed as if it were no generator
         self._seats = Seats(REFLECTIONS, "reflections")
         self._seconds = seconds
 

@@ -54,7 +54,7 @@ def build_server(node: NodeView, inferring: Inferring, place: Place) -> tuple[gr
     """
     server = grpc.aio.server(options=options(place), maximum_concurrent_rpcs=MAX_CALLS)
     server.add_generic_rpc_handlers((_Service(node, inferring),))
-    health_pb2_grpc.add_HealthServicer_to_server(Health(lambda: not why_not_ready(node)), server)
+    health_pb2_grpc.add_HealthServicer_to_server(Health(lambda: not why_not_ready(node), inferring.leaving), server)
     for other in _OTHERS:
         POOL.AddSerializedFile(other.DESCRIPTOR.serialized_pb)
     names = (

@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
+from traceback import clear_frames
 
 import grpc
 
 from registry.edge.problems import STATUS
-from registry.errors import HeadgateError, InvalidRequest
+from registry.errors import InvalidRequest, Unavailable
 from serving.grpc.calls import Call, Context, as_known, note
 from serving.grpc.infer import End, Inferring
 from serving.grpc.inference import empty_final, read_inference, stream_refusal, wants_empty_final
@@ -45,15 +47,21 @@ class Streaming:
     async def stream(self, context: Context, call: Call) -> None:
         """Answer the requests of one stream.
 
-        Raises Refused ``overloaded`` where there are too many streams, and InvalidRequest ``request_timeout`` for one
-        whose caller neither sends nor takes anything for too long.
+        Raises Refused ``overloaded`` where there are too many streams, InvalidRequest ``request_timeout`` for one whose
+        caller neither sends nor takes anything for too long, and Unavailable ``shutting_down`` where nothing is owed
+        and the node is being stopped.
         """
         with self._seats:
             one = _Stream(self._inferring, context, call)
             try:
                 await one.run()
-            except BaseExceptionGroup as group:
-                raise _first(group) from group
+            except BaseException as error:
+                # A task group's own frames point at what it raises, a circle that would keep the requests' bytes until
+                # the garbage collector comes.
+                clear_frames(error.__traceback__)
+                if isinstance(error, BaseExceptionGroup):
+                    raise _first(error) from error
+                raise
             finally:
                 await one.close()
 
@@ -66,6 +74,7 @@ class _Stream:
         self._begun: asyncio.Queue[tuple[_Request, asyncio.Task[None]] | None] = asyncio.Queue(AHEAD)
         self._owed: set[_Request] = set()
         self._heard = perf_counter()
+        self._whole = False  # whether its caller has said that no more requests come
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -77,6 +86,7 @@ class _Stream:
                 await request.send_to(self._send)
                 self._owed.discard(request)
                 self._heard = perf_counter()
+                self._end_where_left()
             watch.cancel()
 
     async def close(self) -> None:
@@ -86,6 +96,8 @@ class _Stream:
     async def _begin_all(self, group: asyncio.TaskGroup) -> None:
         context, call, count = self._context, self._call, 0
         while (body := await context.read()) is not grpc.aio.EOF:
+            if self._inferring.leaving.is_set():
+                return  # the call ends once nothing is owed
             self._heard = perf_counter()
             # Labels find an answer by its request's id: of one stream each message has its own.
             request_id = f"{call.request_id}.{count}" if count else call.request_id
@@ -94,16 +106,27 @@ class _Stream:
             self._owed.add(request)
             await self._begun.put((request, group.create_task(request.begin())))
             count += 1
+        self._whole = True
         await self._begun.put(None)
 
     async def _watch(self) -> None:
-        """End the call once nothing came for too long while nothing was owed; half a message is nothing."""
-        seconds = self._inferring.times.idle
-        while True:
+        """End the call once nothing came for too long while nothing was owed, which half a message is not; or the node
+        is being stopped."""
+        seconds, leaving = self._inferring.times.idle, self._inferring.leaving
+        while not leaving.is_set():
             left = self._heard + seconds - perf_counter()
             if left <= 0 and not self._owed:
                 raise _too_long(f"no request came for {seconds:.6g} s")
-            await asyncio.sleep(left if left > 0 else seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left if left > 0 else seconds):
+                    await leaving.wait()
+        self._end_where_left()
+
+    def _end_where_left(self) -> None:
+        if self._inferring.leaving.is_set() and not self._owed and not self._whole:
+            raise Unavailable(
+                "shutting_down", "this node is being stopped; open a stream anew, on another", retry_after=1
+            )
 
     async def _send(self, message: bytes) -> None:
         seconds = self._inferring.times.idle
@@ -123,7 +146,7 @@ class _Request:
         self._end: End | None = None
         self._message = b""  # the one answer, or what follows the pieces
         self._pieces: Streamed | None = None
-        self._failed: HeadgateError | None = None
+        self._failed = ""  # the code of its error, and not the error, whose frames point back at this
 
     async def begin(self) -> None:
         """Ask; return once its first message is there, or its refusal."""
@@ -149,7 +172,7 @@ class _Request:
             self._inferring.free(self._body)
             await pieces.aclose()
         if end is not None:
-            code = failed if self._failed is None else self._failed.code
+            code = self._failed or failed
             end(code)
             note(self._call, grpc_status(code) if code in STATUS else 0, STATUS.get(code, 200), self._at)
 
@@ -183,12 +206,14 @@ class _Request:
             await send(in_stream(piece.body))
 
     def _refuse(self, error: Exception) -> None:
-        self._failed = as_known(error, self._call)
-        self._message = stream_refusal(self._call.message_id, self._failed)
+        known = as_known(error, self._call)
+        self._failed = known.code
+        self._message = stream_refusal(self._call.message_id, known)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     first = group.exceptions[0]
+    clear_frames(first.__traceback__)
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 

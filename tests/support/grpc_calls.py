@@ -47,8 +47,8 @@ class Rpc:
             return Said(None, flat(error.trailing_metadata()), error.code().name, error.details() or "")
         return Said(answer, flat(await call.trailing_metadata()))
 
-    def stream(self, requests: Any, **options: Any) -> Any:
-        """Begin ModelStreamInfer with an iterator of messages; iterate over it for the answers."""
+    def stream(self, requests: Any = None, **options: Any) -> Any:
+        """Begin ModelStreamInfer with an iterator of messages, or to write them; iterate over it for the answers."""
         method: Any = self.channel.stream_stream(
             f"/{SERVICE}/ModelStreamInfer",
             request_serializer=lambda each: each.SerializeToString(),

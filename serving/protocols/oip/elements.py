@@ -58,8 +58,9 @@ def _count(tensor: InferTensor, limits: Limits) -> int:
         raise misfit(tensor, f"has {got} dimensions; {expected} are read", expected=expected, got=got, reason="shape")
     count = math.prod(shape)
     # An empty array too must have a shape that numpy can hold.
-    if count > limits.values or (not count and math.prod([d for d in shape if d]) > limits.values):
-        raise too_many_values(count, limits.values)
+    held = count or math.prod([d for d in shape if d])
+    if held > limits.values:
+        raise too_many_values(held, limits.values)
     return count
 
 

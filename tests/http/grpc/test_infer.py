@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from registry.errors import InvalidRequest, ModelFault, Refused, Unavailable
 from registry.plans import Canary, Plan
 from registry.records import VersionNumber
+from serving.grpc.calls import Call
 from serving.grpc.messages import message
 from tests.support.grpc_calls import Rpc, answering, raw_infer, typed_infer
 from tests.support.serving_fakes import SIGNATURE, eventually, servable, snapshot
@@ -140,6 +142,36 @@ async def test_who_leaves_is_given_up_and_hurts_nobody(tmp_path: Path) -> None:
         copy.hold.set()
         assert (await staying).code == "OK"
         assert bodies.free_bytes == bodies.budget
+
+
+async def test_what_was_refused_or_left_is_not_kept(tmp_path: Path) -> None:
+    """The bytes of a request go with it, whatever became of it; they do not wait for the garbage collector."""
+
+    def kept() -> int:
+        return sum(isinstance(each, Call) for each in gc.get_objects())
+
+    async def leave() -> None:
+        stream = rpc.stream(iter([raw_infer()] * 3))
+        await stream.read()
+        stream.cancel()
+
+    async with answering(tmp_path) as (world, rpc):
+        await rpc.call("ModelInfer", raw_infer())
+        copy: Any = world.copy_of("2")
+        gc.collect()
+        gc.disable()
+        try:
+            before = kept()
+            for _ in range(4):
+                assert (await rpc.call("ModelInfer", raw_infer("nobody"))).code == "NOT_FOUND"
+                copy.error = ModelFault("model_error", "it raised")
+                assert (await rpc.call("ModelInfer", raw_infer())).code == "INTERNAL"
+                copy.error = None
+                assert [bool(each.error_message) async for each in rpc.stream(iter([raw_infer("nobody")]))] == [True]
+                await leave()
+            await eventually(lambda: kept() <= before)
+        finally:
+            gc.enable()
 
 
 async def test_metadata_are_what_headers_are(tmp_path: Path) -> None:

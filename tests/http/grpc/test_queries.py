@@ -217,6 +217,9 @@ async def test_the_health_service_follows_readiness(tmp_path: Path) -> None:
         for service in ("", SERVICE):
             answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        messages: Any = health_pb2  # whose types lack List's
+        listed = (await stub.List(messages.HealthListRequest())).statuses
+        assert {name: each.status for name, each in listed.items()} == {"": answer.status, SERVICE: answer.status}
         watch = stub.Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         world.node._stopping = True
@@ -233,11 +236,14 @@ async def test_reflection_tells_of_every_service(tmp_path: Path) -> None:
     async with answering(tmp_path) as (_, rpc):
         stub = generated.ServerReflectionStub(rpc.channel)
         request: Any = reflection_pb2.ServerReflectionRequest
-        requests = [request(list_services=""), request(file_containing_symbol=SERVICE)]
-        services, file = [answer async for answer in stub.ServerReflectionInfo(iter(requests))]
+        parts = (f"{SERVICE}.ModelInfer", "inference.ModelInferRequest.id", f"{SERVICE}.Nothing", "nothing.at.all")
+        symbols = [request(file_containing_symbol=symbol) for symbol in (SERVICE, *parts)]
+        requests = [request(list_services=""), *symbols]
+        services, file, *found = [answer async for answer in stub.ServerReflectionInfo(iter(requests))]
         names = {service.name for service in services.list_services_response.service}
         assert names >= {SERVICE, REPOSITORY_SERVICE, "grpc.health.v1.Health"}
         assert b"ModelInferRequest" in file.file_descriptor_response.file_descriptor_proto[0]
+        assert [each.HasField("file_descriptor_response") for each in found] == [True, True, False, False]
 
 
 def test_who_may_ask_is_as_with_http() -> None:

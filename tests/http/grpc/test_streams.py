@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from registry.errors import ModelFault, Refused
 from serving.exchange import ArrayOutput, Output
@@ -220,3 +221,26 @@ def test_seats_are_counted() -> None:
         pass
     with seats:
         pass
+
+
+async def test_a_node_that_stops_waits_for_no_caller(tmp_path: Path) -> None:
+    """Streams and watchers end once nothing is owed to them, with a status that says to go elsewhere."""
+    async with answering(tmp_path) as (world, rpc):
+        copy, idle, asking = await load(world, "2", []), rpc.stream(), rpc.stream()
+        for stream in (idle, asking):
+            await stream.write(raw_infer(id="first"))
+            assert shown(await stream.read())[0] == "first"
+        watching: Any = health_pb2_grpc.HealthStub(rpc.channel)
+        watch = watching.Watch(health_pb2.HealthCheckRequest())
+        await watch.read()
+        copy.hold, calls = asyncio.Event(), copy.calls
+        await asking.write(raw_infer(id="last"))
+        await eventually(lambda: copy.calls == calls + 1)
+        world.node.leave()
+        assert await idle.code() == grpc.StatusCode.UNAVAILABLE
+        assert "being stopped" in await idle.details()
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await watch.code() == grpc.StatusCode.UNAVAILABLE
+        copy.hold.set()
+        assert shown(await asking.read())[0] == "last"
+        assert await asking.code() == grpc.StatusCode.UNAVAILABLE

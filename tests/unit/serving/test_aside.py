@@ -13,6 +13,7 @@ import pytest
 
 from registry.errors import ModelFault
 from serving.aside import Aside
+from tests.support.serving_fakes import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +55,27 @@ async def test_cycles_are_freed_though_heavy_work_never_ends() -> None:
     assert await after_work(60)
     assert not await after_work(0)
     assert gc.isenabled()
+
+
+async def test_work_that_fails_is_let_go_at_once() -> None:
+    """With what it held: bodies shall not wait for the collector."""
+
+    class Body:
+        def read(self) -> None:
+            raise ValueError("it is no JSON")
+
+    aside, body = Aside(), Body()
+    alive = weakref.ref(body)
+    gc.disable()
+    try:
+        with pytest.raises(ValueError, match="no JSON"):
+            await aside.do(perf_counter() + 5, body.read)
+        gc.disable()  # it was woken when the work was done
+        del body
+        await eventually(lambda: alive() is None)
+    finally:
+        gc.enable()
+        aside.close()
 
 
 async def test_work_that_finds_no_time_is_told_so_whatever_it_was() -> None:
