@@ -41,6 +41,10 @@ class Aside:
                 return await running
         except TimeoutError:
             raise ModelFault("model_timeout", "the time for this request was over before it was worked on") from None
+        finally:
+            # What went wrong is known to the future, and would know this frame: a circle that holds the whole body
+            # until the collector comes by, which a body of one long list gives it no reason to do.
+            del running
 
     def _rest_collector(self) -> None:
         # A large body may be millions of small lists, and each few hundred wake the collector, which looks at all the

@@ -260,8 +260,11 @@ class Shadows:
         seconds, began = self._bounds.seconds, perf_counter()
         with self._pace.piece():
             answer = loaded.predict(call, seconds, Priority.LOW)
-        async with asyncio.timeout(seconds + GRACE_SECONDS):
-            output = await answer
+        try:
+            async with asyncio.timeout(seconds + GRACE_SECONDS):
+                output = await answer
+        finally:
+            del answer  # it knows what went wrong, which knows this frame: a circle that would keep the body
         return perf_counter() - began, output
 
     async def _shape(self, copy: Copy, graph_inputs: Schema | None) -> Call:
