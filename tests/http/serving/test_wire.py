@@ -336,7 +336,7 @@ class SoonIdle(Connection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.timeout_keep_alive = 0.2
+        self.timeout_keep_alive = 1
 
 
 @pytest.mark.parametrize("later", [b"", b"b", b"body"])
