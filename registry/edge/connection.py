@@ -1,7 +1,8 @@
 """One client's connection: uvicorn's protocol with the limits that it lacks.
 
 * a head (request line and headers) within 10 seconds and 64 KiB, else 408 or 431
-* at most 65,536 chunks to a body, else 413
+* at most 65,536 chunks to a body, else 413; nothing to speak of around them
+* one HTTP version, one way to say where a body ends, no Upgrade
 * at most 10,000 connections; beyond that 503 for all but health and metrics
 * a client that does not take its answer is cut off
 * what is no HTTP gets the contract's error body
@@ -33,8 +34,11 @@ LAST_CALL_SECONDS = 0.5
 MAX_CONNECTIONS = 10_000
 MAX_HEAD_BYTES = MAX_HEADER_BYTES + 16_384
 MAX_CHUNKS = 65_536
+LEAST_CHUNK_BYTES = 16
+"""How long the chunks of a body that has more of them must be on average, where it may have more."""
 _LEAST_PROGRESS = 256 * 1024
 _CLOSE = (b"connection", b"close")
+_VERSIONS = ("1.1", "1.0")
 _ALWAYS = (b"/livez", b"/readyz", b"/metrics")
 
 
@@ -55,7 +59,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
-        self._chunks = 0
+        self._chunks = self._body_bytes = 0
         self._refusal: HeadgateError | None = None
         self._leaving = False
         self._direct: Direct | None = None
@@ -103,16 +107,17 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if begins and self._messages == 1 and not self._in_message and self.cycle.keep_alive:
             self.heads.note(data, cast("Scope", self.cycle.scope))
-        if self._between_requests() and not self._leaving and not self.transport.is_closing():
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(InvalidRequest("headers_too_large", f"send at most {MAX_HEADER_BYTES} bytes of headers"))
-            elif self._head_bytes and self._head_timer is None:
-                self._await_head()
+        if self._leaving or self.transport.is_closing():
+            return
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(InvalidRequest("headers_too_large", f"send at most {MAX_HEADER_BYTES} bytes of headers"))
+        elif self._head_bytes and self._head_timer is None and self._between_requests():
+            self._await_head()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self._chunks = 0
+        self._chunks = self._body_bytes = 0
         self._in_head = self._in_message = True
         self._messages += 1
 
@@ -121,11 +126,33 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._head_came()
+        self._check_framing()
         if len(self.connections) > self.max_connections:
             self.app = self.config.loaded_app if self.url.startswith(_ALWAYS) else _full
         super().on_headers_complete()
         if self.ending:
             self._answer_last()
+
+    def _check_framing(self) -> None:
+        # The parser takes more than is spoken here, and leaves out the body of whoever offers to speak something else.
+        if self.parser.should_upgrade():
+            message = "this server speaks HTTP/1.1 alone; send no Upgrade header (in Java: HttpClient.Version.HTTP_1_1)"
+        elif self.parser.get_http_version() not in _VERSIONS:
+            message = "this server speaks HTTP/1.1 alone"
+        elif any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in self.headers):
+            message = "the only Transfer-Encoding that is read here is chunked"
+        elif not self._names_host():
+            message = "the request line names another host than the Host header"
+        else:
+            return
+        self._refusal = InvalidRequest("invalid_argument", message)
+        raise self._refusal
+
+    def _names_host(self) -> bool:
+        # Of an absolute URI (RFC 9112 §3.2.2) the gate sees the path alone, and the Host header.
+        host = self.url.partition(b"://")[2].partition(b"/")[0].lower()
+        named = not self.url.startswith(b"/") and host
+        return not named or all(value.lower() == host for name, value in self.headers if name == b"host")
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # As upstream does it, which keeps no hold of the task that a hang-up must end.
@@ -148,14 +175,26 @@ class Connection(HttpToolsProtocol):
             self.tasks.add(task)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; spaces after its value are no part of it (RFC 9110 §5.5), and the parser leaves them there."""
-        super().on_header(name, value.rstrip(b" \t"))
+        """Take a header; spaces after its value are no part of it (RFC 9110 §5.5), and the parser leaves them there.
+
+        What comes after a body is dropped: nobody asks for it, and the gate has looked at the head by then.
+        """
+        if self._in_head:
+            super().on_header(name, value.rstrip(b" \t"))
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body; what stands around the parts counts as headers do."""
+        self._head_bytes = 0
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_chunk_header(self) -> None:
         """Count the chunks of a body: uvicorn joins them, so nobody further in can."""
         self._chunks += 1
-        if self._chunks > self.max_chunks:
-            self._refusal = InvalidRequest("body_too_large", f"send a body in at most {self.max_chunks} chunks")
+        tiny = self._chunks > MAX_CHUNKS and self._body_bytes < self._chunks * LEAST_CHUNK_BYTES
+        if tiny or self._chunks > self.max_chunks:
+            most = MAX_CHUNKS if tiny else self.max_chunks
+            self._refusal = InvalidRequest("body_too_large", f"send a body in at most {most} chunks")
             raise self._refusal
 
     def on_message_complete(self) -> None:
@@ -187,7 +226,9 @@ class Connection(HttpToolsProtocol):
 
     def _check_idle(self) -> None:
         left = float(self.timeout_keep_alive)
-        if self._between_requests() and not self._head_bytes:
+        # One whose answer has gone may not go on for ever with a body that nobody waits for.
+        unread = self._in_message and not self._in_head and self.cycle.response_complete
+        if unread or (self._between_requests() and not self._head_bytes):
             left -= self.loop.time() - self._idle_since
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._check_idle)
@@ -234,7 +275,7 @@ class Connection(HttpToolsProtocol):
     _in_head = True
 
     def _between_requests(self) -> bool:
-        return self._in_head or self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
+        return self._in_head or self.cycle is None or (self.cycle.response_complete and not self._in_message)
 
     def _take_known(self, head: Head, data: bytes) -> None:
         # What the parser would do, which stands between two requests and goes on to stand there.

@@ -111,6 +111,7 @@ def open_call(method: Method, context: Context) -> Call:
 def as_known(error: Exception, call: Call) -> HeadgateError:
     """Return an error as one of ours; write a log line about one that nobody expected."""
     if isinstance(error, HeadgateError):
+        error.__traceback__ = None  # a frame on its way that knows it would keep the call's body
         return error
     log.failure("request_raised", error, request_id=call.request_id)
     return Internal("internal", "a fault of the platform; its log has the place")

@@ -73,6 +73,8 @@ class Front:
         except ClientGoneError:
             return
         except HeadgateError as error:
+            # Nobody looks at where it came from, and a frame on its way that knows it would keep the request's body.
+            error.__traceback__ = None
             await _refuse(scope, watched, error, direct)
         except asyncio.CancelledError:
             await _refuse(scope, watched, Unavailable("shutting_down", "this node is shutting down"), direct)

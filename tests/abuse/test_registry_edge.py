@@ -167,6 +167,18 @@ def test_mlflows_refusals_are_short_and_name_no_folder_of_ours() -> None:
     assert len(app.test_client().get("/fine").data) > 5000
 
 
+def test_mlflows_outages_say_when_to_come_again() -> None:
+    """503 carries Retry-After, as everywhere here; MLflow's own handlers leave it out (O01)."""
+    app = Flask("mlflow")
+    answer_faults(app)
+
+    @app.get("/busy")
+    def refuse() -> Response:
+        return Response(json.dumps({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "busy"}), 503)
+
+    assert app.test_client().get("/busy").headers["retry-after"] == "1"
+
+
 def test_graphql_of_a_megabyte_is_refused_before_it_is_parsed() -> None:
     """MLflow's interpreter takes seconds for a megabyte, and the pages send a few kilobytes."""
     check_body("/graphql", b'{"query": "{__typename}"}')

@@ -28,6 +28,8 @@ def answer_faults(flask_app: Any) -> None:
 def _shortened(response: Any) -> Any:
     """Cut what MLflow says when it refuses on purpose: it repeats values of any length, and shows its own folder where
     it took a value for a path."""
+    if response.status_code == 503:
+        response.headers.setdefault("Retry-After", "1")  # MLflow's client waits as it says, and tries again
     if response.status_code < 400 or response.direct_passthrough:
         return response
     said = response.get_json(silent=True)

@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -265,14 +266,96 @@ async def test_a_request_that_asks_first_is_told_to_go_on(port: int) -> None:
 
 
 @pytest.mark.parametrize("upgrade", ["websocket", "h2c"])
-async def test_upgrades_bypass_nothing(port: int, upgrade: str) -> None:
-    """An upgrade is answered as the plain request that it also is: nowhere is 404 (H23)."""
+@pytest.mark.parametrize("asked", ["GET /livez", "GET /nowhere", "POST /models/churn/predict"])
+async def test_upgrades_are_refused(port: int, upgrade: str, asked: str) -> None:
+    """An upgrade is 400 whatever it asks for, in words that help whose client sends one by itself (H23)."""
     async with Wire(port) as wire:
-        await wire.send(
-            f"GET /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n".encode()
-        )
-        status, _, _ = await wire.answer()
-        assert status == 404
+        head = f"{asked} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\nContent-Length: "
+        await wire.send(f"{head}{len(BODY)}\r\n\r\n".encode() + BODY)
+        assert await wire.refusal() == (400, "invalid_argument")
+
+
+@pytest.mark.parametrize(
+    ("line", "header"),
+    [
+        ("GET /livez HTTP/2.0", "X: y"),
+        ("GET http://evil.example/livez HTTP/1.1", "X: y"),
+        ("POST /models/churn/predict HTTP/1.1", "Transfer-Encoding: gzip, chunked"),
+    ],
+)
+async def test_what_is_not_spoken_here_is_refused(port: int, line: str, header: str) -> None:
+    """A version, a host or a coding that this server would have to pretend to understand is 400 (H06, H08)."""
+    async with Wire(port) as wire:
+        await wire.send(f"{line}\r\nHost: 127.0.0.1\r\n{header}\r\n\r\n".encode())
+        assert await wire.refusal() == (400, "invalid_argument")
+
+
+async def test_an_absolute_uri_of_this_server_is_answered(port: int) -> None:
+    """The form that proxies send, with the host that the Host header names."""
+    async with Wire(port) as wire:
+        await wire.send(b"GET http://127.0.0.1/livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert (await wire.answer())[0] == 200
+
+
+CHUNKED = b"POST /models/churn/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_fields_after_a_body_are_dropped(port: int) -> None:
+    """They say nothing that the head would have been asked for: neither host nor length."""
+    async with Wire(port) as wire:
+        await wire.send(CHUNKED + b"%x\r\n%b\r\n0\r\nHost: evil.example\r\nX-Request-Id: b\r\n\r\n" % (len(BODY), BODY))
+        status, headers, _ = await wire.answer()
+        assert status == 200 and headers["x-request-id"] != "b"
+
+
+@pytest.mark.parametrize(
+    "endless", [b"0\r\n" + b"X-A: b\r\n" * 100_000, b"0\r\nX-A: " + b"b" * 1_000_000, b"2;" + b"a" * 1_000_000]
+)
+async def test_what_stands_around_a_body_is_bounded(port: int, endless: bytes) -> None:
+    """Fields after a body, and extensions of its chunks, count as headers do (H03, H07)."""
+    async with Wire(port) as wire:
+        await wire.send(CHUNKED)
+        for at in range(0, len(endless), 10_000):
+            await wire.send(endless[at : at + 10_000])
+        assert await wire.refusal() == (431, "headers_too_large")
+
+
+async def test_many_chunks_of_one_byte_are_refused_where_large_files_are_taken(world: FakeWorld) -> None:
+    """A server that takes more chunks takes no more tiny ones (H03)."""
+
+    class Large(Connection):
+        max_chunks = 2**31
+
+    async with listening(world, Large) as port, Wire(port) as wire:
+        await wire.send(CHUNKED + b"1\r\n[\r\n" * 65_537)
+        assert await wire.refusal() == (413, "body_too_large")
+
+
+class SoonIdle(Connection):
+    """A connection that is idle after a moment."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.timeout_keep_alive = 1
+
+
+@pytest.mark.parametrize("later", [b"", b"b", b"body"])
+async def test_a_body_that_nobody_reads_holds_no_connection(world: FakeWorld, later: bytes) -> None:
+    """Once it is answered, a request's connection is idle, whether the body it announced comes or not (H11, H13)."""
+    async with listening(world, SoonIdle) as port, Wire(port) as wire:
+        await wire.send(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\n")
+        assert (await wire.answer())[0] == 200
+        await wire.send(later)
+        assert await wire.closed()
+
+
+async def test_a_body_that_nobody_reads_may_come_late(port: int) -> None:
+    """Where it comes whole, the connection goes on."""
+    async with Wire(port) as wire:
+        for _ in range(3):
+            await wire.send(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\n")
+            assert (await wire.answer())[0] == 200
+            await wire.send(b"body")
 
 
 async def test_health_answers_while_others_misbehave(port: int) -> None:
