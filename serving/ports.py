@@ -234,6 +234,16 @@ class Replacing(Protocol):
 
 
 @runtime_checkable
+class Interruptible(Protocol):
+    """A loaded version whose process is ended where a prediction runs too long; no promise of ``LoadedVersion``."""
+
+    @property
+    def overran(self) -> bool:
+        """Whether that is how the last of its processes ended."""
+        ...
+
+
+@runtime_checkable
 class Streaming(Protocol):
     """A loaded version whose model may answer piece by piece; no promise of ``LoadedVersion``."""
 

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import field
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from time import perf_counter
 from typing import TypeVar
@@ -27,16 +26,17 @@ from registry import log
 from registry.edge.errand import in_task
 from registry.errors import HeadgateError, InvalidRequest, ModelFault, Refused, Unavailable
 from serving.aside import Aside
-from serving.exchange import Call, Output, Priority
+from serving.exchange import Call, Output
 from serving.pool.pool import Pool
 from serving.pool.slot import Lease
 from serving.pool.state import State
 from serving.ports import LoadedVersion, Streaming
 from serving.protocols.limits import HEAVY_BYTES, Limits
 from serving.protocols.native import schema_for
-from serving.protocols.request import Encoded, Read, Request, Told
+from serving.protocols.request import Encoded, Told
+from serving.question import Answer, Question, Turn
 from serving.reader.reader import TableReader
-from serving.routing.choose import Ask, choose
+from serving.routing.choose import choose
 from serving.routing.ejection import Ejections
 from serving.routing.split import CANARY, Decision
 from serving.routing.table import Routes
@@ -44,63 +44,12 @@ from serving.shadows.backlog import Answered
 from serving.shadows.shadows import NoShadows, Offers
 from serving.streams import Streamed, code_of
 from serving.telemetry.finished import Finished
-from serving.values import value
 
 T = TypeVar("T")
 
 
-@value
-class Question:
-    """One request as a protocol's front hands it over.
-
-    Attributes:
-        ask: Of whom.
-        body: Its bytes, after expansion; ``read`` reads them.
-        read: Reads the body; pure, and called again for copies.
-        content_type: What the body is said to be, for whoever keeps it.
-        request_id: The request's.
-        seconds: How long the caller waits in all; its body may shorten that.
-        priority: Who goes first; its body may say otherwise.
-        fields: Its headers by lower-case name.
-        weight: How many bytes of JSON take as long to read, where that is not the length of the body.
-    """
-
-    ask: Ask
-    body: bytes
-    read: Read
-    content_type: str | None
-    request_id: str
-    seconds: float
-    priority: Priority = Priority.NORMAL
-    fields: Mapping[bytes, bytes] = field(default_factory=dict)
-    weight: int | None = None
-
-
-@value
-class Answer:
-    """What goes back: the bytes, and which version gave them."""
-
-    encoded: Encoded
-    decision: Decision
-
-
-@value
-class _Turn:
-    """A request that has been read: when it began, when it must have ended, and whether its body is large."""
-
-    question: Question
-    request: Request
-    begun: float
-    seconds: float
-    heavy: bool
-
-    @property
-    def until(self) -> float:
-        return self.begun + self.seconds
-
-
 _Opened = tuple[Lease, AsyncGenerator[Output, None], Output | None]
-Work = Callable[[Decision, _Turn, Finished], Awaitable[T]]
+Work = Callable[[Decision, Turn, Finished], Awaitable[T]]
 
 
 class Predictor:
@@ -232,7 +181,7 @@ class Predictor:
             decision = self._fall_back(decision, done)
         return decision
 
-    async def _read(self, question: Question, begun: float, done: Finished) -> _Turn:
+    async def _read(self, question: Question, begun: float, done: Finished) -> Turn:
         limits, weight = self._limits, question.weight
         heavy = (len(question.body) if weight is None else weight) > HEAVY_BYTES
         if heavy:
@@ -242,27 +191,44 @@ class Predictor:
         done.decode = perf_counter() - begun
         wanted = request.seconds
         seconds = question.seconds if wanted is None else min(wanted, question.seconds)
-        return _Turn(question, request, begun, seconds, heavy)
+        return Turn(question, request, begun, seconds, heavy)
 
-    async def _with_stable(self, work: Work[T], decision: Decision, turn: _Turn, done: Finished) -> tuple[Decision, T]:
-        """Do ``work``; with stable, where the version chosen could not do it. Return who did it, too."""
+    async def _with_stable(self, work: Work[T], decision: Decision, turn: Turn, done: Finished) -> tuple[Decision, T]:
+        """Do ``work``; with stable, where the version chosen could not do it, else again where it never began. Return
+        who did it, too."""
         try:
             return decision, await work(decision, turn, done)
         except HeadgateError as error:
             if decision.stable is None:
-                raise
-            self._note_failure(decision, error, done)
-            if not _stable_may_answer(error):
-                raise
+                if not _never_began(error):
+                    raise
+            else:
+                self._note_failure(decision, error, done)
+                if not _stable_may_answer(error):
+                    raise
+        if decision.stable is not None:
             decision = self._fall_back(decision, done)
             return decision, await work(decision, turn, done)
+        return decision, await self._do_again(work, decision, turn, done)
 
-    async def _run(self, decision: Decision, turn: _Turn, done: Finished) -> Output:
+    async def _do_again(self, work: Work[T], decision: Decision, turn: Turn, done: Finished) -> T:
+        """Do ``work`` with the version's next process: the one that it waited for died of what another had asked.
+
+        Each try takes a death, so there are few; the pool refuses a version that dies too often.
+        """
+        while True:
+            try:
+                return await work(decision, turn, done)
+            except HeadgateError as error:
+                if not _never_began(error) or turn.until <= perf_counter():
+                    raise
+
+    async def _run(self, decision: Decision, turn: Turn, done: Finished) -> Output:
         lease = await self._lease(decision, turn, done)
         try:
             call = await self._shape(lease, decision, turn, done)
             shaped = perf_counter()
-            output = await lease.loaded.predict(call, _left(turn, shaped), _priority(turn))
+            output = await lease.loaded.predict(call, turn.left(shaped), turn.priority)
             done.predict = perf_counter() - shaped
         finally:
             lease.release()
@@ -270,7 +236,7 @@ class Predictor:
         done.size, done.request_id = len(turn.question.body), turn.question.request_id
         return output
 
-    async def _open(self, decision: Decision, turn: _Turn, done: Finished) -> _Opened:
+    async def _open(self, decision: Decision, turn: Turn, done: Finished) -> _Opened:
         lease, pieces = await self._lease(decision, turn, done), None
         try:
             loaded = lease.loaded
@@ -278,7 +244,7 @@ class Predictor:
                 raise _in_one_piece(decision)
             call = await self._shape(lease, decision, turn, done)
             shaped = perf_counter()
-            pieces = loaded.stream(call, _left(turn, shaped), _priority(turn))
+            pieces = loaded.stream(call, turn.left(shaped), turn.priority)
             first = await anext(pieces, None)
             done.predict = perf_counter() - shaped
         except BaseException:
@@ -291,18 +257,18 @@ class Predictor:
         done.rows = call.data.rows
         return lease, pieces, first
 
-    async def _lease(self, decision: Decision, turn: _Turn, done: Finished) -> Lease:
+    async def _lease(self, decision: Decision, turn: Turn, done: Finished) -> Lease:
         asked = perf_counter()
         lease = await self._pool.lease(decision.model, decision.chosen.servable, turn.until - asked)
         done.queue, done.settling = perf_counter() - asked, lease.settling or done.settling
         return lease
 
-    async def _shape(self, lease: Lease, decision: Decision, turn: _Turn, done: Finished) -> Call:
+    async def _shape(self, lease: Lease, decision: Decision, turn: Turn, done: Finished) -> Call:
         leased, request, limits = perf_counter(), turn.request, self._limits
         signature, inputs, table = decision.chosen.signature, lease.loaded.graph_inputs, request.table
         if table is not None and table.reads_apart(schema_for(signature, inputs)):
             await in_task()
-            left = _left(turn, leased)
+            left = turn.left(leased)
             call = await self._tables.read(table, signature, inputs, seconds=left)
         elif turn.heavy:
             call = await self._aside.do(turn.until, partial(request.shape, signature, inputs, limits))
@@ -311,7 +277,7 @@ class Predictor:
         done.decode += perf_counter() - leased
         return call
 
-    async def _encode(self, output: Output, decision: Decision, turn: _Turn, until: float) -> Encoded:
+    async def _encode(self, output: Output, decision: Decision, turn: Turn, until: float) -> Encoded:
         request, limits = turn.request, self._limits
         signature, request_id = decision.chosen.signature, turn.question.request_id
         told = Told(decision.model, decision.version, request_id, decision.arm, decision.revision, signature)
@@ -365,11 +331,6 @@ def _streams(loaded: LoadedVersion) -> bool:
     return isinstance(loaded, Streaming) and loaded.streams
 
 
-def _priority(turn: _Turn) -> Priority:
-    wanted = turn.request.priority
-    return turn.question.priority if wanted is None else wanted
-
-
 def _in_one_piece(decision: Decision) -> InvalidRequest:
     message = (
         f"version {decision.version} of {decision.model} answers in one piece, as its model has no predict_stream; "
@@ -378,17 +339,15 @@ def _in_one_piece(decision: Decision) -> InvalidRequest:
     return InvalidRequest("not_servable", message, {"model": decision.model, "version": decision.version})
 
 
-def _left(turn: _Turn, now: float) -> float:
-    left = turn.until - now
-    if left <= 0:
-        raise ModelFault("model_timeout", "the time for this request was over before the model could run")
-    return left
-
-
 def _charge(decision: Decision, done: Finished) -> None:
     """Hold against a canary that it could not answer. Who came by a rule is not drawn by lot: it compares nothing."""
     if decision.arm == CANARY:
         done.failed = decision.version
+
+
+def _never_began(error: HeadgateError) -> bool:
+    """Tell whether the process that a request waited for ended before it was the request's turn."""
+    return error.code == "model_error" and error.details.get("started") is False
 
 
 def _stable_may_answer(error: HeadgateError) -> bool:

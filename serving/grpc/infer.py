@@ -22,7 +22,7 @@ from serving.grpc.wire import QUICK_FIELDS, Cut, cut
 from serving.http.body import BodyReader
 from serving.http.lane import Predicts, priority_asked, seconds_asked
 from serving.http.traced import left_by, spans_of
-from serving.predictor import Question
+from serving.question import Question
 from serving.routing.choose import Ask
 from serving.routing.split import Decision
 from serving.telemetry.finished import Finished

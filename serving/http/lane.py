@@ -22,9 +22,9 @@ from serving.http.events import EventReply
 from serving.http.hangup import Hangup
 from serving.http.problems import problem
 from serving.http.spoken import Spoken, endings_of
-from serving.predictor import Answer, Question
 from serving.protocols.request import Head
 from serving.protocols.sse import Framing
+from serving.question import Answer, Question
 from serving.routing.choose import Ask
 from serving.routing.split import Decision
 from serving.streams import Streamed

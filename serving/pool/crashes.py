@@ -4,8 +4,9 @@
     2nd, 3rd, 4th …    left alone for 1, 2, 4 … seconds
     5th in 10 minutes  quarantined: an operator, a new plan or other bytes must let it out
 
-A process that lived for five minutes before it died was well: it starts again from the first. Not here: what a death
-does to the version (``setbacks.py``).
+A process that lived for five minutes before it died was well: it starts again from the first. One that was ended
+because a prediction ran too long is no death: it is loaded again by the next request. Not here: what a death does to
+the version (``setbacks.py``).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from registry.errors import HeadgateError, Unavailable
 from serving.pool.slot import Residence, Slot
 from serving.pool.state import State, backoff_seconds
-from serving.ports import LoadFault
+from serving.ports import Interruptible, LoadFault
 
 KEEP_CHARACTERS = 4096
 QUARANTINE_RETRY_SECONDS = 60.0
@@ -40,8 +40,11 @@ def note_death(slot: Slot, residence: Residence, now: float) -> None:
     """Move a version whose process died to where that leaves it: cold, failed for a while, or quarantined."""
     keep_output(slot, residence)
     slot.residence = None
-    slot.crashes.note(now, now - residence.since)
-    if slot.state is State.DRAINING:
+    # Who asked for more than it can do, or for less time than it takes, is no sign that it cannot live.
+    overran = isinstance(residence.loaded, Interruptible) and residence.loaded.overran
+    if not overran:
+        slot.crashes.note(now, now - residence.since)
+    if overran or slot.state is State.DRAINING:
         slot.lifecycle.move(State.COLD)
     elif slot.crashes.too_many:
         _quarantine(slot)

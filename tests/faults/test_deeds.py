@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -65,6 +67,19 @@ def test_only_the_host_of_a_deed_suffers(node: FaultyNode, deed: str) -> None:
         until(lambda: len(node.family()) <= len(before), 10, f"the end of {names(node.family() - before)}")
     until(lambda: node.process.num_fds() <= descriptors + 2, 10, "the return of its descriptors")
     until(lambda: len(node.homes()) <= len(DEEDS) + 1, 10, "the end of its directory")
+
+
+def test_who_waits_behind_an_impatient_caller_is_answered(node: FaultyNode) -> None:
+    """A caller who gives up after 0.3 s of an endless prediction costs the process, and nobody else an error."""
+    until(lambda: node.ask("endless").status_code == 200, 30, "its first answer")
+    body = {"inputs": {"do": ["endless"]}}
+    with ThreadPoolExecutor(4) as pool:
+        url, told = "/models/endless/predict", {"x-request-timeout-ms": "300"}
+        impatient = pool.submit(node.client.post, url, json=body, headers=told)
+        time.sleep(0.1)
+        behind = [pool.submit(node.ask, "endless") for _ in range(3)]
+        assert impatient.result().status_code == 504
+        assert [answer.result().status_code for answer in behind] == [200, 200, 200], behind[0].result().text
 
 
 def assert_undisturbed(seen: Seen) -> None:

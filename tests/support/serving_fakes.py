@@ -187,6 +187,7 @@ class FakeLoaded:
         self.last_output = ""
         self.manner = Manner("host", ("network:none",), False, "a test's own")
         self.alive = True
+        self.overran = False
         self.closed = False
         self.calls = 0
         self.error: Exception | None = None

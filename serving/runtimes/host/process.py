@@ -63,6 +63,9 @@ class HostProcess(asyncio.Protocol):
         output: What it prints.
         home: Its own directory, removed with it.
         shared: Memory that it was handed, for large bodies.
+
+    Attributes:
+        overran: Whether it was ended because a prediction ran too long.
     """
 
     def __init__(self, fork: Fork, output: OutputTail, home: Path, *, shared: Shared | None = None) -> None:
@@ -84,6 +87,7 @@ class HostProcess(asyncio.Protocol):
         self._end = ""
         self._tell_death: Callable[[], None] | None = None
         self._memory = 0
+        self.overran = False
         self.ready = Ready()
 
     @property
@@ -250,6 +254,7 @@ class HostProcess(asyncio.Protocol):
         self._timer = None
         if self._head_until <= self._loop.time():
             ran = self._loop.time() - self._head_since
+            self.overran = True
             self._finish(f"a prediction ran for more than {ran:.3g} s and was ended", late=True)
         elif self._head_until < float("inf"):
             self._set_timer()

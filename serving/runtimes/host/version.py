@@ -153,6 +153,11 @@ class HostedVersion:
                 return True
         return False
 
+    @property
+    def overran(self) -> bool:
+        """Whether it is over because predictions ran too long; see ``Interruptible``."""
+        return not self.alive and all(host.overran for host in self._hosts)
+
     def when_dead(self, tell: Callable[[], None]) -> None:
         """Have ``tell`` called once none of its processes can answer; see ``LoadedVersion``."""
         if self.alive:

@@ -18,10 +18,10 @@ from registry.records import ModelName, VersionNumber
 from registry.signature import Schema, Signature
 from registry.snapshots import ModelSnapshot
 from serving.exchange import ArrayOutput, Call, JsonInput, JsonOutput, Output, Table
-from serving.predictor import Question
 from serving.protocols.limits import HEAVY_BYTES, Limits
 from serving.protocols.native_request import NativeRequest, read_native
 from serving.protocols.request import Head
+from serving.question import Question
 from serving.routing.choose import Ask
 from serving.telemetry.finished import Finished
 from tests.support.pictures import drawn, form, opened, pixels

@@ -146,6 +146,20 @@ def test_a_timer_that_ended_early_is_not_believed() -> None:
     assert crowd.tick(1.0001 + TICK_SECONDS) is Turn.GO
 
 
+def test_a_loop_that_is_always_late_keeps_nobody_waiting_for_long() -> None:
+    """Where timers end far too late, one call in a while waits for one, and not each."""
+    crowd, now, waits = Crowd(), 1.0, 0
+    crowd.answered(now)
+    for _ in range(1000):
+        now += 0.0005
+        if crowd.come(now) is Turn.WAIT:
+            waits += 1
+            while crowd.tick(now := now + 5 * TICK_SECONDS) is Turn.WAIT:
+                pass
+        crowd.answered(now)
+    assert waits < 20
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(min_value=0, max_value=0.01), min_size=1, max_size=300))
 def test_nobody_waits_long(gaps: list[float]) -> None:

@@ -10,8 +10,8 @@ import pytest
 from serving.http.body import BodyReader
 from serving.http.lane import PredictLane
 from serving.http.spoken import all_spoken
-from serving.predictor import Answer, Question
 from serving.protocols.request import Head
+from serving.question import Answer, Question
 from serving.streams import Streamed
 from serving.telemetry.finished import Finished
 

@@ -93,6 +93,16 @@ async def test_too_many_crashes_end_in_quarantine(world: World) -> None:
     assert world.runtime.loads[V1.digest] == MOST_CRASHES
 
 
+async def test_predictions_that_run_too_long_are_no_crashes(world: World) -> None:
+    """However often a process is ended for that, the next request loads the version, and at once."""
+    await world.use()
+    for _ in range(2 * MOST_CRASHES):
+        world.runtime.newest(V1).overran = True
+        await world.die()
+        assert world.pool.status(V1).state is State.COLD
+        await world.use()
+
+
 async def test_loads_that_crash_count_too(world: World) -> None:
     """A process that dies while it loads is a crash; a model that raises is not."""
     world.runtime.errors[V1.digest] = LoadFault.of(ModelFault("model_error", "no"), died=False, last_output="")
