@@ -31,7 +31,7 @@ _BODY_HEADERS = (b"content-type", b"x-content-type-options")
 
 
 @dataclass(slots=True)
-class Call:
+class GrpcCall:
     """One call, from its metadata on.
 
     Attributes:
@@ -53,7 +53,7 @@ class Call:
     done: Finished = field(default_factory=Finished)
 
 
-Work = Callable[[bytes, Call], Awaitable[bytes]]
+Work = Callable[[bytes, GrpcCall], Awaitable[bytes]]
 
 
 class Edge:
@@ -78,7 +78,7 @@ class Edge:
         return grpc.unary_unary_rpc_method_handler(handle)
 
     def streaming(
-        self, method: Method, work: Callable[[Context, Call], Awaitable[None]]
+        self, method: Method, work: Callable[[Context, GrpcCall], Awaitable[None]]
     ) -> grpc.RpcMethodHandler[bytes, bytes]:
         """Return the handler of a method with a stream of requests and one of answers, which ``work`` reads and
         writes."""
@@ -97,7 +97,7 @@ class Edge:
         return grpc.stream_stream_rpc_method_handler(handle)
 
 
-def open_call(method: Method, context: Context) -> Call:
+def open_call(method: Method, context: Context) -> GrpcCall:
     """Return a call with what its metadata say."""
     pairs = [
         (name.encode(), value if isinstance(value, bytes) else value.encode("utf-8", "replace"))
@@ -105,10 +105,10 @@ def open_call(method: Method, context: Context) -> Call:
     ]
     fields = joined(pairs)
     request_id = request_id_of(fields.get(b"x-request-id")) or new_request_id()
-    return Call(method, fields, request_id, context.time_remaining())
+    return GrpcCall(method, fields, request_id, context.time_remaining())
 
 
-def as_known(error: Exception, call: Call) -> HeadgateError:
+def as_known(error: Exception, call: GrpcCall) -> HeadgateError:
     """Return an error as one of ours; write a log line about one that nobody expected."""
     if isinstance(error, HeadgateError):
         error.__traceback__ = None  # a frame on its way that knows it would keep the call's body
@@ -117,7 +117,7 @@ def as_known(error: Exception, call: Call) -> HeadgateError:
     return Internal("internal", "a fault of the platform; its log has the place")
 
 
-async def refuse(context: Context, call: Call, error: HeadgateError, begun: float) -> None:
+async def refuse(context: Context, call: GrpcCall, error: HeadgateError, begun: float) -> None:
     """End a call with an error's status, message and metadata; nothing can be answered to it afterwards."""
     status = grpc_status(error.code)
     note(call, status, STATUS[error.code], begun)
@@ -141,7 +141,7 @@ def decided(done: Finished) -> Metadata:
     return tuple((f"x-headgate-{name}", text) for name, text in told.items())
 
 
-def note(call: Call, status: int, http_status: int, begun: float) -> None:
+def note(call: GrpcCall, status: int, http_status: int, begun: float) -> None:
     """Write a call's log line, where it failed by our fault, took long, or everything is written.
 
     ``begun`` is when it did, as ``perf_counter`` counts; the statuses are gRPC's and HTTP's.

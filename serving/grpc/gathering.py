@@ -101,7 +101,7 @@ class Crowd:
         if (self._fresh >= CROWD or ticks > LATE) and now - self._since < HOLD_SECONDS:
             self._tick_at, self._fresh = now, 0
             return Turn.WAIT
-        # A loop that is always late teaches nothing; what is believed stands for another while, or each call would wait.
+        # A loop that is late teaches nothing; but what is believed stands for another while, or each call would wait.
         self._learn(max(self.waiting, self._expected // 2) if ticks <= LATE else self._expected, now)
         self.waiting = 0
         return Turn.GO

@@ -15,7 +15,7 @@ from typing import Any
 from registry.edge.traces import Tracer
 from registry.errors import HeadgateError, InvalidRequest
 from registry.records import parse_model_name, parse_version
-from serving.grpc.calls import Call, Metadata, decided
+from serving.grpc.calls import GrpcCall, Metadata, decided
 from serving.grpc.gathering import Gathering
 from serving.grpc.inference import CONTENT_TYPE, read_inference, weigh
 from serving.grpc.wire import QUICK_FIELDS, Cut, cut
@@ -72,7 +72,7 @@ class Inferring:
         self._asks: dict[tuple[str, str], Ask] = {}
         self._told: dict[tuple[str, str, str, int], Metadata] = {}
 
-    async def infer(self, body: bytes, call: Call) -> bytes:
+    async def infer(self, body: bytes, call: GrpcCall) -> bytes:
         """Answer one ModelInferRequest; raise HeadgateError."""
         if self._tracer is None:
             return await self._infer(body, call)
@@ -89,7 +89,7 @@ class Inferring:
         call.trailing = (*call.trailing, *told)
         return reply
 
-    def traced(self, call: Call) -> End:
+    def traced(self, call: GrpcCall) -> End:
         """Begin the span of a call, and tell its caller which; return what ends it."""
         if self._tracer is None:
             return _untraced
@@ -105,7 +105,7 @@ class Inferring:
 
         return end
 
-    async def take(self, body: bytes, call: Call) -> Cut:
+    async def take(self, body: bytes, call: GrpcCall) -> Cut:
         """Take a message's share of the budget and return it in parts; give it back with ``free``.
 
         Where calls come in crowds, this waits for others. Raises InvalidRequest or Refused, which are counted, and
@@ -132,12 +132,12 @@ class Inferring:
         self._bodies.free(len(body))
         self._gathering.answered()
 
-    def refused(self, call: Call, error: HeadgateError) -> None:
+    def refused(self, call: GrpcCall, error: HeadgateError) -> None:
         """Count a request that the predictor has not seen."""
         call.done.code = error.code
         self._observe(call.done)
 
-    def question(self, body: bytes, parts: Cut, call: Call, final: bool | None = None) -> Question:
+    def question(self, body: bytes, parts: Cut, call: GrpcCall, final: bool | None = None) -> Question:
         """Return what a message asks; raise InvalidRequest or NotFound, which are counted.
 
         ``final`` is what its answers shall say of being the last.
@@ -160,7 +160,7 @@ class Inferring:
             told = self._told[of] = decided(done)
         return told
 
-    async def _infer(self, body: bytes, call: Call) -> bytes:
+    async def _infer(self, body: bytes, call: GrpcCall) -> bytes:
         parts = await self.take(body, call)
         try:
             answer = await self.predictor.predict(self.question(body, parts, call), call.done)
@@ -169,7 +169,7 @@ class Inferring:
         call.trailing = self.told(answer.decision)
         return answer.encoded.body
 
-    def _question(self, body: bytes, parts: Cut, call: Call, final: bool | None) -> Question:
+    def _question(self, body: bytes, parts: Cut, call: GrpcCall, final: bool | None) -> Question:
         fields, done = call.fields, call.done
         ask = self._asks.get((parts.model, parts.version))
         if ask is None:

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from registry.environment import platform_version
 from registry.errors import Conflict, InvalidRequest, NotFound
-from serving.grpc.calls import Call, Work
+from serving.grpc.calls import GrpcCall, Work
 from serving.grpc.messages import Message, message
 from serving.grpc.wire import broken
 from serving.http.counted import VersionStatistics, statistics
@@ -57,7 +57,7 @@ def queries(node: NodeView) -> Mapping[str, Work]:
 
 
 def _work(name: str, reply: Reply) -> Work:
-    async def work(body: bytes, _call: Call) -> bytes:
+    async def work(body: bytes, _call: GrpcCall) -> bytes:
         written: bytes = (await reply(_read(name, body))).SerializeToString()
         return written
 
@@ -69,7 +69,7 @@ def _listing(
 ) -> Work:
     """Return work whose answer has a row for each version, which may be many: it is written beside the loop."""
 
-    async def work(body: bytes, _call: Call) -> bytes:
+    async def work(body: bytes, _call: GrpcCall) -> bytes:
         return await beside(partial(write, await gather(_read(name, body))))
 
     return work

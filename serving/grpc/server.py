@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from registry.edge.gate import Access
 from registry.errors import InvalidRequest
-from serving.grpc.calls import Call, Edge
+from serving.grpc.calls import Edge, GrpcCall
 from serving.grpc.health import Health
 from serving.grpc.infer import Inferring
 from serving.grpc.messages import POOL, REPOSITORY_SERVICE, SERVICE
@@ -93,7 +93,7 @@ class _Service(grpc.GenericRpcHandler):
         return handler
 
 
-async def _not_offered(_body: bytes, call: Call) -> bytes:
+async def _not_offered(_body: bytes, call: GrpcCall) -> bytes:
     raise InvalidRequest(
         "method_not_allowed", f"{call.method.name[:64]} is not offered here; open_inference.proto has what is"
     )

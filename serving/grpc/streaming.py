@@ -24,7 +24,7 @@ import grpc
 
 from registry.edge.problems import STATUS
 from registry.errors import InvalidRequest, Unavailable
-from serving.grpc.calls import Call, Context, as_known, note
+from serving.grpc.calls import Context, GrpcCall, as_known, note
 from serving.grpc.infer import End, Inferring
 from serving.grpc.inference import empty_final, read_inference, stream_refusal, wants_empty_final
 from serving.grpc.seats import STREAMS, Seats
@@ -44,7 +44,7 @@ class Streaming:
         self._inferring = inferring
         self._seats = Seats(STREAMS, "streams")
 
-    async def stream(self, context: Context, call: Call) -> None:
+    async def stream(self, context: Context, call: GrpcCall) -> None:
         """Answer the requests of one stream.
 
         Raises Refused ``overloaded`` where there are too many streams, InvalidRequest ``request_timeout`` for one whose
@@ -69,7 +69,7 @@ class Streaming:
 class _Stream:
     """One call."""
 
-    def __init__(self, inferring: Inferring, context: Context, call: Call) -> None:
+    def __init__(self, inferring: Inferring, context: Context, call: GrpcCall) -> None:
         self._inferring, self._context, self._call = inferring, context, call
         self._begun: asyncio.Queue[tuple[_Request, asyncio.Task[None]] | None] = asyncio.Queue(AHEAD)
         self._owed: set[_Request] = set()
@@ -140,7 +140,7 @@ class _Stream:
 class _Request:
     """One request of a stream: ``begin`` it, then ``send_to``; ``close`` it where that did not come to its end."""
 
-    def __init__(self, inferring: Inferring, body: bytes, call: Call) -> None:
+    def __init__(self, inferring: Inferring, body: bytes, call: GrpcCall) -> None:
         self._inferring, self._call, self._body = inferring, call, body
         self._at = perf_counter()
         self._end: End | None = None

@@ -15,7 +15,7 @@ import pytest
 from registry.errors import InvalidRequest, ModelFault, Refused, Unavailable
 from registry.plans import Canary, Plan
 from registry.records import VersionNumber
-from serving.grpc.calls import Call
+from serving.grpc.calls import GrpcCall
 from serving.grpc.messages import message
 from tests.support.grpc_calls import Rpc, answering, raw_infer, typed_infer
 from tests.support.serving_fakes import SIGNATURE, eventually, servable, snapshot
@@ -148,7 +148,7 @@ async def test_what_was_refused_or_left_is_not_kept(tmp_path: Path) -> None:
     """The bytes of a request go with it, whatever became of it; they do not wait for the garbage collector."""
 
     def kept() -> int:
-        return sum(isinstance(each, Call) for each in gc.get_objects())
+        return sum(isinstance(each, GrpcCall) for each in gc.get_objects())
 
     async def leave() -> None:
         stream = rpc.stream(iter([raw_infer()] * 3))
