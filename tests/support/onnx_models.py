@@ -106,7 +106,7 @@ GRAPHS: Mapping[str, Callable[[], bytes]] = {
     "forest_maps": lambda: _fitted(_forest, _three),
     "forest_regressor": lambda: _fitted(_forest_regressor, _same),
     "boosted": lambda: _fitted(_boosted, _same),
-    "boosted_classifier": lambda: _fitted(_boosted_classifier, _three, zipmap=False),
+    "boosted_words": lambda: _fitted(_boosted_classifier, _words, zipmap=False),
     "scaled": lambda: _fitted(_scaled, _two),
     "perceptron": lambda: _fitted(_perceptron, _three, zipmap=False),
     "dense": lambda: dense(20, 64, 2),

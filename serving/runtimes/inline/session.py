@@ -96,8 +96,11 @@ class Session:
         return self._run(self.outputs, feeds)
 
     def output(self, call: Call, results: Sequence[Any]) -> Output:
-        """Return results in the shape that MLflow gives them: a table for a table, else a dict."""
-        if type(call.data) is Table:
+        """Return results in the shape that MLflow gives them: a table for a table, else a dict.
+
+        Of outputs that make no table, as labels (n,) beside probabilities (n, k), MLflow raises; those are a dict too.
+        """
+        if type(call.data) is Table and len(set(map(_count, results))) == 1:
             return self._table(results)
         size = 0
         for result in results:
@@ -125,8 +128,6 @@ class Session:
 
     def _table(self, results: Sequence[Any]) -> Output:
         columns = tuple(_flat(result) for result in results)
-        if len({len(column) for column in columns}) != 1:
-            raise ValueError("All arrays must be of the same length")
         return TableOutput(Table(self.outputs, columns), sum(map(_weight, columns)))
 
 
@@ -152,6 +153,10 @@ def _described(each: Any, shape: Sequence[Any]) -> dict[str, Any]:
     element = each.type[len("tensor(") : -1]
     lengths = [d if isinstance(d, int) and d >= 0 else -1 for d in shape]
     return {"name": each.name, "dtype": _DTYPES.get(element, element), "shape": lengths}
+
+
+def _count(result: Any) -> int:
+    return int(result.size) if type(result) is np.ndarray else len(result)
 
 
 def _flat(result: Any) -> Array:

@@ -113,6 +113,18 @@ def test_each_flavour_is_saved_with_its_signature(flavor: str, tmp_path: Path) -
     assert len(loaded.predict(example)) > 0
 
 
+def test_a_graph_whose_answer_is_no_table_is_signed_by_its_columns(tmp_path: Path) -> None:
+    """An ONNX classifier of labels and probabilities, at whose answer to a DataFrame MLflow raises, is saved all the
+    same."""
+    from skl2onnx import to_onnx
+
+    forest = RandomForestClassifier(3, random_state=0).fit(X.to_numpy(), Y)
+    graph = to_onnx(forest, X.to_numpy(np.float32)[:1], options={id(forest): {"zipmap": False}})
+    signature = mlflow.models.get_model_info(str(save(graph, tmp_path / "saved", X))).signature
+    assert signature.inputs.input_names() == ["a", "b"]
+    assert signature.outputs.input_names() == ["label", "probabilities"]
+
+
 def test_what_is_no_model_is_refused(fake: FakePlatform) -> None:
     """An object that no flavour knows is refused with what would be right, and no run is begun."""
     with Client(fake.registry_url) as client, pytest.raises(InvalidRequest, match="neither a path nor"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from serving.protocols.limits import Limits
 from serving.runtimes.choice import ChosenRuntime
 from serving.runtimes.inline.runtime import InlineRuntime, InlineVersion, NotInline
 from tests.integration.runtimes.conftest import Hosts
+from tests.support.models import servable
 from tests.support.onnx_models import GRAPHS, SavedGraphs, dense, graph, node, saved_graphs, weight
 
 __all__ = ["saved_graphs"]
@@ -84,7 +86,9 @@ def test_a_graph_answers_byte_for_byte_as_a_host_does(
                     taken = host.graph_inputs
                     assert taken is not None
                     data = TensorsInput({str(t.name): data.arrays[str(t.name)] for t in taken.tensors})
-                assert await answer(here, data) == await answer(host, data)
+                said = await answer(here, data)
+                assert said == await answer(host, data)
+                assert said.startswith(b'{"predictions"')
             if kind == "unsigned":  # signed inputs are enforced before they come here
                 narrow = TensorsInput({n: a[:, 1:] for n, a in data.arrays.items()})  # type: ignore[union-attr]  # see above
                 for odd in (narrow, TensorsInput({"z": np.zeros((1, 4))})):
@@ -94,6 +98,54 @@ def test_a_graph_answers_byte_for_byte_as_a_host_does(
             await host.close()
 
     hosts.run(compare())
+
+
+@pytest.mark.parametrize("name", ["forest", "boosted_words"])
+def test_labels_and_probabilities_come_by_name_for_columns_as_for_tensors(
+    hosts: Hosts, inline: InlineRuntime, saved_graphs: SavedGraphs, name: str
+) -> None:
+    """What no table can hold, at which MLflow raises, is answered as to the same rows in one tensor."""
+
+    async def both(rows: int) -> list[bytes]:
+        found = []
+        for kind in ("columns", "tensors"):
+            saved = saved_graphs.get(name, kind)
+            loaded = await inline.load(saved.version, saved.directory)
+            found.append(await answer(loaded, inputs(kind, 4, rows)))
+            await loaded.close()
+        return found
+
+    for rows in (1, 2, 300):
+        columns, tensors = hosts.run(both(rows))
+        assert columns == tensors
+        predictions = json.loads(columns)["predictions"]
+        assert list(predictions) == ["label", "probabilities"]
+        assert [len(predictions["label"]), len(predictions["probabilities"])] == [rows, rows]
+
+
+def test_what_fits_a_table_is_one_whatever_was_answered_before(
+    hosts: Hosts, inline: InlineRuntime, saved_graphs: SavedGraphs, tmp_path: Path
+) -> None:
+    """A graph that answers one number a row beside three in all is MLflow's table for three rows, and only for them."""
+    nodes = [node("Gemm", ["x", "w"], ["y"]), node("Identity", ["c"], ["z"])]
+    made = graph(nodes, [weight("w", np.ones((4, 1), np.float32)), weight("c", np.arange(3.0))], answers=("y", "z"))
+    saved_graphs.save(tmp_path / "made", made, "columns")
+    version = replace(servable(tmp_path / "made"), runtime="inline")
+
+    async def compare() -> list[type]:
+        here = await inline.load(version, tmp_path / "made")
+        host = await hosts.runtime.load(version, tmp_path / "made", 60)
+        kinds = []
+        for rows in (3, 2, 3, 1):
+            data = inputs("columns", 4, rows)
+            said = await answer(here, data)
+            assert said == await answer(host, data)
+            kinds.append(type(json.loads(said)["predictions"]))
+        await here.close()
+        await host.close()
+        return kinds
+
+    assert hosts.run(compare()) == [list, dict, list, dict]
 
 
 def test_requests_that_share_a_run_get_their_own_answers(

@@ -105,7 +105,14 @@ def _sign_graph(directory: Path, example: Data) -> None:
     import mlflow.pyfunc
     from mlflow.models import infer_signature, set_signature
 
-    answer = mlflow.pyfunc.load_model(str(directory)).predict(example)
+    loaded = mlflow.pyfunc.load_model(str(directory))
+    try:
+        answer = loaded.predict(example)
+    except ValueError:
+        if not hasattr(example, "iloc"):
+            raise
+        # MLflow makes no table of labels beside probabilities; given an array, it names both, as the platform does.
+        answer = loaded.predict(example.to_numpy())
     set_signature(str(directory), infer_signature(example, answer))
 
 

@@ -6,6 +6,7 @@ Not here: trying the model out (``rehearsal.py``).
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import random
@@ -26,7 +27,47 @@ def load(path: str) -> Any:
         if b"onnx" in text.read(1 << 20):
             _single_thread_onnx()
     # The check of requirements that this skips takes longer than loading; the environment was chosen by them.
-    return mlflow.pyfunc.load_model(path, suppress_warnings=True)
+    model = mlflow.pyfunc.load_model(path, suppress_warnings=True)
+    if loader_of(model) == "mlflow.onnx":
+        with contextlib.suppress(AttributeError):  # another MLflow than this was written for: its own way is there
+            _answer_uneven_outputs(model)
+    return model
+
+
+def _answer_uneven_outputs(model: Any) -> None:
+    """Have a graph answer by name, as it answers arrays, what MLflow raises of because no DataFrame can hold it: labels
+    (n,) beside probabilities (n, k). The node's own sessions do so too."""
+    import numpy as np
+    import pandas as pd
+
+    wrapper = model._model_impl
+    predict, names = wrapper.predict, [name for name, _ in wrapper.inputs]
+    known = False  # once it was so, MLflow's table is not tried first: that would run each request twice
+
+    def by_name(frame: Any, *args: Any, **kwargs: Any) -> Any:
+        fed = {name: frame[name].values for name in names} if len(names) > 1 else frame.values
+        outputs = predict(fed, *args, **kwargs)
+        return outputs if len({np.size(output) for output in outputs.values()}) > 1 else None
+
+    @functools.wraps(predict)
+    def answer(data: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal known
+        if known and isinstance(data, pd.DataFrame):
+            outputs = by_name(data, *args, **kwargs)
+            if outputs is not None:
+                return outputs
+        try:
+            return predict(data, *args, **kwargs)
+        except ValueError:
+            outputs = by_name(data, *args, **kwargs) if isinstance(data, pd.DataFrame) else None
+            if outputs is None:
+                raise
+            known = True
+            return outputs
+
+    wrapper.predict = answer
+    if hasattr(model, "_predict_fn"):  # where MLflow does not ask the wrapper each time
+        model._predict_fn = answer
 
 
 def _single_thread_onnx() -> None:
