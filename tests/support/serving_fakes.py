@@ -357,7 +357,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 5) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
     """Return as soon as ``holds``; fail where it does not within ``seconds``."""
     async with asyncio.timeout(seconds):
         while not holds():

@@ -179,7 +179,7 @@ def _opened(method: Any, request: Any) -> Any:
 
 
 async def _answered(open_one: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             call = open_one()
             try:

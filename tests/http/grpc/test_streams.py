@@ -172,7 +172,7 @@ async def test_a_caller_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
         copy = await load(world, "2", many)
         stream = rpc.stream(iter([raw_infer(id="a")]))
         await stream.read()
-        await eventually(lambda: copy.closed_streams == ["closed"], 5)
+        await eventually(lambda: copy.closed_streams == ["closed"])
         stream.cancel()
 
 
