@@ -29,6 +29,11 @@ class Aside:
         self._collect_seconds = collect_seconds
         self._rested_since = 0.0
         self._collections = 0
+        self._tell: Callable[[], None] = lambda: None
+
+    def when_done(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called whenever a work has ended; it must be quick."""
+        self._tell = tell
 
     async def do(self, until: float, work: Callable[[], T]) -> T:
         """Return what ``work`` does; raise ModelFault ``model_timeout`` at ``until``, as ``perf_counter`` counts."""
@@ -56,6 +61,7 @@ class Aside:
         gc.disable()
 
     def _wake_collector(self, _: object) -> None:
+        self._tell()
         self._heavy -= 1
         if not self._heavy:
             gc.enable()

@@ -118,7 +118,8 @@ class Node:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = self._broken = False
 
-        self.bodies = BodyReader(settings.body_bytes)
+        self._predictor.when_heavy(parts.slack.note)
+        self.bodies = BodyReader(settings.body_bytes, much=parts.slack.note)
         told, seconds = self._metrics.observe, settings.request_seconds
         spoken = all_spoken(ask_of(settings.default_model))
         lane = PredictLane(self._predictor, self.bodies, spoken, told, seconds)
@@ -148,6 +149,7 @@ class Node:
             self.warming.run(),
             self._watch_memory(),
             self._reporter.run(),
+            self._parts.slack.run(),
         ]
         if self._monitor is not None:
             works.append(self._monitor.run())

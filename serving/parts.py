@@ -9,6 +9,7 @@ from typing import Protocol
 from registry.snapshots import ServableVersion
 from serving.pool.ports import Artifacts
 from serving.ports import FeedbackSink, ReportSink, SealedSource, SnapshotSource, StartedRuntime
+from serving.slack import Slack
 from serving.sources.feedback import NoFeedback
 from serving.sources.memory import NoSealed
 from serving.sources.reports import NoReports
@@ -46,7 +47,7 @@ class Parts:
 
     ``beneath`` is what those stand on, closed last; ``retain`` hears, at each change, of every version that may answer;
     ``reports`` gets what the node says of itself, ``feedback`` the labels that callers send; ``sealed`` has the
-    baselines, and ``captures`` gets requests that are kept.
+    baselines, ``captures`` gets requests that are kept, and ``slack`` gives memory back.
     """
 
     source: SnapshotSource
@@ -58,3 +59,4 @@ class Parts:
     feedback: FeedbackSink = field(default_factory=NoFeedback)
     sealed: SealedSource = field(default_factory=NoSealed)
     captures: ObjectSink = field(default_factory=NoSealed)
+    slack: Slack = field(default_factory=Slack)

@@ -73,6 +73,7 @@ class Predictor:
         self._shadows = shadows or NoShadows()
         self._ejections = Ejections()
         self._aside = Aside()
+        self.when_heavy = self._aside.when_done
 
     async def predict(self, question: Question, done: Finished) -> Answer:
         """Answer; raise the errors of ``choose``, the protocol, the pool and the runtime.

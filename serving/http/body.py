@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from io import BytesIO
@@ -19,6 +19,8 @@ from registry.errors import HeadgateError, InvalidRequest, Refused, quote
 MAX_PIECES = 65_536
 MAX_BODIES_AT_ONCE = 32
 READ_SECONDS = 30.0
+MUCH_BYTES = 1 << 20
+"""What all bodies together may take without that anybody is told of it."""
 QUICK_BYTES = 128 * 1024
 """What is expanded on the event loop; more would hold up everybody else's requests."""
 _ROOM_AFTER = 8
@@ -35,13 +37,15 @@ class BodyReader:
     """Reads bodies of at most ``limit`` bytes after expansion, each within ``seconds``.
 
     All bodies that are being read or worked on share a budget of ``MAX_BODIES_AT_ONCE`` times the limit, so that many
-    large ones at once are refused rather than held; ``free`` gives a body's share back.
+    large ones at once are refused rather than held; ``free`` gives a body's share back. ``much`` is told whenever one
+    of them goes while they take much memory; it must be quick.
     """
 
-    def __init__(self, limit: int, seconds: float = READ_SECONDS) -> None:
+    def __init__(self, limit: int, seconds: float = READ_SECONDS, much: Callable[[], None] = lambda: None) -> None:
         self.seconds = seconds
         self.budget = self.free_bytes = limit * MAX_BODIES_AT_ONCE
         self._limit = limit
+        self._few, self._much = self.budget - MUCH_BYTES, much
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="expand")
 
     async def read(self, length: bytes, encoding: bytes, receive: Receive) -> bytes:
@@ -93,6 +97,8 @@ class BodyReader:
 
     def free(self, size: int) -> None:
         """Give back the share of a body of ``size`` bytes."""
+        if self.free_bytes < self._few:
+            self._much()
         self.free_bytes += size
 
     async def _collect(self, receive: Receive, held: list[int], length: int) -> bytes:

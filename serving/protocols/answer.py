@@ -123,6 +123,7 @@ def encode_answer(
                 "request_id": request_id,
             },
             limits,
+            output.size,
         )
     else:
         from serving.protocols.answer_table import write_arrow, write_csv

@@ -17,6 +17,7 @@ import orjson
 from registry.errors import InvalidRequest, ModelFault, quote
 from serving.exchange import Array, ArrayOutput, Output, Table, TableOutput, TensorsOutput
 from serving.protocols.cells import objects
+from serving.protocols.in_pieces import LARGE_BYTES, MANY_VALUES, write_in_pieces
 from serving.protocols.json_scan import scan
 from serving.protocols.limits import Limits
 
@@ -37,14 +38,19 @@ def jsonable(output: Output, limits: Limits) -> Any:
         return _records(output.table, limits)
     if isinstance(output, TensorsOutput):
         check_size(sum([array.size for array in output.arrays.values()]), limits)
-        return {_text(name): _listed(array) for name, array in output.arrays.items()}
+        return {
+            _text(name): _listed(array) if array.size <= MANY_VALUES else _array(array)
+            for name, array in output.arrays.items()
+        }
     return output.value
 
 
-def write_json(answer: Mapping[str, Any], limits: Limits) -> bytes:
-    """Write the answer, whose first member is the large one; raise ModelFault ``model_output_invalid`` where JSON
-    cannot say it."""
+def write_json(answer: Mapping[str, Any], limits: Limits, size: int = 0) -> bytes:
+    """Write the answer, whose first member is the large one and is an output of ``size``; raise ModelFault
+    ``model_output_invalid`` where JSON cannot say it."""
     try:
+        if size > LARGE_BYTES:
+            return _write_pieces(answer, limits)
         body = orjson.dumps(answer, _foreign, _OPTIONS | _option(next(iter(answer.values()))))
     except (TypeError, ValueError, RecursionError) as error:
         if "Dict key must" not in str(error):
@@ -53,6 +59,18 @@ def write_json(answer: Mapping[str, Any], limits: Limits) -> bytes:
     if body.count(b"[") + body.count(b"{") > limits.depth:
         _check_depth(body, limits)
     return body
+
+
+def _write_pieces(answer: Mapping[str, Any], limits: Limits) -> bytes:
+    def dumps(value: Any, level: int) -> bytes:
+        if type(value) is np.ndarray:
+            value = _array(value)
+        piece = orjson.dumps(value, _foreign, _OPTIONS | _option(value))
+        if piece.count(b"[") + piece.count(b"{") > limits.depth - level:
+            _check_depth(piece, limits, level)
+        return piece
+
+    return write_in_pieces(answer, dumps, limits)
 
 
 def _option(predictions: object) -> int:
@@ -128,9 +146,9 @@ def _text(key: object) -> str:
     raise invalid(f"an object's key is a {type(key).__name__}")
 
 
-def _check_depth(body: bytes, limits: Limits) -> None:
+def _check_depth(body: bytes, limits: Limits, level: int = 0) -> None:
     try:
-        scan(body, Limits(depth=limits.depth, values=len(body) + 1))
+        scan(body, Limits(depth=limits.depth - level, values=len(body) + 1))
     except InvalidRequest as error:
         if error.code == "too_deep":
             raise invalid(f"it nests deeper than {limits.depth} levels") from None
@@ -159,6 +177,8 @@ def _array(array: Array) -> Any:
     if kind == "f":
         if array.dtype.itemsize > 8:
             array = array.astype(np.float64)
+        if array.dtype != np.float64 and array.size > MANY_VALUES:
+            array = array.astype(np.float64)  # a list of so many would hold the interpreter for long
         if array.dtype != np.float64 or array.ndim == 0:
             return array.tolist()
     if array.dtype in DIRECT and array.ndim and array.dtype.isnative:

@@ -22,6 +22,7 @@ import numpy as np
 from serving.exchange import Array, ArrayOutput, Output, TableOutput, TensorsOutput
 from serving.protocols.answer_json import check_columns, check_length, check_size, invalid, iso_times
 from serving.protocols.cells import objects
+from serving.protocols.in_pieces import LARGE_BYTES, MANY_VALUES, write_in_pieces
 from serving.protocols.limits import Limits
 
 PROTOCOL_VERSION = "3.17.2"
@@ -38,14 +39,22 @@ def encode_scores(output: Output, limits: Limits, *, bare: bool = False) -> byte
     predictions = _jsonable(output, limits)
     document = predictions if bare else {"predictions": predictions}
     try:
-        text = _write(document)
+        body = _write_pieces(document, limits) if output.size > LARGE_BYTES else _dumps(document)
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid(type(error).__name__) from None
-    check_length(len(text), limits)
-    return text.encode("ascii")
+    check_length(len(body), limits)
+    return body
 
 
-def _write(document: Any) -> str:
+def _write_pieces(document: Any, limits: Limits) -> bytes:
+    return write_in_pieces(document, _dumps, limits, b", ")
+
+
+def _dumps(document: Any, level: int = 0) -> bytes:
+    return _encode(document).encode("ascii")
+
+
+def _encode(document: Any) -> str:
     try:
         return _ENCODER.encode(document)
     except ValueError as error:
@@ -57,7 +66,7 @@ def _write(document: Any) -> str:
 def _jsonable(output: Output, limits: Limits) -> Any:
     if isinstance(output, ArrayOutput):
         check_size(output.array.size, limits)
-        return _listed(output.array)
+        return _cells(output.array)
     if isinstance(output, TableOutput):
         table = output.table
         check_size(table.rows * len(table.names), limits)
@@ -66,8 +75,13 @@ def _jsonable(output: Output, limits: Limits) -> Any:
         return [dict(zip(table.names, row, strict=True)) for row in zip(*columns, strict=True)]
     if isinstance(output, TensorsOutput):
         check_size(sum([array.size for array in output.arrays.values()]), limits)
-        return {name: _listed(array) for name, array in output.arrays.items()}
+        return {name: _cells(array) for name, array in output.arrays.items()}
     return output.value
+
+
+def _cells(array: Array) -> Any:
+    # A list of many would hold the interpreter for long; who writes it in pieces lists each.
+    return array if array.size > MANY_VALUES and array.dtype.kind in "biuf" else _listed(array)
 
 
 def _listed(array: Array) -> Any:
@@ -92,6 +106,8 @@ def _finite(value: Any, depth: int) -> Any:
         return {key: _finite(part, depth + 1) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(part, depth + 1) for part in value]
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return _finite(_listed(value), depth + 1)
     if isinstance(value, np.ndarray | np.generic):
         return _finite(value.tolist(), depth + 1) if value.dtype.kind not in "mM" else value
     return value

@@ -15,6 +15,7 @@ import orjson
 from registry.errors import InvalidRequest, quote
 from serving.exchange import Array
 from serving.protocols.answer_json import DIRECT, check_length, invalid
+from serving.protocols.in_pieces import LARGE_BYTES, write_in_pieces
 from serving.protocols.limits import Limits
 from serving.protocols.oip.byte_strings import as_base64
 from serving.protocols.oip.datatypes import BYTES, DATATYPES
@@ -63,13 +64,20 @@ def write_answer(
     document["parameters"] = told_as(told)
     document["outputs"] = tensors
     try:
-        header = orjson.dumps(document, None, orjson.OPT_SERIALIZE_NUMPY)
+        if sum([tensor.array.nbytes for tensor in outputs]) > LARGE_BYTES:
+            header = write_in_pieces(document, _dumps, limits)
+        else:
+            header = _dumps(document)
     except (TypeError, ValueError) as error:
         raise invalid(quote(error)) from None
     check_length(len(header) + sum(map(len, blobs)), limits)
     if True not in binary:
         return header, None
     return b"".join((header, *blobs)), len(header)
+
+
+def _dumps(value: Any, level: int = 0) -> bytes:
+    return orjson.dumps(value, None, orjson.OPT_SERIALIZE_NUMPY)
 
 
 def told_as(told: Told) -> Any:

@@ -68,7 +68,7 @@ class ExamplesRequest:
         rows = len(self.parsed.value)
         named = named_outputs(output, told.signature, rows)
         results = _RESULTS[self.verb]({} if named is None else listed(named, limits), rows)
-        body = write_json({"results": results}, limits)
+        body = write_json({"results": results}, limits, output.size)
         check_length(len(body), limits)
         return Encoded(JSON, body)
 

@@ -61,7 +61,7 @@ class PredictRequest:
             answer = _by_row(named, limits)
         else:
             answer = listed(named, limits)
-        body = write_json({"predictions" if by_row else "outputs": answer}, limits)
+        body = write_json({"predictions" if by_row else "outputs": answer}, limits, output.size)
         check_length(len(body), limits)
         return Encoded(JSON, body)
 

@@ -87,7 +87,8 @@ def probe(directory: Path) -> Verdict:
     try:
         import onnxruntime  # noqa: F401 -- so that its own memory is not counted as the graph's
 
-        from serving.runtimes.inline.session import Session, trim
+        from serving.runtimes.inline.session import Session
+        from serving.slack import trim
     except ImportError:
         return Verdict("onnxruntime is not installed here")
     trim()
@@ -100,7 +101,8 @@ def probe(directory: Path) -> Verdict:
 
 
 def _measure(session: Any, judged: Judgement, before: int) -> Verdict:
-    from serving.runtimes.inline.session import synthetic, trim
+    from serving.runtimes.inline.session import synthetic
+    from serving.slack import trim
 
     timings: dict[int, list[float]] = {1: [], BATCH_ROWS: []}
     for rows, seen in timings.items():

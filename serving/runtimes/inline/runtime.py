@@ -21,9 +21,10 @@ from serving.ports import Manner
 from serving.runtimes.host.replies import graph_schema
 from serving.runtimes.inline.engine import InlineEngine
 from serving.runtimes.inline.probe import Verdict
-from serving.runtimes.inline.session import Session, trim
+from serving.runtimes.inline.session import Session
 from serving.runtimes.inline.verdicts import Verdicts
 from serving.runtimes.lane.lane import MAX_BATCH_ROWS, QUEUE_ROWS, Lane
+from serving.slack import trim
 
 UNLOADED = "this version was unloaded"
 EXAMPLE_FILE = "serving_input_example.json"

@@ -7,10 +7,8 @@ wherever it runs. Not here: when to run (``engine.py``), and whether a graph may
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -180,15 +178,3 @@ def _weight(result: Any) -> int:
     if type(result) is np.ndarray:
         return _CELL_BYTES * result.size if result.dtype.hasobject else int(result.nbytes)
     return len(result) * _CELL_BYTES * (len(result[0]) if len(result) and isinstance(result[0], dict) else 1)
-
-
-@cache
-def _trim_function() -> Callable[[int], int] | None:
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
-
-
-def trim() -> None:
-    """Give freed memory back to the system: glibc keeps it otherwise. Blocks for some milliseconds."""
-    function = _trim_function()
-    if function is not None:
-        function(0)
