@@ -23,7 +23,7 @@ MUCH_BYTES = 1 << 20
 """What all bodies together may take without that anybody is told of it."""
 QUICK_BYTES = 128 * 1024
 """What is expanded on the event loop; more would hold up everybody else's requests."""
-_ROOM_AFTER = 8
+_ROOM_AFTER = 64
 """Room for all of a long body is made once one of so many parts of it came: not for who just says a number."""
 _FORMATS = {b"gzip": 16 + zlib.MAX_WBITS, b"x-gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 """What is expanded, as zlib numbers it. HTTP's deflate is zlib's format, not a bare stream (RFC 9110 §8.4.1.2)."""
