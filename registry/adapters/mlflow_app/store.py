@@ -96,15 +96,19 @@ class HeadgateRegistryStore(RegistryStore):  # type: ignore[misc]  # MLflow has 
             _check_length("description", description, 5000)
         return super().create_registered_model(name, tags, description, deployment_job_id)
 
-    def search_registered_models(self, filter_string: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def search_registered_models(
+        self, filter_string: Any = None, max_results: Any = 100, order_by: Any = None, page_token: Any = None
+    ) -> Any:
         """Search, where that is not too much work."""
-        check_search(filter_string, kwargs.get("order_by"))
-        return super().search_registered_models(filter_string, *args, **kwargs)
+        check_search(filter_string, order_by)
+        return super().search_registered_models(filter_string, max_results, order_by, page_token)
 
-    def search_model_versions(self, filter_string: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def search_model_versions(
+        self, filter_string: Any = None, max_results: Any = 10_000, order_by: Any = None, page_token: Any = None
+    ) -> Any:
         """Search, where that is not too much work."""
-        check_search(filter_string, kwargs.get("order_by"))
-        return super().search_model_versions(filter_string, *args, **kwargs)
+        check_search(filter_string, order_by)
+        return super().search_model_versions(filter_string, max_results, order_by, page_token)
 
     def update_registered_model(self, name: str, description: Any, deployment_job_id: Any = None) -> Any:
         """Change the description."""

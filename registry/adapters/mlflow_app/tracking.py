@@ -40,10 +40,10 @@ class HeadgateTrackingStore(TrackingStore):  # type: ignore[misc]  # MLflow has 
         check_search(filter_string, order_by)
         return super()._search_experiments(view, most, filter_string, order_by, page_token)
 
-    def search_logged_models(self, experiment_ids: Any, filter_string: Any = None, **kwargs: Any) -> Any:
+    def search_logged_models(self, experiment_ids: Any, filter_string: Any = None, **others: Any) -> Any:
         """Search, where that is not too much work."""
-        check_search(filter_string, kwargs.get("order_by"))
-        return super().search_logged_models(experiment_ids, filter_string, **kwargs)
+        check_search(filter_string, others.get("order_by"))
+        return super().search_logged_models(experiment_ids, filter_string, **others)
 
 
 def _check(location: str) -> None:
