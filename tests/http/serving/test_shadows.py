@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,8 +15,9 @@ import pytest
 
 from registry.plans import Plan, Shadow
 from registry.records import ModelName, VersionNumber
+from registry.reports import NodeReport
 from registry.snapshots import ModelSnapshot, ServableVersion, as_planned
-from registry.windows import ShadowCounts
+from registry.windows import ShadowCounts, ShadowWindow
 from serving.bootstrap import Node
 from serving.parts import Parts
 from serving.pool.state import State
@@ -27,6 +29,7 @@ from serving.runtimes.inline.runtime import InlineRuntime
 from serving.settings import load_settings
 from serving.sources.cache import ArtifactCache
 from serving.sources.memory import MemorySealedSource
+from serving.sources.reports import NoReports
 from tests.support.models import SavedModels, saved_models
 from tests.support.onnx_models import SavedGraphs, saved_graphs
 from tests.support.serving_fakes import FakeRegistry, eventually
@@ -41,6 +44,18 @@ SECONDS = 5
 STARVED = {"timeout", "not_loaded", "dropped"}
 """What becomes of copies on a machine that has no time left for them."""
 ROWS = {"dataframe_split": {"columns": ["a", "b"], "data": [[1.5, 2.0], [0.25, 4.0]]}}
+
+
+class Heard(NoReports):
+    """Keeps what the node reports of shadows: each change on the node may be followed by a report."""
+
+    def __init__(self) -> None:
+        self.windows: list[ShadowWindow] = []
+
+    async def send(self, body: bytes, sequence: int) -> bool:
+        """Take a report."""
+        self.windows += NodeReport.from_json(json.loads(body)).shadows
+        return True
 
 
 class World:
@@ -60,7 +75,8 @@ class World:
         runtime = ChosenRuntime(hosts, InlineRuntime(home / "inline"))
         registry = FakeRegistry(*(_model(kind, primary, shadow) for kind, shadow in shadows.items()))
         cache = ArtifactCache(home / "artifacts", settings.cache_bytes, self._sealed)
-        self.node = Node(settings, Parts(registry, cache, runtime))
+        self._heard = Heard()
+        self.node = Node(settings, Parts(registry, cache, runtime, reports=self._heard))
         self._seen: dict[str, ShadowCounts] = {}
 
     def _put(self, directory: Path, version: ServableVersion) -> ServableVersion:
@@ -77,7 +93,8 @@ class World:
 
     def counts(self, kind: str) -> ShadowCounts:
         """Return what was counted of a model's shadow so far."""
-        for window in (each.window() for each in self.node.shadows.take()):
+        heard, self._heard.windows = self._heard.windows, []
+        for window in (*heard, *(each.window() for each in self.node.shadows.take())):
             self._seen[window.model] = self._seen.get(window.model, ShadowCounts()).plus(window.counts)
         return self._seen.get(kind, ShadowCounts())
 
